@@ -1,0 +1,99 @@
+# lambda-udf: one command each for what people do with a checkout. `make help` lists them.
+# Sets up what is missing by itself; says what to install where it cannot.
+
+PYTHON3 ?= python3
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+BUILD := build
+FUNCTIONS ?= examples/functions
+LAMBDA_ENDPOINT ?=
+PYTEST_ARGS ?=
+# Tests wait more than they compute: one process more than there are processors. A file stays in one process.
+JOBS ?= $(shell expr $$(nproc) + 1)
+
+CONTRACT := sidecar/lambda_udf/v1/invoker_pb2.py
+PACKAGED_SQL := $(patsubst udf/sql/%,sidecar/lambda_sidecar/sql/%,$(wildcard udf/sql/*.sql))
+LIBRARY := $(BUILD)/lambda_udf.so
+SANITIZED := $(BUILD)/sanitized/lambda_udf.so
+STACK = $(PYTHON) -m lambda_sidecar.testing
+C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check build clean up sql down format
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: build ## the main job, shown on a real MySQL with a real Lambda runtime
+	@$(PYTHON) examples/demo.py
+
+test: build $(SANITIZED) ## every test; PYTEST_ARGS='-k trigger -x' chooses
+	@$(MAKE) --no-print-directory -s -C tests/c BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))
+	@$(PYTHON) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+
+check: build ## formatting, warnings, types, lint
+	@clang-format --version >/dev/null
+	clang-format --dry-run --Werror $(C_FILES)
+	$(MAKE) --no-print-directory -C udf tidy BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+format: $(VENV)/.ready ## rewrites C and Python as `make check` wants them
+	clang-format -i $(C_FILES)
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+build: $(LIBRARY) $(CONTRACT) $(PACKAGED_SQL) ## the library, the Python environment, the generated contract
+
+up: build ## a private MySQL and the sidecar in .run/; FUNCTIONS=dir, LAMBDA_ENDPOINT=url
+	@$(STACK) up --functions "$(FUNCTIONS)" --endpoint "$(LAMBDA_ENDPOINT)"
+
+# Q reaches the program through the environment and unexpanded: make would take $.path in it for its own.
+unexport Q
+sql: export LAMBDA_UDF_SQL := $(value Q)
+sql: $(VENV)/.ready ## runs SQL there: make sql Q='SELECT …'; without Q: standard input
+	@$(STACK) sql
+
+down: $(VENV)/.ready ## stops both and removes .run/
+	@$(STACK) down
+
+clean: ## removes what was built; `make down` first if something runs
+	@if [ -e .run ]; then echo "make clean: .run/ exists; make down first" >&2; exit 1; fi
+	rm -rf $(BUILD) $(VENV) sidecar/lambda_udf sidecar/lambda_sidecar/sql sidecar/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+# ---- set-up ----
+
+# What only the machine's package manager can provide; installed when root, else named.
+$(BUILD)/.packages: packaging/debian/install-packages.sh
+	@mkdir -p $(BUILD)
+	@packaging/debian/install-packages.sh
+	@touch $@
+
+$(PYTHON): | $(BUILD)/.packages
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON3=…")'
+	@$(PYTHON3) -m venv --clear $(VENV)
+
+$(VENV)/.ready: pyproject.toml constraints.txt | $(PYTHON)
+	@echo "Setting up $(VENV) …" >&2
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[local,dev]'
+	@touch $@
+
+$(CONTRACT): protos/lambda_udf/v1/invoker.proto $(VENV)/.ready
+	@$(PYTHON) -m grpc_tools.protoc -I protos --python_out=sidecar --pyi_out=sidecar --grpc_python_out=sidecar \
+	  lambda_udf/v1/invoker.proto
+	@touch $@
+
+# package-data cannot reach outside the package. A checkout runs udf/sql itself (install/sql_script.py).
+sidecar/lambda_sidecar/sql/%.sql: udf/sql/%.sql
+	@mkdir -p $(@D)
+	@cp $< $@
+
+$(LIBRARY): $(VENV)/.ready FORCE
+	@$(MAKE) --no-print-directory -s -C udf all BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))
+
+$(SANITIZED): $(VENV)/.ready FORCE
+	@$(MAKE) --no-print-directory -s -C udf sanitized BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))
+
+FORCE:

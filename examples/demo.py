@@ -1,0 +1,205 @@
+"""`make demo`: SQL that invokes Lambda functions, on a private MySQL and a local Lambda, all gone afterwards.
+
+Reads from top to bottom as a tutorial; how servers are started is lambda_sidecar.testing's business."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import sys
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import mysql.connector
+from mysql.connector.abstracts import MySQLConnectionAbstract
+
+from lambda_sidecar.testing.aws_stand_in import AwsStandIn, copy_functions
+from lambda_sidecar.testing.mysqld import Mysqld
+from lambda_sidecar.testing.process import ServerError
+from lambda_sidecar.testing.stack import Stack, mysql_home
+
+CHECKOUT = Path(__file__).parents[1]
+LIBRARY = CHECKOUT / "build" / "lambda_udf.so"
+FUNCTIONS = CHECKOUT / "examples" / "functions"
+MAIL_SQL = CHECKOUT / "examples" / "aurora" / "ses_send_email.sql"
+ARN = "arn:aws:lambda:us-east-1:123456789012:function:"
+
+
+class WrongAnswerError(Exception):
+    """The demo showed something else than it promised."""
+
+
+def main() -> int:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))  # cleans up on the way out
+    heading(
+        "A private MySQL with the library, the sidecar, a Lambda on this machine; moto is the rest of AWS"
+    )
+    began = time.monotonic()
+    local_port = free_port()
+    with tempfile.TemporaryDirectory(prefix="lambda-udf-") as folder, contextlib.ExitStack() as running:
+        aws = AwsStandIn(Path(folder) / "aws")
+        running.callback(aws.stop)
+        aws.launch()  # beside MySQL
+        names = [function.name for function in FUNCTIONS.iterdir()]
+        stack = Stack(
+            Path(folder) / "demo",
+            home=mysql_home(),
+            library=LIBRARY,
+            functions=copy_functions(FUNCTIONS, Path(folder) / "functions", names, endpoint_url=aws.url),
+            local_port=local_port,
+        )
+        with stack, stack.mysqld.connect() as connection:
+            aws.wait_until_ready()
+            say(f"started in {time.monotonic() - began:.1f} s; functions: {FUNCTIONS.relative_to(CHECKOUT)}/")
+            demo = Demo(connection, f"http://127.0.0.1:{local_port}")
+            demo.version()
+            demo.ping()
+            demo.json_path()
+            demo.trigger()
+            demo.mail(stack.mysqld, aws)
+            demo.error()
+    heading("All as it should be")
+    say("To try your own: make up, then make sql Q='SELECT …', then make down.")
+    return 0
+
+
+class Demo:
+    """What the demo shows, in its order; each part raises WrongAnswerError if MySQL answers otherwise."""
+
+    def __init__(self, connection: MySQLConnectionAbstract, lambda_url: str) -> None:
+        self.connection = connection
+        self.lambda_url = lambda_url
+
+    def version(self) -> None:
+        heading("A stock MySQL")
+        answer = self.sql("SELECT VERSION()")
+        expect(int(answer.split(".")[0]) >= 8, "MySQL 8.0 or newer")
+
+    def ping(self) -> None:
+        heading("The call of Aurora's documentation: it waits for the function's answer")
+        answer = self.sql(f"""SELECT lambda_sync('{ARN}BasicTestLambda', '{{"operation": "ping"}}')""")
+        expect(json.loads(answer)["message"] == "pong", "pong")
+
+    def json_path(self) -> None:
+        heading("The answer is JSON to MySQL: take out what you need")
+        answer = self.sql(
+            "SELECT JSON_VALUE(\n"
+            "         lambda_sync('BasicTestLambda',\n"
+            "                     JSON_OBJECT('operation', 'echo', 'message', 'Grüße aus MySQL 🐬')),\n"
+            "         '$.message')"
+        )
+        expect(answer == "Grüße aus MySQL 🐬", "the message that was sent")
+
+    def trigger(self) -> None:
+        heading("A trigger that sends an event for every new row, and does not wait for the function")
+        self.sql("CREATE DATABASE shop")
+        self.sql(
+            "CREATE TABLE shop.orders\n"
+            "         (id INT AUTO_INCREMENT PRIMARY KEY, customer VARCHAR(80), total DECIMAL(9,2))"
+        )
+        self.sql(
+            "CREATE TRIGGER shop.new_order AFTER INSERT ON shop.orders FOR EACH ROW\n"
+            f"       SELECT lambda_async('{ARN}Echo',\n"
+            "                JSON_OBJECT('order', NEW.id, 'customer', NEW.customer, 'total', NEW.total))\n"
+            "         INTO @result"
+        )
+        self.sql("INSERT INTO shop.orders (customer, total) VALUES ('Ada', 42.50)")
+        accepted = json.loads(self.sql("SELECT @result"))
+        expect(accepted["StatusCode"] == 202, "StatusCode 202: Lambda has accepted the event")
+        say("", "the event, as the function received it:")
+        event = self.received("Echo")
+        say(f"    {json.dumps(event, ensure_ascii=False)}")
+        expect(event == {"order": 1, "customer": "Ada", "total": 42.5}, "the new row")
+
+    def mail(self, mysqld: Mysqld, aws: AwsStandIn) -> None:
+        heading("Aurora's worked example: a procedure that sends a mail through a function and Amazon SES")
+        with contextlib.closing(aws.client("ses")) as ses:
+            ses.verify_email_identity(EmailAddress="example_from@amazon.com")
+        say("", f"    examples/aurora/{MAIL_SQL.name} makes the procedure SES_send_email")
+        made = mysqld.client("shop", input=MAIL_SQL.read_text())
+        expect(made.returncode == 0, f"{MAIL_SQL.name} to run: {made.stderr}")
+        self.sql(
+            "CALL shop.SES_send_email('example_from@amazon.com', 'example_to@amazon.com',\n"
+            "                                'Email subject', 'Email content')"
+        )
+        self.received("SES_send_email")
+        (mail,) = aws.mails()
+        shown = {key: mail[key] for key in ("source", "destinations", "subject", "body")}
+        say("", "the mail, as SES (moto's) has sent it:", f"    {json.dumps(shown)}")
+        expect((mail["subject"], mail["body"]) == ("Email subject", "Email content"), "the mail")
+
+    def error(self) -> None:
+        heading("A function that fails makes the statement fail, and says why")
+        statement = f"""SELECT lambda_sync('{ARN}Raise', '{{"message": "no such customer"}}')"""
+        try:
+            self.sql(statement)
+        except mysql.connector.Error as failure:
+            say(f"    ERROR {failure.errno} ({failure.sqlstate}): {failure.msg}")
+            expect(failure.errno == 3200 and "ValueError: no such customer" in str(failure.msg), "the error")
+        else:
+            raise WrongAnswerError("the call should have failed")
+
+    def sql(self, statement: str) -> str:
+        """Print a statement, run it, print its answer; the answer is one value, or none ('')."""
+        say("", f"mysql> {statement};")
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement)
+            if cursor.description is None:
+                say("    OK")
+                return ""
+            row: Any = cursor.fetchone()
+        answer = str(row[0])
+        say(f"    {answer}")
+        return answer
+
+    def received(self, function: str) -> Any:
+        """The newest event of a function, from the local Lambda's record; waits until it has been handled."""
+        request = urllib.request.Request(  # noqa: S310 - the URL is ours, on loopback
+            f"{self.lambda_url}/_local/invocations?{urllib.parse.urlencode({'function': function})}",
+            # The local Lambda serves only what a web page cannot send; it does not look at the signature.
+            headers={"Authorization": "AWS4-HMAC-SHA256 demo"},
+        )
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            with direct.open(request, timeout=5) as answer:
+                invocations = json.load(answer)
+            if invocations and invocations[-1]["finished"] is not None:
+                return json.loads(invocations[-1]["payload"])
+            time.sleep(0.05)
+        raise WrongAnswerError(f"{function} has not handled the event within 20 s")
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody uses at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def expect(holds: bool, what: str) -> None:
+    if not holds:
+        raise WrongAnswerError(f"expected: {what}")
+
+
+def heading(text: str) -> None:
+    say("", f"== {text} ==")
+
+
+def say(*lines: str) -> None:
+    print(*lines, sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (WrongAnswerError, ServerError, OSError, mysql.connector.Error) as problem:
+        sys.exit(f"demo failed: {problem}")

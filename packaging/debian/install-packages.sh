@@ -1,0 +1,40 @@
+#!/bin/sh
+# Installs the Debian packages that building and testing need, when root; otherwise prints the exact line.
+# Does nothing, and needs no network, when all are there.
+set -eu
+
+packages="gcc make libc6-dev libnghttp2-dev libnanopb-dev libcmocka-dev clang-format clang-tidy python3-venv binutils"
+
+# Debian's python3-venv belongs to Debian's python3; another one that can make environments will do.
+installed() {
+  case $1 in
+    python3-venv) "${PYTHON3:-python3}" -c 'import ensurepip, venv' 2>/dev/null ;;
+    *) dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed ;;
+  esac
+}
+
+command -v dpkg-query >/dev/null || {
+  echo "This machine is not Debian or Ubuntu: install the equivalents of: $packages" >&2
+  exit 1
+}
+missing=""
+for package in $packages; do
+  installed "$package" || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+  echo "Packages are missing. Run this, then make again:" >&2
+  echo "  sudo apt-get update && sudo apt-get install -y --no-install-recommends$missing" >&2
+  exit 1
+fi
+echo "Installing:$missing" >&2
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! {
+  apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
+} >"$log" 2>&1; then
+  tail -n 20 "$log" >&2
+  echo "apt-get could not install:$missing" >&2
+  exit 1
+fi

@@ -1,0 +1,86 @@
+"""MySQL accounts: how they are written, matched by a rule's pattern, and named towards STS.
+
+Pure; knows neither configuration files nor roles."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+# STS API reference, AssumeRole, RoleSessionName: 2 to 64 of [\w+=,.@-]; Tag, Value: 256 at most, of a set
+# that holds all these but the comma. '=' is kept for what stands in for other characters.
+SESSION_NAME_MAX = 64
+TAG_VALUE_MAX = 256
+_UNSAFE = re.compile(rb"[^A-Za-z0-9_+.-]")
+_DIGEST_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`user` and `host` as mysqld says them: the account's, where '%' is a host like any other."""
+
+    user: str
+    host: str
+
+    def __str__(self) -> str:
+        return f"'{self.user}'@'{self.host}'"
+
+    @property
+    def session_name(self) -> str:
+        """The account as a RoleSessionName, `app@=25` for 'app'@'%'. No two accounts share one: what STS
+        does not take is written as =HH, byte for byte, and a name cut at its limit ends in its digest."""
+        return _cut(f"{_encoded(self.user) or '='}@{_encoded(self.host)}", SESSION_NAME_MAX)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The session tags, in the same writing."""
+        return {
+            "mysql_user": _cut(_encoded(self.user), TAG_VALUE_MAX),
+            "mysql_host": _cut(_encoded(self.host), TAG_VALUE_MAX),
+        }
+
+
+def _encoded(text: str) -> str:
+    return _UNSAFE.sub(lambda match: b"=%02X" % match[0][0], text.encode()).decode("ascii")
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_DIGITS]
+    return f"{text[: limit - len(digest) - 2]}=-{digest}"
+
+
+def parse_account(text: str) -> Account:
+    """An account written user@host or 'user'@'host'; the last @ divides. Raises ValueError."""
+    user, at, host = text.rpartition("@")
+    if not at or not host:
+        raise ValueError("user@host is expected, as in app@% or 'app'@'%'")
+    return Account(_unquoted(user), _unquoted(host))
+
+
+def _unquoted(text: str) -> str:
+    quoted = len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"`"
+    return text[1:-1] if quoted else text
+
+
+class AccountPattern:
+    """Accounts, written as user@host with * for any characters and ? for one. The user's case counts, the
+    host's does not, as in MySQL; % is an ordinary character."""
+
+    def __init__(self, text: str) -> None:
+        """Raises ValueError."""
+        parts = parse_account(text)
+        self._user = wildcard(parts.user)
+        self._host = wildcard(parts.host, re.IGNORECASE)
+
+    def matches(self, account: Account) -> bool:
+        return bool(self._user.fullmatch(account.user) and self._host.fullmatch(account.host))
+
+
+def wildcard(text: str, flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str]:
+    """A pattern where * stands for any characters, ? for one, and everything else for itself."""
+    pieces = {"*": ".*", "?": "."}
+    source = "".join(pieces.get(character) or re.escape(character) for character in text)
+    return re.compile(source, flags | re.DOTALL)

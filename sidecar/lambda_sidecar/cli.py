@@ -1,0 +1,125 @@
+"""The command lambda-sidecar.
+
+Parses arguments and turns failures into one line and an exit status; does nothing itself."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lambda_sidecar.account import Account, parse_account
+from lambda_sidecar.check import check
+from lambda_sidecar.config import ConfigError, configure_logging, load_config
+from lambda_sidecar.install import options as install_options
+from lambda_sidecar.install.errors import InstallError
+from lambda_sidecar.local import LocalLambdaError
+from lambda_sidecar.server import Server, StartError
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2  # as argparse's own
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    status: int = options.run(options)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lambda-sidecar", description="Invokes AWS Lambda for MySQL's lambda_sync and lambda_async."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="serve calls on the Unix socket until SIGTERM")
+    serve.add_argument("--config", type=Path, metavar="FILE", help="TOML file (docs/configuration.md)")
+    serve.set_defaults(run=_serve)
+    check = commands.add_parser("check", help="say step by step what a call would meet; invokes nothing")
+    check.add_argument("--config", type=Path, metavar="FILE", help="TOML file, as serve reads it")
+    check.add_argument("--function", metavar="NAME", help="the function, as SQL would name it")
+    check.add_argument(
+        "--as",
+        dest="account",
+        type=_account,
+        metavar="USER@HOST",
+        default=Account("root", "localhost"),
+        help="the MySQL account that would call, as CURRENT_USER() gives it (default root@localhost)",
+    )
+    check.set_defaults(run=_check)
+    install = commands.add_parser(
+        "install", help="put the library and its SQL onto a MySQL server, or renew them"
+    )
+    install_options.add_install(install)
+    install.set_defaults(run=_install)
+    uninstall = commands.add_parser("uninstall", help="take both off a MySQL server again")
+    install_options.add_uninstall(uninstall)
+    uninstall.set_defaults(run=_uninstall)
+    return parser
+
+
+def _account(text: str) -> Account:
+    try:
+        return parse_account(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _check(options: argparse.Namespace) -> int:
+    try:
+        config = load_config(options.config)
+        configure_logging("error")  # the report says what is wrong
+        good = asyncio.run(check(config, options.config, options.function, options.account))
+    except ConfigError as error:
+        print(f"FAIL  configuration: {error}")
+        return EXIT_USAGE
+    return EXIT_OK if good else EXIT_FAILED
+
+
+def _serve(options: argparse.Namespace) -> int:
+    try:
+        config = load_config(options.config)
+    except ConfigError as error:
+        print(f"lambda-sidecar: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    configure_logging(config.log_level)
+    try:
+        asyncio.run(Server(config, lambda: load_config(options.config)).serve())
+    except ConfigError as error:  # a rule that only the AWS configuration makes wrong
+        print(f"lambda-sidecar: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except (StartError, LocalLambdaError) as error:
+        print(f"lambda-sidecar: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    return EXIT_OK
+
+
+# Imported only here: `serve` does without mysql.connector's memory.
+def _install(options: argparse.Namespace) -> int:
+    from lambda_sidecar.install.install import install
+
+    return _administer(install, options)
+
+
+def _uninstall(options: argparse.Namespace) -> int:
+    from lambda_sidecar.install.uninstall import uninstall
+
+    return _administer(uninstall, options)
+
+
+def _administer(
+    work: Callable[[argparse.Namespace, Callable[[str], None]], None], options: argparse.Namespace
+) -> int:
+    try:
+        work(options, print)
+    except InstallError as error:
+        print(f"lambda-sidecar: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""Every failure a call can meet, each with the text that its user reads after "lambda_sync UDF failed; ".
+
+Knows nothing of gRPC or HTTP; never holds a payload."""
+
+from __future__ import annotations
+
+import enum
+
+
+class ErrorKind(enum.IntEnum):
+    """Whose fault it is. Numbers as in the contract's enum ErrorKind."""
+
+    INVALID = 1
+    DENIED = 2
+    CREDENTIALS = 3
+    NETWORK = 4
+    API = 5
+    TIMEOUT = 6
+    INTERNAL = 7
+
+
+class InvokeFailure(Exception):
+    """A call that got no answer from the function. `code` is the Lambda API's, otherwise empty."""
+
+    kind = ErrorKind.INTERNAL
+
+    def __init__(self, text: str, *, code: str = "") -> None:
+        # What others said may hold surrogates (JSON can), and those cannot travel as UTF-8.
+        self.text = text.encode(errors="replace").decode()
+        self.code = code.encode(errors="replace").decode()
+        super().__init__(self.text)
+
+
+class InvalidRequest(InvokeFailure):
+    """The function's name, the region, the payload or an option is wrong; nothing was sent."""
+
+    kind = ErrorKind.INVALID
+
+
+class AccessDenied(InvokeFailure):
+    """The sidecar's own rules refuse the account, the function or the role; nothing was sent, not even
+    to STS."""
+
+    kind = ErrorKind.DENIED
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"AccessDenied: {reason}")
+
+
+class RoleNotAssumed(InvokeFailure):
+    """STS refused the role: `code` and `message` are its own. Of kind CREDENTIALS, because the function's
+    call was not made; the contract keeps codes for the Lambda API, so it stands in the text."""
+
+    kind = ErrorKind.CREDENTIALS
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"Lambda API returned error: {code}: {message[:MESSAGE_MAX]}")
+
+
+class MissingCredentials(InvokeFailure):
+    """The credential chain has nothing, or cannot be read. Aurora's own words."""
+
+    kind = ErrorKind.CREDENTIALS
+
+    def __init__(self) -> None:
+        super().__init__("Lambda API returned error: Missing Credentials: Cannot instantiate Lambda Client")
+
+
+class EndpointUnreachable(InvokeFailure):
+    """No connection was made, so nothing was sent. Aurora's own words."""
+
+    kind = ErrorKind.NETWORK
+
+    def __init__(self) -> None:
+        super().__init__("Lambda API returned error: Network Connection. Unable to connect to endpoint")
+
+
+class ConnectionLost(InvokeFailure):
+    """The connection broke after the request had left: whether it was carried out is not known."""
+
+    kind = ErrorKind.NETWORK
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"Lambda API returned error: Network Connection. {what}; the call may have been carried out"
+        )
+
+
+class ApiError(InvokeFailure):
+    """The Lambda API answered with an error: `code` is the exception's name. `passes`: it came before
+    the function ran and may not come again, so the call may be repeated."""
+
+    kind = ErrorKind.API
+
+    def __init__(self, code: str, message: str, *, passes: bool = False) -> None:
+        super().__init__(f"Lambda API returned error: {code}: {message[:MESSAGE_MAX]}", code=code)
+        self.passes = passes
+
+
+class CallTimeout(InvokeFailure):
+    """The time that the caller gave has passed."""
+
+    kind = ErrorKind.TIMEOUT
+
+    def __init__(self, milliseconds: int) -> None:
+        super().__init__(f"timed out after {milliseconds} ms")
+
+
+class InternalFailure(InvokeFailure):
+    """A defect of the sidecar; its log says more."""
+
+    def __init__(self) -> None:
+        super().__init__("sidecar unavailable: internal failure, see the sidecar's log")
+
+
+# MySQL cuts messages at 512 bytes, and the reason must survive.
+MESSAGE_MAX = 400

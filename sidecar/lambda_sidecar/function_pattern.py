@@ -1,0 +1,68 @@
+"""Patterns of function names in rules, matched part by part against a canonical name.
+
+Pure; knows neither accounts nor roles."""
+
+from __future__ import annotations
+
+import re
+
+from lambda_sidecar.account import wildcard
+from lambda_sidecar.function_name import Defaults, FunctionName
+
+_ANY = "*"
+_LATEST = "$LATEST"
+_WHOLE_ARN = 7  # arn, partition, lambda, region, account, function, name; the qualifier is the eighth
+_PART = re.compile(r"[a-zA-Z0-9_*?-]+")
+_QUALIFIER = re.compile(r"\$LATEST|[a-zA-Z0-9_*?-]+")
+
+
+def split_function_pattern(text: str) -> list[str]:
+    """The parts of an ARN pattern, seven or eight; of a name, one or two. Raises ValueError."""
+    parts = text.split(":")
+    qualifier = parts[-1] if len(parts) in (2, _WHOLE_ARN + 1) else None
+    named = parts if qualifier is None else parts[:-1]
+    fixed = len(named) == 1 or [parts[n] for n in (0, 2, 5) if n < len(parts)] == [
+        "arn",
+        "lambda",
+        "function",
+    ]
+    if len(named) not in (1, _WHOLE_ARN) or not fixed or not all(map(_PART.fullmatch, named)):
+        raise ValueError(
+            "not a pattern of functions; allowed are *, a name, or a whole ARN "
+            "(arn:aws:lambda:region:account:function:name), each part with * and ?"
+        )
+    if qualifier is not None and not _QUALIFIER.fullmatch(qualifier):
+        raise ValueError("not a qualifier: a version number, an alias or $LATEST is expected")
+    return parts
+
+
+class FunctionPattern:
+    """`*` alone is every function. A name stands for that function in the configured account and region;
+    an ARN is taken part by part, so * never reaches over a colon. Without a qualifier every qualifier
+    matches; `:$LATEST` is also the function that is called without one, because that is what runs."""
+
+    def __init__(self, text: str, defaults: Defaults) -> None:
+        """Raises ValueError."""
+        self._any = text == _ANY
+        if self._any:
+            return
+        if defaults.account_id is None:
+            raise ValueError("a rule that names functions needs account_id")
+        parts = split_function_pattern(text)
+        if len(parts) < _WHOLE_ARN:
+            if defaults.region is None:
+                raise ValueError("a plain name needs a region: set region or AWS_REGION, or write an ARN")
+            parts = ["arn", _ANY, "lambda", defaults.region, defaults.account_id, "function", *parts]
+        self._partition, self._region, self._account, self._name = (wildcard(parts[n]) for n in (1, 3, 4, 6))
+        self._qualifier = wildcard(parts[_WHOLE_ARN]) if len(parts) > _WHOLE_ARN else None
+
+    def matches(self, function: FunctionName) -> bool:
+        if self._any:
+            return True
+        return bool(
+            self._name.fullmatch(function.name)
+            and self._account.fullmatch(function.account_id or "")
+            and self._region.fullmatch(function.region)
+            and self._partition.fullmatch(function.partition)
+            and (self._qualifier is None or self._qualifier.fullmatch(function.qualifier or _LATEST))
+        )

@@ -1,0 +1,152 @@
+"""lambda-sidecar install: the library into plugin_dir, its functions, component, role and procedure.
+
+Decides what a server needs; the SQL is udf/sql/install.sql's."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import time
+from pathlib import Path
+
+import mysql.connector
+from mysql.connector.abstracts import MySQLConnectionAbstract
+
+from lambda_sidecar.install import library_file, obstacle, sql_script
+from lambda_sidecar.install.connection import connect, execute
+from lambda_sidecar.install.errors import InstallError
+from lambda_sidecar.install.options import Account, quoted
+from lambda_sidecar.install.replacement import Replacement, dead_rows
+from lambda_sidecar.install.server_state import (
+    account_exists,
+    answers,
+    default_roles,
+    look,
+    variables,
+)
+from lambda_sidecar.install.steps import Say, Steps
+
+_ROLE = Account("AWS_LAMBDA_ACCESS", "%")
+_MENDS = 5
+_SETTLE_SECONDS = 0.5
+_NO_BINLOG = "SET SESSION sql_log_bin = 0"
+
+
+def install(options: argparse.Namespace, say: Say) -> None:
+    """Raises InstallError; until it has said so, nothing was changed."""
+    library = None if options.no_copy else library_file.find(options.library)
+    with contextlib.closing(connect(options)) as connection:
+        try:
+            _Install(connection, options, library, say).run()
+        except mysql.connector.Error as error:
+            raise InstallError(f"MySQL error {error.errno}: {error.msg}") from None
+
+
+class _Install:
+    def __init__(
+        self, connection: MySQLConnectionAbstract, options: argparse.Namespace, library: Path | None, say: Say
+    ) -> None:
+        self.connection = connection
+        self.options = options
+        self.library = library
+        self.script = sql_script.read("install.sql")
+        self.names = sql_script.functions(self.script)
+        self.state = look(connection, self.names)
+        self.steps = Steps(connection, say, dry_run=options.dry_run)
+
+    def run(self) -> None:
+        read_only = obstacle.read_only(self.connection, self.state, "install")
+        if read_only:
+            for line in read_only:
+                self.steps.say(line)
+            self.steps.dry_run = True
+        else:
+            self._look_for_obstacles()
+        self._install()
+        if read_only:
+            raise InstallError("the server is read-only; nothing was changed")
+        if not self.steps.dry_run:
+            self._mend()
+            self._verify()
+
+    def _look_for_obstacles(self) -> None:
+        obstacle.foreign_functions(self.state)
+        for account in self.options.grant:
+            if not account_exists(self.connection, account):
+                raise InstallError(f"there is no account {account} on this server; CREATE USER comes first")
+        if self._copies:
+            how = f"install -m 0755 {self.library} {self.state.place}"
+            obstacle.plugin_dir(self.state, f"run there: {how}; then this again, with --no-copy")
+
+    @property
+    def _copies(self) -> bool:
+        return self.library is not None and not library_file.same(self.library, self.state.place)
+
+    def _install(self) -> None:
+        state, steps, library = self.state, self.steps, self.library
+        stale = state.loaded and (self._copies or library_file.is_loaded_from_replaced_file(state.pid_file))
+        steps.sql("keep everything out of the binary log", _NO_BINLOG)
+        if rows := dead_rows(state):
+            steps.sql("forget what the server names but could not load", *rows)
+        if stale:
+            Replacement(steps, state, library if self._copies else None).run(self._run_script)
+        else:
+            if library and self._copies:
+                steps.act(
+                    f"copy {library} to {state.place}",
+                    lambda: library_file.copy(library, state.place),
+                )
+            elif library:
+                steps.say(f"{state.place} is this library already")
+            self._run_script()
+        self._grant()
+        if socket := self.options.socket_of_sidecar:
+            steps.sql(
+                f"persist the socket {socket}", f"SET PERSIST lambda_udf.socket = {quoted(str(socket))}"
+            )
+
+    def _run_script(self) -> None:
+        self.steps.sql("run install.sql", *sql_script.statements(self.script))
+
+    def _grant(self) -> None:
+        for account in self.options.grant:
+            self.steps.sql(f"grant {_ROLE.user} to {account}", f"GRANT {_ROLE} TO {account}")
+            if self.options.default_role:
+                # SET DEFAULT ROLE replaces the whole list.
+                roles = [role for role in default_roles(self.connection, account) if role != _ROLE]
+                listed = ", ".join(str(role) for role in [*roles, _ROLE])
+                self.steps.sql(
+                    f"make it a default role of {account}", f"SET DEFAULT ROLE {listed} TO {account}"
+                )
+
+    def _mend(self) -> None:
+        """A statement that was in a function while it was dropped takes the new one of that name along when
+        it ends (replacement.py); its row stays. So look for a while after a replacement."""
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        for _ in range(_MENDS):
+            while not (rows := dead_rows(look(self.connection, self.names))):
+                if not self.state.loaded or time.monotonic() > deadline:
+                    return
+                time.sleep(0.02)
+            self.steps.sql("forget what vanished with a statement from before", *rows)
+            self._run_script()
+
+    def _verify(self) -> None:
+        silent = [name for name in self.names if not answers(self.connection, name)]
+        if silent:
+            raise InstallError(f"{', '.join(silent)} did not answer; see the server's error log")
+        values = variables(self.connection)
+        if not values:
+            raise InstallError("the component has no system variables; see the server's error log")
+        if library_file.is_loaded_from_replaced_file(self.state.pid_file):
+            raise InstallError(
+                "the new library is in place and the functions answer, but from the old one: a statement was "
+                "in a function while it was dropped, and then MySQL keeps its library until mysqld restarts"
+            )
+        self.steps.say(f"verify: {', '.join(self.names)} answer; the socket is {values['lambda_udf.socket']}")
+        if function := self.options.verify:
+            try:
+                execute(self.connection, f"SELECT lambda_sync({quoted(function)}, '{{}}')")
+            except mysql.connector.Error as error:
+                raise InstallError(f"installed, but calling {function} failed: {error.msg}") from None
+            self.steps.say(f"verify: {function} was invoked and answered")

@@ -1,0 +1,101 @@
+"""The arguments of lambda-sidecar install and uninstall.
+
+Only argparse: `lambda-sidecar serve` imports this and must not pay for mysql.connector."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Account:
+    """A MySQL account."""
+
+    user: str
+    host: str
+
+    def __str__(self) -> str:
+        return f"{quoted(self.user)}@{quoted(self.host)}"
+
+
+def quoted(text: str) -> str:
+    """A string literal of SQL."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+_PART = r"'(?:[^']|'')*'|`[^`]*`|[^'`@\s]+"
+_ACCOUNT = re.compile(rf"({_PART})(?:@({_PART}))?")
+
+
+def account(text: str) -> Account:
+    """'app'@'%', app@localhost or app (from any host), as SQL writes an account."""
+    match = _ACCOUNT.fullmatch(text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text} is not an account; write 'user'@'host'")
+    user, host = (_plain(part) for part in (match[1], match[2] or "%"))
+    return Account(user, host.lower())
+
+
+def _plain(part: str) -> str:
+    if part[0] in "'`":
+        return part[1:-1].replace("''", "'")
+    return part
+
+
+def socket_path(text: str) -> Path:
+    path = Path(text)
+    if not path.is_absolute():
+        raise argparse.ArgumentTypeError(f"{text} is not an absolute path")
+    return path
+
+
+def add_install(parser: argparse.ArgumentParser) -> None:
+    _add_common(parser)
+    parser.add_argument(
+        "--library", type=Path, metavar="FILE", help="lambda_udf.so to install (default: this package's)"
+    )
+    parser.add_argument(
+        "--no-copy", action="store_true", help="the library is in plugin_dir already: only the SQL"
+    )
+    parser.add_argument(
+        "--grant",
+        type=account,
+        action="append",
+        default=[],
+        metavar="ACCOUNT",
+        help="grant AWS_LAMBDA_ACCESS to this account ('app'@'%%'); can be repeated",
+    )
+    parser.add_argument(
+        "--default-role", action="store_true", help="make it a default role of these accounts as well"
+    )
+    parser.add_argument(
+        "--socket-of-sidecar", type=socket_path, metavar="PATH", help="SET PERSIST lambda_udf.socket"
+    )
+    parser.add_argument("--verify", metavar="FUNCTION", help="invoke this Lambda function with {} at the end")
+
+
+def add_uninstall(parser: argparse.ArgumentParser) -> None:
+    _add_common(parser)
+    parser.add_argument(
+        "--no-remove", action="store_true", help="leave the library in plugin_dir: only the SQL"
+    )
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="print every step and its SQL, change nothing")
+    server = parser.add_argument_group("the server, as for the mysql client")
+    server.add_argument(
+        "--defaults-file", type=Path, metavar="FILE", help="option file; its [client] is read"
+    )
+    server.add_argument("--socket", metavar="PATH", help="mysqld's Unix socket")
+    server.add_argument("--host", help="over TCP instead")
+    server.add_argument("--port", type=int, help="default 3306")
+    server.add_argument("--user", help="an administrator (default root)")
+    server.add_argument(
+        "--password",
+        action="store_true",
+        help="ask for the password; otherwise the option file's or MYSQL_PWD counts",
+    )

@@ -1,0 +1,122 @@
+"""What a MySQL server has of lambda-udf now, and what stands in the way of changing it.
+
+Only looks; changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import mysql.connector
+from mysql.connector.abstracts import MySQLConnectionAbstract
+
+from lambda_sidecar.install import library_file
+from lambda_sidecar.install.connection import execute
+from lambda_sidecar.install.options import Account, quoted
+
+COMPONENT = "file://lambda_udf"
+_CANT_INITIALIZE_UDF = 1123  # mysqld_error.h; our init functions refuse a call without arguments
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """functions     what mysql.func has of lambda_udf.so: name and kind (function, aggregate)
+    answering     of them, those that are loaded; the rest are rows of a library that failed to load
+    foreign       functions with names of ours that another library has: name and library
+    component     whether mysql.component names ours
+    values        its global variables; empty: it is not loaded
+    """
+
+    plugin_dir: Path
+    datadir: Path
+    pid_file: Path
+    server_uuid: str
+    read_only: bool
+    super_read_only: bool
+    functions: dict[str, str]
+    answering: frozenset[str]
+    foreign: dict[str, str]
+    component: bool
+    values: dict[str, str]
+
+    @property
+    def place(self) -> Path:
+        return self.plugin_dir / library_file.NAME
+
+    @property
+    def loaded(self) -> bool:
+        return bool(self.answering or self.values)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server's files are this machine's: auto.cnf, which no two servers share, says so. Where
+        it may not be read, a plugin_dir is taken for the server's."""
+        try:
+            return self.server_uuid in (self.datadir / "auto.cnf").read_text()
+        except PermissionError:
+            return self.plugin_dir.is_dir()
+        except OSError:
+            return False
+
+
+def look(connection: MySQLConnectionAbstract, names: list[str]) -> ServerState:
+    """`names`: the functions of the library to come."""
+    ((plugin_dir, datadir, pid_file, uuid, read_only, super_read_only),) = execute(
+        connection,
+        "SELECT @@plugin_dir, @@datadir, @@pid_file, @@server_uuid, @@read_only, @@super_read_only",
+    )
+    rows = execute(connection, "SELECT name, dl, type FROM mysql.func")
+    functions = {name: kind for name, library, kind in rows if library == library_file.NAME}
+    components = execute(connection, "SELECT component_urn FROM mysql.component")
+    return ServerState(
+        plugin_dir=Path(plugin_dir),
+        datadir=Path(datadir),
+        pid_file=Path(datadir) / pid_file,
+        server_uuid=uuid,
+        read_only=bool(read_only),
+        super_read_only=bool(super_read_only),
+        functions=functions,
+        answering=frozenset(name for name in functions if answers(connection, name)),
+        foreign={name: library for name, library, _ in rows if name in names and name not in functions},
+        component=(COMPONENT,) in components,
+        values=variables(connection),
+    )
+
+
+def answers(connection: MySQLConnectionAbstract, function: str) -> bool:
+    """Whether the function is loaded. Called without arguments it refuses by itself; nothing is invoked."""
+    try:
+        execute(connection, f"SELECT `{function}`()")
+    except mysql.connector.Error as error:
+        return error.errno == _CANT_INITIALIZE_UDF
+    return False
+
+
+def variables(connection: MySQLConnectionAbstract) -> dict[str, str]:
+    """The component's global variables by their full names."""
+    return dict(execute(connection, r"SHOW GLOBAL VARIABLES LIKE 'lambda\_udf.%'"))
+
+
+def statements_in_use(connection: MySQLConnectionAbstract) -> int:
+    """How many statements are in our functions now; without performance_schema, how many wait for Lambda."""
+    in_flight = execute(connection, r"SHOW GLOBAL STATUS LIKE 'Lambda\_udf\_in\_flight'")
+    # The count of a function that nobody uses is 1 (tried on 9.7.4).
+    used = execute(
+        connection, "SELECT UDF_LIBRARY, UDF_USAGE_COUNT FROM performance_schema.user_defined_functions"
+    )
+    in_use = sum(int(count) - 1 for library, count in used if library == library_file.NAME)
+    return max(in_use, *(int(value) for _, value in in_flight), 0)
+
+
+def account_exists(connection: MySQLConnectionAbstract, account: Account) -> bool:
+    where = f"User = {quoted(account.user)} AND Host = {quoted(account.host)}"
+    return bool(execute(connection, f"SELECT 1 FROM mysql.user WHERE {where}"))  # noqa: S608
+
+
+def default_roles(connection: MySQLConnectionAbstract, account: Account) -> list[Account]:
+    rows = execute(
+        connection,
+        "SELECT DEFAULT_ROLE_USER, DEFAULT_ROLE_HOST FROM mysql.default_roles"  # noqa: S608
+        f" WHERE USER = {quoted(account.user)} AND HOST = {quoted(account.host)}",
+    )
+    return [Account(user, host) for user, host in rows]

@@ -1,0 +1,26 @@
+"""The local Lambda: a real, small Lambda service on loopback for development, tests and demonstrations.
+Knows nothing of the sidecar's gRPC service, credentials or configuration; it is reached over HTTP only.
+
+The way of an invocation, file by file:
+
+    access.py        who may call at all
+    invoke_api.py    the Invoke API: request -> invocation -> answer
+    function.py      the functions folder, read anew at every invocation
+    slots.py         concurrency limits
+    events.py        invocations of type Event: queue and retries
+    fleet.py         a warm worker, or a new one
+    worker.py        one invocation on one worker: timeout, exit, log
+    runtime_api.py   the Runtime API that its process talks
+    process.py       its process; launcher.py ties it to the sidecar's life
+    record.py        what was invoked; record_api.py serves it to tests
+
+Not there: other operations than Invoke, response streaming, layers, extensions, versions (every qualifier
+runs the folder's code, as $LATEST), dead-letter queues and destinations, memory limits, freezing between
+invocations.
+"""
+
+from lambda_sidecar.local.errors import LocalLambdaError
+from lambda_sidecar.local.service import LocalLambda
+from lambda_sidecar.local.settings import LocalLambdaSettings
+
+__all__ = ["LocalLambda", "LocalLambdaError", "LocalLambdaSettings"]

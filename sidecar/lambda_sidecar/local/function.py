@@ -1,0 +1,182 @@
+"""The functions folder: which functions are there, how each is configured, and whether its code has changed.
+Looks at the disk only; knows nothing of invocations or workers."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lambda_sidecar.local.errors import FunctionConfigError, LocalLambdaError
+from lambda_sidecar.local.function_name import is_function_name
+from lambda_sidecar.local.settings import (
+    DEFAULT_MEMORY_MB,
+    DEFAULT_TIMEOUT_SECONDS,
+    MAX_MEMORY_MB,
+    MAX_TIMEOUT_SECONDS,
+)
+
+_SETTINGS = "function.toml"
+_BOOTSTRAP = "bootstrap"
+_DEFAULT_HANDLER = "lambda_function.lambda_handler"
+_KEYS = ("handler", "timeout", "environment", "concurrency", "memory_size")
+# What the service itself sets; "Defined runtime environment variables",
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+_RESERVED = ("_HANDLER", "_X_AMZN_TRACE_ID", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV")
+_RESERVED_PREFIX = "AWS_LAMBDA_"
+# A folder with more files than this is compared by its first ones only, so that a vendored dependency tree
+# does not slow every invocation down.
+_MAX_COMPARED_FILES = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """One function as its folder describes it now; the revision changes with any file of the folder."""
+
+    name: str
+    folder: Path
+    revision: str
+    bootstrap: bool
+    handler: str = _DEFAULT_HANDLER
+    timeout: float = DEFAULT_TIMEOUT_SECONDS  # seconds
+    environment: tuple[tuple[str, str], ...] = ()
+    concurrency: int | None = None  # reserved concurrency; None: only the service's limit
+    memory_size: int = DEFAULT_MEMORY_MB  # MB, told to the function and not enforced
+
+
+class FunctionFolder:
+    """The folder that holds one folder per function."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+        self._known: dict[str, Function] = {}
+
+    def check(self) -> list[Function]:
+        """Every function, at start. Raises LocalLambdaError for the folder, FunctionConfigError for one."""
+        if not self._folder.is_dir():
+            raise LocalLambdaError(f"local Lambda: the functions folder {self._folder} does not exist")
+        try:
+            names = sorted(entry.name for entry in self._folder.iterdir() if entry.is_dir())
+        except OSError as error:
+            raise LocalLambdaError(f"local Lambda: cannot read {self._folder}: {error.strerror}") from error
+        return [function for name in names if (function := self.find(name)) is not None]
+
+    def find(self, name: str) -> Function | None:
+        """The function of that name as it is on disk now; None if there is none.
+
+        Raises FunctionConfigError when its folder is there but cannot be used.
+        """
+        folder = self._folder / name
+        if not is_function_name(name) or not folder.is_dir():
+            self._known.pop(name, None)
+            return None
+        try:
+            revision = _revision(folder)
+        except OSError as error:
+            raise FunctionConfigError(f"{folder} cannot be read: {error.strerror}") from error
+        known = self._known.get(name)
+        if known is not None and known.revision == revision:
+            return known
+        function = _read(name, folder, revision)
+        if function is not None:
+            self._known[name] = function
+        return function
+
+
+def _revision(folder: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for number, entry in enumerate(_files(folder)):
+        if number >= _MAX_COMPARED_FILES:
+            break
+        try:
+            stat = entry.stat()
+        except FileNotFoundError:  # an editor replaces the file right now; its next state is another revision
+            continue
+        digest.update(f"{entry.path}\0{stat.st_mtime_ns}\0{stat.st_size}\0{stat.st_mode}\n".encode())
+    return digest.hexdigest()
+
+
+def _files(folder: Path | str) -> Iterator[os.DirEntry[str]]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except FileNotFoundError:  # removed while it was looked at
+        return
+    for entry in entries:
+        if entry.name == "__pycache__" or entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(entry.path)
+        else:
+            yield entry
+
+
+def _read(name: str, folder: Path, revision: str) -> Function | None:
+    settings, bootstrap = folder / _SETTINGS, folder / _BOOTSTRAP
+    if not (settings.exists() or bootstrap.exists() or (folder / "lambda_function.py").exists()):
+        return None  # some other folder, not a function
+    if bootstrap.exists() and not os.access(bootstrap, os.X_OK):
+        raise FunctionConfigError(f"{bootstrap} is not executable; run chmod +x on it")
+    is_python = not bootstrap.exists()
+    if is_python and importlib.util.find_spec("awslambdaric") is None:
+        raise FunctionConfigError(
+            f"{folder} is a Python function and needs awslambdaric; run pip install 'lambda-udf[local]'"
+        )
+    table = _table(settings) if settings.exists() else {}
+    for key in table:
+        if key not in _KEYS:
+            raise FunctionConfigError(f"{settings}: unknown key {key!r}; known are {', '.join(_KEYS)}")
+    handler = table.get("handler", _DEFAULT_HANDLER)
+    if not isinstance(handler, str) or not handler or (is_python and "." not in handler):
+        raise FunctionConfigError(f"{settings}: handler must be a string such as {_DEFAULT_HANDLER!r}")
+    concurrency = table.get("concurrency")
+    return Function(
+        name=name,
+        folder=folder,
+        revision=revision,
+        bootstrap=not is_python,
+        handler=handler,
+        timeout=_number(settings, table, "timeout", DEFAULT_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS),
+        environment=_environment(settings, table.get("environment", {})),
+        concurrency=None if concurrency is None else _integer(settings, table, "concurrency", 0, 0, 10_000),
+        memory_size=_integer(settings, table, "memory_size", DEFAULT_MEMORY_MB, 128, MAX_MEMORY_MB),
+    )
+
+
+def _table(settings: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(settings.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise FunctionConfigError(f"{settings}: {error}") from error
+
+
+def _number(settings: Path, table: dict[str, object], key: str, default: float, most: float) -> float:
+    value = table.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+        raise FunctionConfigError(
+            f"{settings}: {key} must be a number of seconds above 0 and up to {most:.0f}"
+        )
+    return float(value)
+
+
+def _integer(settings: Path, table: dict[str, object], key: str, default: int, least: int, most: int) -> int:
+    value = table.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise FunctionConfigError(f"{settings}: {key} must be an integer from {least} to {most}")
+    return value
+
+
+def _environment(settings: Path, value: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict):
+        raise FunctionConfigError(f"{settings}: environment must be a table of strings")
+    for name, text in value.items():
+        if not isinstance(text, str) or "\0" in text:
+            raise FunctionConfigError(f"{settings}: environment.{name} must be a string")
+        if not name or "=" in name or "\0" in name or name in _RESERVED or name.startswith(_RESERVED_PREFIX):
+            raise FunctionConfigError(
+                f"{settings}: environment.{name} is reserved by Lambda or no valid name"
+            )
+    return tuple(value.items())

@@ -1,0 +1,31 @@
+"""What a call is decided by: one configuration together with what the AWS configuration adds to it.
+
+Knows where each value comes from; nothing of a single call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lambda_sidecar.access import AccessRules
+from lambda_sidecar.aws import AwsConfiguration
+from lambda_sidecar.config import Config
+from lambda_sidecar.function_name import Defaults
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A call keeps the one that it began with; a reload puts a new one in its place."""
+
+    defaults: Defaults
+    access: AccessRules
+
+
+def make_policy(config: Config, aws: AwsConfiguration) -> Policy:
+    """Raises ConfigError for rules that need a region or account that nothing tells."""
+    local = config.local
+    defaults = Defaults(
+        partitions=aws.partitions(),
+        region=config.region or (local.region if local else None) or aws.region,
+        account_id=config.account_id or (local.account_id if local else None),
+    )
+    return Policy(defaults, AccessRules(config, defaults))

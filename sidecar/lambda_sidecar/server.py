@@ -1,0 +1,175 @@
+"""The sidecar as a process: socket, health, signals, and the order in which things start and stop.
+
+Knows every part and what each needs; nothing of a single call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from lambda_sidecar.aws import AwsConfiguration
+from lambda_sidecar.config import Config
+from lambda_sidecar.credentials import ChainCredentials, CredentialSource, PlaceholderCredentials
+from lambda_sidecar.invoker import RESPONSE_MAX, Invoker
+from lambda_sidecar.local import LocalLambda
+from lambda_sidecar.policy import make_policy
+from lambda_sidecar.reload import Reload
+from lambda_sidecar.role_credentials import RoleCredentials
+from lambda_sidecar.service import LambdaInvoker
+from lambda_sidecar.sts import Sts
+from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc
+
+log = logging.getLogger(__name__)
+
+SOCKET_MODE = 0o660
+# The largest payload and room for the rest of its message.
+MESSAGE_MAX = RESPONSE_MAX + 65_536
+SERVICE_NAME = invoker_pb2.DESCRIPTOR.services_by_name["LambdaInvoker"].full_name
+
+
+class StartError(Exception):
+    """The sidecar cannot start; the text says why and what to do."""
+
+
+class Server:
+    """startup → main_loop → shutdown. `shutdown` undoes whatever `startup` got done."""
+
+    def __init__(self, config: Config, load: Callable[[], Config]) -> None:
+        """`load` reads the configuration again, for SIGHUP."""
+        self._config = config
+        self._load = load
+        self._reload: Reload | None = None
+        self._reload_wanted = False
+        self._stop = asyncio.Event()
+        self._resources = contextlib.AsyncExitStack()
+        self._service: LambdaInvoker | None = None
+        self._grpc: grpc.aio.Server | None = None
+        self._health = health.aio.HealthServicer()
+
+    async def serve(self) -> None:
+        """Runs until SIGTERM or SIGINT. Raises StartError."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        try:
+            await self.startup()
+            await self.main_loop()
+        finally:
+            await self.shutdown()
+
+    async def startup(self) -> None:
+        config = self._config
+        self._resources.enter_context(_only_one_on(config.socket))
+        aws = AwsConfiguration()
+        policy = make_policy(config, aws)
+        region = policy.defaults.region
+        endpoint_url, credentials, sts = await self._start_credentials(aws, region)
+        invoker = Invoker(aws, connect_timeout=config.connect_timeout_seconds, endpoint_url=endpoint_url)
+        self._resources.push_async_callback(invoker.close)
+        await invoker.start()
+        if endpoint_url is None and region is not None and region in policy.defaults.partitions:
+            await aws.endpoint(region)  # now, not in the first call
+        self._service = LambdaInvoker(invoker.invoke, credentials, policy)
+        await self._listen(self._service)
+        self._reload = Reload(config, self._load, aws=aws, service=self._service, invoker=invoker, sts=sts)
+        if self._reload_wanted:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """SIGHUP; while starting it is put off."""
+        self._reload_wanted = self._reload is None
+        if self._reload is not None:
+            self._config = self._reload()
+
+    async def _start_credentials(
+        self, aws: AwsConfiguration, region: str | None
+    ) -> tuple[str | None, CredentialSource, Sts | None]:
+        """The endpoint that replaces every region's, and where credentials come from."""
+        if self._config.local is not None:
+            local = LocalLambda(self._config.local)
+            self._resources.push_async_callback(local.stop)
+            await local.start()
+            log.info("local Lambda serves %s at %s", self._config.local.functions, local.endpoint)
+            return local.endpoint, PlaceholderCredentials(), None
+        base = ChainCredentials(aws.session)
+        sts = Sts(aws, base, region)
+        self._resources.push_async_callback(sts.close)
+        roles = RoleCredentials(base, sts.assume)
+        self._resources.push_async_callback(roles.close)
+        return None, roles, sts
+
+    async def _listen(self, service: LambdaInvoker) -> None:
+        server = grpc.aio.server(
+            options=(
+                ("grpc.max_receive_message_length", MESSAGE_MAX),
+                ("grpc.max_send_message_length", MESSAGE_MAX),
+                ("grpc.so_reuseport", 0),
+            )
+        )
+        invoker_pb2_grpc.add_LambdaInvokerServicer_to_server(service, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        _bind(server, self._config.socket)
+        self._grpc = server
+        await server.start()
+        for name in ("", SERVICE_NAME):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        log.info("listening on %s", self._config.socket)
+
+    async def main_loop(self) -> None:
+        await self._stop.wait()
+
+    async def shutdown(self) -> None:
+        """Ends idle streams at once, lets running calls finish for drain_seconds, closes everything."""
+        if self._grpc is not None and self._service is not None:
+            log.info("stopping; running calls have %g s", self._config.drain_seconds)
+            # First: whoever connects now would meet gRPC's end, which is CANCELLED and not UNAVAILABLE.
+            self._config.socket.unlink(missing_ok=True)
+            await self._health.enter_graceful_shutdown()
+            await self._service.drain(self._config.drain_seconds)
+            # Not with a grace period: gRPC would wait up to 20 s for each idle client to answer a ping,
+            # and mysqld's threads read an idle channel only when they need it again.
+            await self._grpc.stop(None)
+        await self._resources.aclose()
+
+
+def _bind(server: grpc.aio.Server, path: Path) -> None:
+    """gRPC makes the socket's file itself, so its mode is decided by the umask: nobody may connect
+    before it is right. A file left by a sidecar that was killed is replaced; the lock is ours."""
+    if path.exists() and not stat.S_ISSOCK(path.stat().st_mode):
+        raise StartError(f"{path} exists and is not a socket: choose another path, or remove it")
+    before = os.umask(0o777 & ~SOCKET_MODE)
+    try:
+        server.add_insecure_port(f"unix:{path}")
+    except RuntimeError as error:
+        raise StartError(f"cannot listen on {path}: {error}") from None
+    finally:
+        os.umask(before)
+
+
+@contextlib.contextmanager
+def _only_one_on(socket: Path) -> Iterator[None]:
+    """A second sidecar on the same socket would take its file away from the first."""
+    path = socket.with_name(socket.name + ".lock")
+    try:
+        file = path.open("a")
+    except OSError as error:
+        raise StartError(
+            f"cannot write {path}: {error.strerror}; the socket's folder must be writable"
+        ) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartError(f"another sidecar serves {socket}: stop it first") from None
+        yield

@@ -1,0 +1,227 @@
+"""From the contract's messages to a call and back: one task per call, one object per stream.
+
+Knows gRPC and the contract; nothing of HTTP. What a stream promises stands in invoker.proto."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from botocore.credentials import ReadOnlyCredentials
+
+from lambda_sidecar.account import Account
+from lambda_sidecar.answer import InvocationResult
+from lambda_sidecar.credentials import CredentialSource
+from lambda_sidecar.errors import CallTimeout, InternalFailure, InvalidRequest, InvokeFailure
+from lambda_sidecar.function_name import parse_function_name
+from lambda_sidecar.invoker import Invocation
+from lambda_sidecar.lambda_invoke import Options, document, parse_options
+from lambda_sidecar.payload import EVENT_MAX, REQUEST_RESPONSE_MAX, check_payload
+from lambda_sidecar.policy import Policy
+from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc
+
+log = logging.getLogger(__name__)
+
+Request = invoker_pb2.InvokeRequest
+Response = invoker_pb2.InvokeResponse
+Invoke = Callable[[Invocation, ReadOnlyCredentials], Awaitable[InvocationResult]]
+
+LAST_CALL_ID = "lambda-udf-last-call-id"
+
+# The invocation type's name for the Invoke API.
+_TYPES = {
+    invoker_pb2.INVOCATION_TYPE_REQUEST_RESPONSE: "RequestResponse",
+    invoker_pb2.INVOCATION_TYPE_EVENT: "Event",
+    invoker_pb2.INVOCATION_TYPE_DRY_RUN: "DryRun",
+}
+
+
+class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
+    """The gRPC service."""
+
+    def __init__(self, invoke: Invoke, credentials: CredentialSource, policy: Policy) -> None:
+        """`policy` may be replaced while calls run: they keep the one that they began with."""
+        self._invoke = invoke
+        self._credentials = credentials
+        self.policy = policy
+        self._draining = asyncio.Event()
+        self._streams: set[asyncio.Task[Any]] = set()
+
+    async def drain(self, seconds: float) -> None:
+        """From now on no request is taken. Idle streams end at once with UNAVAILABLE and LAST_CALL_ID,
+        the others when their calls are done; waits for that, `seconds` at most."""
+        self._draining.set()
+        clock = asyncio.get_running_loop().time
+        give_up = clock() + seconds
+        # Again and again: a stream that opens meanwhile is owed its status too.
+        while self._streams and (left := give_up - clock()) > 0:
+            await asyncio.wait(self._streams, timeout=left)
+
+    async def Invoke(self, _requests: Any, context: grpc.aio.ServicerContext[Request, Response]) -> None:
+        """One stream, from its opening to its end; cancelled when the client goes."""
+        # grpc.aio runs the whole RPC in this task: when it is done, the status has been sent too.
+        if (task := asyncio.current_task()) is not None:
+            self._streams.add(task)
+            task.add_done_callback(self._streams.discard)
+        if not self._draining.is_set():
+            await context.send_initial_metadata(())
+        stream = _Stream(self.answer, context)
+        try:
+            await stream.serve(self._draining)
+        finally:
+            await stream.cancel_calls()
+
+    async def answer(self, request: Request) -> Response:
+        """One call, whatever becomes of it: a failure is an answer too."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(request.timeout_ms / 1000):
+                result = await self._call(request)
+        except TimeoutError:
+            failure: InvokeFailure = CallTimeout(request.timeout_ms)
+        except InvokeFailure as raised:
+            failure = raised
+        except Exception as error:  # a defect of ours must not end the stream
+            # Not the exception's text: it may hold what must not be logged.
+            stack = "".join(traceback.format_tb(error.__traceback__))
+            log.error("internal failure: %s\n%s", type(error).__name__, stack)  # noqa: TRY400
+            failure = InternalFailure()
+        else:
+            return Response(call_id=request.call_id, result=result)
+        _log_failure(request, failure, time.monotonic() - began)
+        error_message = invoker_pb2.InvokeError(
+            kind=invoker_pb2.ErrorKind.Name(failure.kind), code=failure.code, message=failure.text
+        )
+        return Response(call_id=request.call_id, error=error_message)
+
+    async def _call(self, request: Request) -> invoker_pb2.InvokeResult:
+        options = _options(request)
+        limit = None if options.timeout_ms is None else options.timeout_ms / 1000
+        try:
+            async with asyncio.timeout(limit) as timeout:
+                result = await self._invoke_as(request, options)
+        except TimeoutError:
+            if options.timeout_ms is not None and timeout.expired():
+                raise CallTimeout(options.timeout_ms) from None
+            raise
+        if request.options_json:
+            return invoker_pb2.InvokeResult(status_code=result.status_code, payload=document(result))
+        return invoker_pb2.InvokeResult(
+            status_code=result.status_code,
+            request_id=result.request_id,
+            executed_version=result.executed_version,
+            function_error=result.function_error,
+            function_error_text=result.function_error_text,
+            log_tail=result.log_tail,
+            payload=result.payload,
+        )
+
+    async def _invoke_as(self, request: Request, options: Options) -> InvocationResult:
+        """Name, rules, payload, credentials, in this order: a refusal comes before more is asked."""
+        policy = self.policy
+        function = parse_function_name(
+            request.function, policy.defaults, region=options.region, qualifier=options.qualifier
+        )
+        account = Account(request.caller.user, request.caller.host)
+        role = policy.access.decide(account, function, options.role).role
+        payload_max = EVENT_MAX if options.invocation_type == "Event" else REQUEST_RESPONSE_MAX
+        check_payload(request.payload, maximum=payload_max, invocation_type=options.invocation_type)
+        credentials = await self._credentials.get(role, account, function.region)
+        return await self._invoke(
+            Invocation(
+                function=function,
+                payload=request.payload,
+                invocation_type=options.invocation_type,
+                log_tail=options.log_type == "Tail",
+                client_context=options.client_context,
+            ),
+            credentials,
+        )
+
+
+def _options(request: Request) -> Options:
+    """The call's options: those of SQL, or the contract's own."""
+    if request.options_json:
+        return parse_options(request.options_json)
+    invocation_type = _TYPES.get(request.invocation_type)
+    if invocation_type is None:
+        raise InvalidRequest("unknown invocation type")
+    options = request.options
+    return Options(
+        invocation_type=invocation_type,
+        region=options.region,
+        qualifier=options.qualifier,
+        log_type="Tail" if options.log_type == invoker_pb2.LOG_TYPE_TAIL else "None",
+        client_context=options.client_context,
+        role=options.role,
+    )
+
+
+def _log_failure(request: Request, failure: InvokeFailure, seconds: float) -> None:
+    """One line per failed call: who, what kind, how long; neither payload nor what the user typed."""
+    caller = request.caller
+    log.info(
+        "call failed: account=%r@%r connection=%d kind=%s code=%s ms=%d",
+        caller.user,
+        caller.host,
+        caller.connection_id,
+        failure.kind.name,
+        failure.code or "-",
+        seconds * 1000,
+    )
+
+
+class _Stream:
+    """The calls of one stream and the order of its end."""
+
+    def __init__(
+        self,
+        answer: Callable[[Request], Awaitable[Response]],
+        context: grpc.aio.ServicerContext[Request, Response],
+    ) -> None:
+        self._answer = answer
+        self._context = context
+        self._calls: set[asyncio.Task[None]] = set()
+        self._writing = asyncio.Lock()  # grpc.aio takes one write at a time
+        self._last_call_id = 0
+
+    async def serve(self, draining: asyncio.Event) -> None:
+        reading = asyncio.create_task(self._read())
+        stopping = asyncio.create_task(draining.wait())
+        try:
+            await asyncio.wait((reading, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            reading.cancel()
+            # A message that has come in but was not taken stays below LAST_CALL_ID: never looked at.
+            await asyncio.gather(reading, stopping, return_exceptions=True)
+        if self._calls:
+            await asyncio.wait(self._calls)
+        if draining.is_set():
+            self._context.set_trailing_metadata(((LAST_CALL_ID, str(self._last_call_id)),))
+            self._context.set_code(grpc.StatusCode.UNAVAILABLE)
+
+    async def _read(self) -> None:
+        """Takes requests until the client has no more."""
+        while isinstance(request := await self._context.read(), Request):  # otherwise grpc.aio.EOF
+            self._last_call_id = request.call_id
+            call = asyncio.create_task(self._serve_call(request))
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+
+    async def _serve_call(self, request: Request) -> None:
+        response = await self._answer(request)
+        async with self._writing:
+            await self._context.write(response)
+
+    async def cancel_calls(self) -> None:
+        """What still runs when the client has gone: its HTTP requests are closed."""
+        for call in self._calls:
+            call.cancel()
+        if self._calls:
+            await asyncio.gather(*self._calls, return_exceptions=True)

@@ -1,0 +1,95 @@
+"""The socket as `lambda-sidecar check` looks at it: who serves it, and who could connect.
+
+Whoever can open the socket can claim any account, so its group and folder are the boundary; knows no AWS."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+from pathlib import Path
+from typing import Protocol
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+# mysqld's account where Oracle's, Percona's and Debian's packages install it.
+MYSQL_USER = "mysql"
+ANSWER_SECONDS = 3.0
+
+
+class Report(Protocol):
+    def ok(self, step: str, text: str) -> None: ...
+    def warn(self, step: str, text: str) -> None: ...
+    def fail(self, step: str, text: str) -> None: ...
+
+
+def look_at_socket(path: Path, report: Report) -> None:
+    try:
+        status, folder = path.stat(), path.parent.stat()
+    except OSError as error:
+        report.fail("socket", f"{error.filename}: {error.strerror}; is the sidecar running?")
+        return
+    if not stat.S_ISSOCK(status.st_mode):
+        report.fail("socket", f"{path} is not a socket")
+        return
+    if (problem := _problem(path)) is None:
+        report.ok("socket", f"{path} answers: serving")
+    else:
+        report.fail("socket", f"{path}: {problem}")
+    report.ok("socket", f"{_described(status)}; its folder {_described(folder)}")
+    if status.st_mode & stat.S_IWOTH and folder.st_mode & stat.S_IXOTH:
+        report.fail("socket", "every account of this machine can connect and claim any MySQL account")
+    others = sorted(_members(status.st_gid) - {MYSQL_USER, "root", _user(status.st_uid)})
+    group = _group(status.st_gid)
+    if status.st_mode & stat.S_IWGRP and others:
+        report.warn(
+            "group", f"{group} has members besides {MYSQL_USER}, who can connect too: {', '.join(others)}"
+        )
+    else:
+        report.ok("group", f"nobody but {MYSQL_USER}, root and the sidecar is in {group}")
+
+
+def _problem(path: Path) -> str | None:
+    """None if the sidecar says that it serves."""
+    with grpc.insecure_channel(f"unix:{path}", options=(("grpc.default_authority", "localhost"),)) as channel:
+        try:
+            answer = health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(), timeout=ANSWER_SECONDS
+            )
+        except grpc.RpcError as error:
+            if not os.access(path, os.W_OK):
+                return "this account may not connect; run the check as mysql or root"
+            return f"does not answer: {getattr(error, 'details', str)()}"
+    if answer.status == health_pb2.HealthCheckResponse.SERVING:
+        return None
+    return "answers that it does not serve"
+
+
+def _described(status: os.stat_result) -> str:
+    owner, group, mode = _user(status.st_uid), _group(status.st_gid), stat.S_IMODE(status.st_mode)
+    return f"belongs to {owner}, group {group}, mode {mode:04o}"
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+def _members(group: int) -> set[str]:
+    """Those listed in the group, and those whose own group it is."""
+    try:
+        listed = set(grp.getgrgid(group).gr_mem)
+    except KeyError:
+        listed = set()
+    return listed | {entry.pw_name for entry in pwd.getpwall() if entry.pw_gid == group}

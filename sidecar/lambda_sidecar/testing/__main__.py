@@ -1,0 +1,118 @@
+"""The commands behind `make up`, `make sql` and `make down`: a MySQL to try lambda-udf with, in .run/.
+
+Knows the command line, the folder and what people are told; stack.py does the work."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from lambda_sidecar.testing.process import ServerError
+from lambda_sidecar.testing.stack import CHECKOUT, Stack, mysql_home, stop_all
+
+PORT = 33306
+SAMPLE = (
+    "SELECT lambda_sync('arn:aws:lambda:us-east-1:123456789012:function:BasicTestLambda', "
+    '\'{\\"operation\\": \\"ping\\"}\')'
+)
+
+
+def main() -> int:
+    """0, or 1 with one message on stderr; `sql` ends with the status of the mysql command."""
+    parser = argparse.ArgumentParser(prog="python -m lambda_sidecar.testing", description=__doc__)
+    parser.add_argument("--run", type=Path, default=CHECKOUT / ".run", help="folder of the servers")
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="start MySQL and the sidecar, or what is missing of them")
+    up.add_argument("--library", type=Path, default=CHECKOUT / "build" / "lambda_udf.so")
+    up.add_argument("--functions", type=Path, default=CHECKOUT / "examples" / "functions")
+    up.add_argument("--endpoint", default="", help="URL of a Lambda API instead of local functions")
+    up.add_argument("--port", type=int, default=PORT, help="TCP port of mysqld on 127.0.0.1")
+    sql = commands.add_parser("sql", help="run SQL as root; without any, read it from standard input")
+    sql.add_argument("statements", nargs="?", default=os.environ.get("LAMBDA_UDF_SQL", ""))
+    commands.add_parser("down", help="stop both and remove the folder")
+    given = parser.parse_args()
+    # An `up` that is cut off stops what it has started.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    directory: Path = given.run.absolute()
+    try:
+        if given.command == "sql":
+            return run_sql(directory, given.statements)
+        # One `up` or `down` at a time; a lock on the folder above leaves no file behind.
+        lock = os.open(directory.parent, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return start(directory, given) if given.command == "up" else stop(directory)
+    except (ServerError, OSError) as failure:
+        sys.stderr.write(f"{given.command}: {failure}\n")
+        return 1
+
+
+def start(directory: Path, given: argparse.Namespace) -> int:
+    """Bring both servers up and say how to reach them."""
+    for path, name in ((given.library, "library"), (given.functions, "folder of functions")):
+        if not path.exists():
+            raise ServerError(f"there is no {name} {path}")
+    home = mysql_home()
+    stack = Stack(
+        directory,
+        home=home,
+        library=given.library,
+        functions=given.functions,
+        endpoint=given.endpoint or None,
+        port=given.port,
+        detached=True,
+    )
+    done = stack.start()
+    say(*done or ["It runs already."])
+    for difference in stack.differences():
+        say(f"Note: {difference}; `make down`, then `make up`, to change that.")
+    say(
+        "",
+        "Connect as root:",
+        f"  {home}/bin/mysql --no-defaults --socket={stack.mysqld.socket} --user=root",
+        f"  {home}/bin/mysql --defaults-file={stack.my_cnf}        (TCP; password inside)",
+        f'  make sql Q="{SAMPLE}"',
+        "",
+        f"Calls go to {given.endpoint or f'the functions in {given.functions.absolute()}'}.",
+        f"Logs: {stack.mysqld.log}",
+        f"      {stack.sidecar.log}",
+        "Stop and remove all of it: make down",
+    )
+    return 0
+
+
+def run_sql(directory: Path, statements: str) -> int:
+    """Become the mysql command, as root over the Unix socket."""
+    mysql_socket = directory / "mysql.sock"
+    if not mysql_socket.exists():
+        raise ServerError(f"no MySQL runs in {directory}: run `make up` first")
+    program = str(mysql_home() / "bin" / "mysql")
+    command = [program, "--no-defaults", f"--socket={mysql_socket}", "--user=root", "--table"]
+    command += ["--default-character-set=utf8mb4", "--comments"]
+    if statements:
+        command.append(f"--execute={statements}")
+    os.execv(program, command)  # noqa: S606 - no shell is wanted
+
+
+def stop(directory: Path) -> int:
+    """Stop what runs and remove the folder; fine when there is nothing."""
+    stopped = stop_all(directory)
+    if directory.exists():
+        if not ((directory / "sidecar.toml").exists() or (directory / "data").exists()):
+            raise ServerError(f"{directory} does not look like made by `up`: remove it yourself")
+        shutil.rmtree(directory)
+    say("Stopped." if stopped else "Nothing was running.")
+    return 0
+
+
+def say(*lines: str) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

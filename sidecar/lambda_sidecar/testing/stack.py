@@ -1,0 +1,219 @@
+"""A MySQL with the library and a sidecar, joined and private to one folder.
+
+Knows the two servers' classes and how they are joined; must not know how calls travel between them."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from lambda_sidecar.testing import mysqld, sidecar
+from lambda_sidecar.testing.mysqld import Mysqld
+from lambda_sidecar.testing.process import ServerError, ServerProcess
+from lambda_sidecar.testing.sidecar import SidecarProcess
+
+REGION = "us-east-1"
+ACCOUNT_ID = "123456789012"  # AWS's example account; the local Lambda answers for any
+CHECKOUT = Path(__file__).parents[3]
+INSTALL_SQL = CHECKOUT / "udf" / "sql" / "install.sql"
+FUNCTIONS = ("lambda_sync", "lambda_async")
+NO_AWS_FILES = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+# Variables from which the AWS SDK takes credentials without reading a file.
+CREDENTIAL_VARIABLES = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_PROFILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+
+
+class Stack:
+    """mysqld and sidecar in one private folder.
+
+    functions   folder with the local Lambda's functions; not used with `endpoint`
+    endpoint    URL of a Lambda API that gets the calls instead, with the environment's AWS credentials
+    port        TCP port of mysqld on 127.0.0.1, with a password in my.cnf; None: Unix socket only
+    local_port  TCP port of the local Lambda; None: the sidecar chooses one
+    detached    outlives this process
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        home: Path,
+        library: Path,
+        functions: Path,
+        endpoint: str | None = None,
+        port: int | None = None,
+        local_port: int | None = None,
+        detached: bool = False,
+    ) -> None:
+        self.directory = directory.absolute()
+        self.library = library
+        self.port = port
+        self.my_cnf = self.directory / "my.cnf"
+        config: dict[str, Any] = {
+            "socket": str(self.directory / "sidecar.sock"),
+            "region": REGION,
+            "account_id": ACCOUNT_ID,
+        }
+        # AWS's settings and secrets do not belong into mysqld, nor into a sidecar that is all local.
+        without_aws: dict[str, str | None] = {name: None for name in os.environ if name.startswith("AWS_")}
+        environment: Mapping[str, str | None] = {**without_aws, **NO_AWS_FILES}
+        if endpoint is None:
+            config["local"] = {"functions": str(functions.absolute())}
+            if local_port is not None:
+                config["local"]["port"] = local_port
+        else:
+            environment = _endpoint_environment(endpoint)
+        self.sidecar = SidecarProcess(self.directory, config, environment=environment, detached=detached)
+        self.mysqld = Mysqld(
+            home,
+            self.directory,
+            library=library,
+            port=port,
+            environment={**without_aws, "LAMBDA_UDF_SOCKET": str(self.sidecar.socket)},
+            detached=detached,
+        )
+
+    def start(self) -> list[str]:
+        """Start what does not run, and say what that was; failing, leave neither running."""
+        new = not self.directory.exists()
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.directory.chmod(0o700)
+        try:
+            return self._start()
+        except BaseException:
+            self.stop()
+            if new:
+                shutil.rmtree(self.directory)
+            raise
+
+    def _start(self) -> list[str]:
+        missing = [
+            server for server in (self.mysqld, self.sidecar) if not (server.attach() and server.answers())
+        ]
+        for server in missing:
+            server.stop(10)  # alive, but deaf
+        if self.port is not None:
+            if self.mysqld in missing:
+                _refuse_taken(self.port)
+            self._write_my_cnf(self.port)
+        for server in missing:
+            server.launch()
+        for server in missing:
+            server.wait_until_ready()
+        # Each time: an earlier start may have been cut off before this.
+        self._install()
+        self._open_tcp()
+        return [f"{server.name} started (process {server.pid})" for server in missing]
+
+    def differences(self) -> list[str]:
+        """What was asked for now and does not hold for what runs."""
+        found = []
+        if not filecmp.cmp(self.library, self.mysqld.plugin_dir / "lambda_udf.so", shallow=False):
+            found.append("mysqld runs an older build of the library")
+        if self.sidecar.config_file.read_text(encoding="utf-8") != sidecar.toml_text(self.sidecar.config):
+            found.append("the sidecar runs with another FUNCTIONS or LAMBDA_ENDPOINT")
+        return found
+
+    def _install(self) -> None:
+        if INSTALL_SQL.is_file():
+            done = self.mysqld.client(input=INSTALL_SQL.read_text(encoding="utf-8"))
+            if done.returncode:
+                raise ServerError(f"{INSTALL_SQL} failed: {done.stderr.strip()}")
+            return
+        with self.mysqld.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT name FROM mysql.func")
+            there = {str(name) for (name,) in cursor.fetchall()}
+            for function in FUNCTIONS:
+                if function not in there:
+                    cursor.execute(f"CREATE FUNCTION {function} RETURNS STRING SONAME 'lambda_udf.so'")
+
+    def _write_my_cnf(self, port: int) -> None:
+        if self.my_cnf.exists():
+            return
+        lines = [
+            "[client]",
+            "host=127.0.0.1",
+            f"port={port}",
+            "user=root",
+            f"password={secrets.token_hex(16)}",
+        ]
+        with open(os.open(self.my_cnf, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
+            file.write("\n".join(lines) + "\n")
+
+    def _open_tcp(self) -> None:
+        """The account that TCP reaches: no name is resolved, so root@localhost is the Unix socket's alone."""
+        if self.port is None:
+            return
+        password = self.my_cnf.read_text().rpartition("password=")[2].strip()
+        with self.mysqld.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE USER IF NOT EXISTS root@'127.0.0.1' IDENTIFIED BY %s", (password,))
+            cursor.execute("ALTER USER root@'127.0.0.1' IDENTIFIED BY %s", (password,))
+            cursor.execute("GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION")
+
+    def stop(self) -> None:
+        """Stop both; mysqld first, so that no statement meets a missing sidecar."""
+        self.mysqld.stop()
+        self.sidecar.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def stop_all(directory: Path) -> int:
+    """Stop every mysqld and sidecar of a folder, however they were left there; how many there were."""
+    stopped = 0
+    for identity in (mysqld.identity(directory), sidecar.identity(directory)):
+        while process := ServerProcess.find(identity):
+            process.stop(30)
+            stopped += 1
+    return stopped
+
+
+def mysql_home() -> Path:
+    """LAMBDA_UDF_MYSQL, or what packaging/mysql/provide.sh prints (and may have to fetch)."""
+    if named := os.environ.get("LAMBDA_UDF_MYSQL"):
+        return Path(named)
+    script = CHECKOUT / "packaging" / "mysql" / "provide.sh"
+    done = subprocess.run([str(script)], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise ServerError("no MySQL to run (see above)")
+    return Path(done.stdout.strip())
+
+
+def _endpoint_environment(endpoint: str) -> Mapping[str, str | None]:
+    environment: dict[str, str | None] = {"AWS_ENDPOINT_URL_LAMBDA": endpoint}
+    if not any(os.environ.get(name) for name in CREDENTIAL_VARIABLES):
+        environment |= {"AWS_ACCESS_KEY_ID": "placeholder", "AWS_SECRET_ACCESS_KEY": "placeholder"}
+    return environment
+
+
+def _refuse_taken(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as failure:
+            raise ServerError(
+                f"port {port} of 127.0.0.1 cannot be had ({failure.strerror}): "
+                "end the program that holds it (`ss -ltnp` names it) and try again"
+            ) from None

@@ -1,0 +1,150 @@
+/* Unit tests of udf/error.c: the text that a failure keeps, and the SQL error that it becomes.
+ * Stands in for server.c, which is the only thing that error.c calls. */
+#include "error.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+/* cmocka.h wants the five above first. */
+#include <cmocka.h>
+
+#include "mysql_abi.h"
+#include "server.h"
+
+/* mysqld writes "%s UDF failed; %s" (ER_UDF_ERROR) into 512 bytes with their NUL. */
+#define LONGEST_INTRODUCTION "lambda_invoke UDF failed; "
+
+static int raised, raised_flags;
+static const char *first, *second;
+
+void server_raise(int error_id, int flags, ...) {
+  va_list arguments;
+  raised = error_id;
+  raised_flags = flags;
+  first = second = NULL;
+  va_start(arguments, flags);
+  if (error_id == ER_UDF_ERROR || error_id == ER_SPECIFIC_ACCESS_DENIED_ERROR)
+    first = va_arg(arguments, const char *);
+  if (error_id == ER_UDF_ERROR) second = va_arg(arguments, const char *);
+  va_end(arguments);
+}
+
+static void a_text_is_formatted(void **state) {
+  struct failure failure;
+  (void)state;
+  assert_false(failure_set(&failure, FAILURE_TIMEOUT, "timed out after %u ms", 5u));
+  assert_int_equal(failure.kind, FAILURE_TIMEOUT);
+  assert_string_equal(failure.text, "timed out after 5 ms");
+}
+
+static void a_percent_sign_in_an_argument_stays(void **state) {
+  struct failure failure;
+  (void)state;
+  failure_set(&failure, FAILURE_API, "%s", "100%s %n %");
+  assert_string_equal(failure.text, "100%s %n %");
+}
+
+static void every_text_fits_into_mysqls_message(void **state) {
+  struct failure failure;
+  char text[2 * FAILURE_TEXT_SIZE];
+  (void)state;
+  memset(text, 'x', sizeof text);
+  text[sizeof text - 1] = '\0';
+  failure_set(&failure, FAILURE_API, "%s", text);
+  assert_int_equal(strlen(failure.text), FAILURE_TEXT_SIZE - 1);
+  assert_true(strlen(LONGEST_INTRODUCTION) + FAILURE_TEXT_SIZE <= MYSQL_ERRMSG_SIZE);
+}
+
+static void control_characters_become_question_marks(void **state) {
+  struct failure failure;
+  (void)state;
+  failure_set(&failure, FAILURE_API, "%s", "a\nb\tc\x1b[31md\x7f");
+  assert_string_equal(failure.text, "a?b?c?[31md?");
+}
+
+static void utf8_stays_and_other_bytes_become_question_marks(void **state) {
+  static const struct {
+    const char *given, *kept;
+  } cases[] = {
+      {"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"},
+      {"a\xff z", "a? z"},
+      {"\x80z", "?z"},
+      {"\xc0\xafz", "??z"},           /* overlong */
+      {"\xed\xa0\x80z", "???z"},      /* a surrogate */
+      {"\xf4\x90\x80\x80z", "????z"}, /* above U+10FFFF */
+      {"\xe2\x82z", "??z"},
+  };
+  struct failure failure;
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    failure_set(&failure, FAILURE_API, "%s", cases[i].given);
+    assert_string_equal(failure.text, cases[i].kept);
+  }
+}
+
+static void a_long_text_is_not_cut_inside_a_character(void **state) {
+  static const char *const characters[] = {"\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
+  struct failure failure;
+  char text[2 * FAILURE_TEXT_SIZE];
+  (void)state;
+  for (size_t i = 0; i < sizeof characters / sizeof characters[0]; i++) {
+    size_t size = strlen(characters[i]);
+    for (size_t shift = 0; shift < size; shift++) {
+      memset(text, 'x', shift);
+      text[shift] = '\0';
+      for (size_t at = shift; at + size < sizeof text; at += size) memcpy(text + at, characters[i], size + 1);
+      failure_set(&failure, FAILURE_API, "%s", text);
+      assert_int_equal((strlen(failure.text) - shift) % size, 0);
+      assert_true(strlen(failure.text) > FAILURE_TEXT_SIZE - 1 - size);
+      assert_memory_equal(failure.text, text, strlen(failure.text));
+    }
+  }
+}
+
+static void each_kind_raises_the_error_of_the_design(void **state) {
+  static const struct {
+    enum failure_kind kind;
+    int error, flags;
+  } cases[] = {
+      {FAILURE_PRIVILEGE, ER_SPECIFIC_ACCESS_DENIED_ERROR, 0},
+      {FAILURE_ARGUMENT, ER_UDF_ERROR, 0},
+      {FAILURE_DENIED, ER_UDF_ERROR, 0},
+      {FAILURE_API, ER_UDF_ERROR, 0},
+      {FAILURE_FUNCTION, ER_UDF_ERROR, 0},
+      {FAILURE_UNAVAILABLE, ER_UDF_ERROR, 0},
+      {FAILURE_TIMEOUT, ER_UDF_ERROR, 0},
+      {FAILURE_KILLED, ER_QUERY_INTERRUPTED, ME_FATALERROR},
+      {FAILURE_QUERY_TIME, ER_QUERY_TIMEOUT, ME_FATALERROR},
+      {FAILURE_SERVER, ER_UDF_ERROR, 0},
+      {FAILURE_NONE, ER_UDF_ERROR, 0}, /* a defect, but never silence */
+  };
+  struct failure failure;
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    failure_set(&failure, cases[i].kind, "why");
+    raised = 0;
+    failure_raise(&failure, "lambda_sync");
+    assert_int_equal(raised, cases[i].error);
+    assert_int_equal(raised_flags, cases[i].flags);
+    if (raised == ER_SPECIFIC_ACCESS_DENIED_ERROR) assert_string_equal(first, "Invoke Lambda");
+    if (raised != ER_UDF_ERROR) continue;
+    assert_string_equal(first, "lambda_sync");
+    assert_string_equal(second, "why");
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_text_is_formatted),
+      cmocka_unit_test(a_percent_sign_in_an_argument_stays),
+      cmocka_unit_test(every_text_fits_into_mysqls_message),
+      cmocka_unit_test(control_characters_become_question_marks),
+      cmocka_unit_test(utf8_stays_and_other_bytes_become_question_marks),
+      cmocka_unit_test(a_long_text_is_not_cut_inside_a_character),
+      cmocka_unit_test(each_kind_raises_the_error_of_the_design),
+  };
+  return cmocka_run_group_tests_name("error", tests, NULL, NULL);
+}

@@ -1,0 +1,35 @@
+/* The part of mysqld that lambda_udf.so sees, small enough to watch: registry, services, sessions.
+ * Knows the server's ABI (udf/mysql_abi.h); nothing of what the library does with it. */
+#ifndef LAMBDA_UDF_TEST_FAKE_MYSQLD_H
+#define LAMBDA_UDF_TEST_FAKE_MYSQLD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mysql_abi.h"
+
+#define RAISED_TEXT_SIZE 1024
+
+/* One session; each thread that calls functions has its own. */
+struct fake_session {
+  _Atomic uint16_t status; /* "thd_status"; any thread may set it */
+  bool super;
+  bool lost; /* the server does not tell who it is */
+  int raised;
+  int raised_flags;
+  int times_raised;
+  char raised_text[RAISED_TEXT_SIZE]; /* the arguments, joined by '|' */
+};
+
+/* A session for the calling thread, with SUPER, running. */
+void fake_session_start(struct fake_session *session);
+
+/* From now on the registry has no such service. */
+void fake_registry_remove(const char *service);
+
+/* Services, registries and strings that the library holds now. */
+int fake_held(void);
+
+#endif

@@ -1,0 +1,322 @@
+/* A program that is no mysqld: loads lambda_udf.so, calls its functions as mysqld does, and unloads it.
+ * Takes commands from standard input, answers each with one line; knows nothing of sockets.
+ *
+ * host LIBRARY [SERVICE]: SERVICE is missing in the registry. Commands and answers, fields between tabs:
+ *   call FUNCTION ARG…              -> ok MS LENGTH HEX… | error MS ERRNO FLAGS HEX-TEXT | refused HEX-TEXT
+ *   load FUNCTION NAME ARG CALLS THREADS ROWS -> loaded MS FAILED HEX-TEXT-OF-A-FAILURE
+ *   interrupt STATUS MS             -> done        (the next call's session gets STATUS after MS; 0: before)
+ *   super 0|1, lost 0|1             -> done
+ *   unload                          -> unloaded DESCRIPTORS HELD MAPPED LEAKED (each 0 if all is well)
+ * ARG: "-" is NULL, "*N" a JSON string of N bytes, otherwise hex. Ends with standard input. */
+#include <dirent.h>
+#include <dlfcn.h>
+#include <pthread.h>
+#include <sanitizer/lsan_interface.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "fake_mysqld.h"
+
+#define ARGUMENTS_MAX 4
+#define FIELDS_MAX 8
+#define RESULT_SIZE 255 /* of the buffer that mysqld hands to a row function */
+#define SHOWN_MAX 512
+
+struct text {
+  char *bytes; /* NULL: SQL NULL */
+  unsigned long length;
+};
+
+struct function {
+  bool (*init)(UDF_INIT *, UDF_ARGS *, char *);
+  char *(*row)(UDF_INIT *, UDF_ARGS *, char *, unsigned long *, unsigned char *, unsigned char *);
+  void (*deinit)(UDF_INIT *);
+};
+
+enum outcome { OUTCOME_OK, OUTCOME_ERROR, OUTCOME_REFUSED };
+
+static void *library;
+static bool next_lost;
+static bool next_super = true;
+static uint16_t interrupt_status;
+static long interrupt_ms;
+
+static void stop_here(const char *why) {
+  (void)fprintf(stderr, "host: %s\n", why);
+  exit(2);
+}
+
+static int64_t clock_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void *symbol(const char *name, const char *suffix) {
+  char full[128];
+  (void)snprintf(full, sizeof full, "%s%s", name, suffix);
+  void *found = dlsym(library, full);
+  if (found == NULL) stop_here(dlerror());
+  return found;
+}
+
+/* Data and function pointers are of one size here; memcpy is the way that ISO C leaves. */
+static struct function look_up(const char *name) {
+  struct function function;
+  void *entry[] = {symbol(name, "_init"), symbol(name, ""), symbol(name, "_deinit")};
+  memcpy(&function.init, &entry[0], sizeof entry[0]);
+  memcpy(&function.row, &entry[1], sizeof entry[1]);
+  memcpy(&function.deinit, &entry[2], sizeof entry[2]);
+  return function;
+}
+
+/* ---- one statement ---- */
+
+struct statement {
+  struct function function;
+  enum Item_result types[ARGUMENTS_MAX];
+  char *values[ARGUMENTS_MAX];
+  unsigned long lengths[ARGUMENTS_MAX];
+  UDF_INIT init;
+  UDF_ARGS args;
+  char refusal[MYSQL_ERRMSG_SIZE];
+  char buffer[RESULT_SIZE];
+  char *result;
+  unsigned long result_length;
+};
+
+/* As in mysqld, init sees no values; false: it refused. */
+static bool statement_start(struct statement *statement, struct function function, unsigned int count) {
+  memset(statement, 0, sizeof *statement);
+  statement->function = function;
+  for (int i = 0; i < ARGUMENTS_MAX; i++) statement->types[i] = REAL_RESULT;
+  statement->args = (UDF_ARGS){.arg_count = count,
+                               .arg_type = statement->types,
+                               .args = statement->values,
+                               .lengths = statement->lengths};
+  return !function.init(&statement->init, &statement->args, statement->refusal);
+}
+
+/* False: an error was raised, and the function said so in both ways. */
+static bool statement_row(struct statement *statement, const struct text *arguments,
+                          struct fake_session *session) {
+  unsigned char is_null = 0, error = 0;
+  for (unsigned int i = 0; i < statement->args.arg_count; i++) {
+    statement->values[i] = arguments[i].bytes;
+    statement->lengths[i] = arguments[i].length;
+  }
+  session->times_raised = 0;
+  statement->result_length = RESULT_SIZE;
+  statement->result = statement->function.row(&statement->init, &statement->args, statement->buffer,
+                                              &statement->result_length, &is_null, &error);
+  bool failed = statement->result == NULL || is_null != 0;
+  if (failed != (error != 0) || session->times_raised != (failed ? 1 : 0))
+    stop_here("result, error flag and raised error contradict each other");
+  return !failed;
+}
+
+static void statement_end(struct statement *statement) { statement->function.deinit(&statement->init); }
+
+/* ---- commands ---- */
+
+static void print_hex(const char *bytes, size_t length) {
+  for (size_t i = 0; i < length && i < SHOWN_MAX; i++) (void)printf("%02x", (unsigned char)bytes[i]);
+}
+
+static struct text read_argument(const char *field) {
+  struct text text = {NULL, 0};
+  if (strcmp(field, "-") == 0) return text;
+  bool filler = field[0] == '*';
+  text.length = filler ? strtoul(field + 1, NULL, 10) : strlen(field) / 2;
+  text.bytes = malloc(text.length + 1); /* exact, so that a byte too many is seen */
+  if (text.bytes == NULL) stop_here("no memory");
+  if (filler && text.length < 2) stop_here("a JSON string has at least two bytes");
+  for (size_t i = 0; i < text.length; i++) {
+    char digits[] = {'0', '0', '\0'};
+    if (!filler) memcpy(digits, field + 2 * i, 2);
+    text.bytes[i] = filler ? (i == 0 || i + 1 == text.length ? '"' : 'x') : (char)strtoul(digits, NULL, 16);
+  }
+  text.bytes[text.length] = '!'; /* not NUL: only the length counts */
+  return text;
+}
+
+static void *interrupt(void *session) {
+  struct timespec wait = {interrupt_ms / 1000, interrupt_ms % 1000 * 1000000};
+  nanosleep(&wait, NULL);
+  atomic_store(&((struct fake_session *)session)->status, interrupt_status);
+  return NULL;
+}
+
+static void start_session(struct fake_session *session) {
+  fake_session_start(session);
+  session->super = next_super;
+  session->lost = next_lost;
+}
+
+static void command_call(char *fields[], int count) {
+  struct text arguments[ARGUMENTS_MAX];
+  struct fake_session session;
+  struct statement statement;
+  pthread_t interrupter;
+  int64_t began = clock_ms();
+  start_session(&session);
+  for (int i = 2; i < count; i++) arguments[i - 2] = read_argument(fields[i]);
+  bool interrupted = interrupt_status != 0 && interrupt_ms > 0;
+  if (interrupt_status != 0 && !interrupted) atomic_store(&session.status, interrupt_status);
+  if (interrupted && pthread_create(&interrupter, NULL, interrupt, &session) != 0) stop_here("no thread");
+  if (!statement_start(&statement, look_up(fields[1]), (unsigned int)(count - 2))) {
+    (void)printf("refused\t");
+    print_hex(statement.refusal, strlen(statement.refusal));
+  } else {
+    bool good = statement_row(&statement, arguments, &session);
+    long ms = (long)(clock_ms() - began);
+    if (good) {
+      (void)printf("ok\t%ld\t%lu\t", ms, statement.result_length);
+      print_hex(statement.result, statement.result_length);
+    } else {
+      (void)printf("error\t%ld\t%d\t%d\t", ms, session.raised, session.raised_flags);
+      print_hex(session.raised_text, strlen(session.raised_text));
+    }
+    statement_end(&statement);
+  }
+  if (interrupted) pthread_join(interrupter, NULL);
+  interrupt_status = 0;
+  for (int i = 2; i < count; i++) free(arguments[i - 2].bytes);
+}
+
+struct load {
+  struct function function;
+  struct text arguments[2];
+  long calls, rows; /* of one thread; rows of one statement */
+  long failed;
+  char failure[RAISED_TEXT_SIZE];
+};
+
+/* The payload comes back as it is: the function echoes. */
+static void *run_load(void *arg) {
+  struct load *load = arg;
+  struct fake_session session;
+  fake_session_start(&session);
+  for (long done = 0; done < load->calls;) {
+    struct statement statement;
+    if (!statement_start(&statement, load->function, 2)) stop_here(statement.refusal);
+    for (long row = 0; row < load->rows && done < load->calls; row++, done++) {
+      bool good = statement_row(&statement, load->arguments, &session);
+      bool same = good && statement.result_length == load->arguments[1].length &&
+                  memcmp(statement.result, load->arguments[1].bytes, statement.result_length) == 0;
+      if (same) continue;
+      load->failed++;
+      memcpy(load->failure, good ? "another result" : session.raised_text, good ? 15 : RAISED_TEXT_SIZE);
+    }
+    statement_end(&statement);
+  }
+  return NULL;
+}
+
+static void command_load(char *fields[]) {
+  enum { THREADS_MAX = 64 };
+  static struct load loads[THREADS_MAX];
+  pthread_t threads[THREADS_MAX];
+  long failed = 0, calls = strtol(fields[4], NULL, 10), count = strtol(fields[5], NULL, 10);
+  const char *failure = "";
+  struct load load = {.function = look_up(fields[1]), .rows = strtol(fields[6], NULL, 10)};
+  int64_t began = clock_ms();
+  if (count < 1 || count > THREADS_MAX) stop_here("too many threads");
+  for (int i = 0; i < 2; i++) load.arguments[i] = read_argument(fields[2 + i]);
+  load.calls = calls / count;
+  for (long i = 0; i < count; i++) {
+    loads[i] = load;
+    if (pthread_create(&threads[i], NULL, run_load, &loads[i]) != 0) stop_here("no thread");
+  }
+  for (long i = 0; i < count; i++) {
+    pthread_join(threads[i], NULL);
+    failed += loads[i].failed;
+    if (loads[i].failed > 0) failure = loads[i].failure;
+  }
+  (void)printf("loaded\t%ld\t%ld\t", (long)(clock_ms() - began), failed);
+  print_hex(failure, strlen(failure));
+  for (int i = 0; i < 2; i++) free(load.arguments[i].bytes);
+}
+
+static int open_descriptors(void) {
+  int count = 0;
+  DIR *directory = opendir("/proc/self/fd");
+  if (directory == NULL) stop_here("/proc/self/fd cannot be read");
+  while (readdir(directory) != NULL) count++;
+  closedir(directory);
+  return count;
+}
+
+static bool is_mapped(const char *name) {
+  char line[4096];
+  bool found = false;
+  FILE *maps = fopen("/proc/self/maps", "re");
+  if (maps == NULL) stop_here("/proc/self/maps cannot be read");
+  while (fgets(line, sizeof line, maps) != NULL) found = found || strstr(line, name) != NULL;
+  (void)fclose(maps);
+  return found;
+}
+
+/* Leaks are looked for twice: while the reports can still name functions of the library, and after,
+ * when what its variables pointed to is lost as well. */
+static bool command_unload(int descriptors_before) {
+  int leaked = __lsan_do_recoverable_leak_check();
+  if (dlclose(library) != 0) stop_here(dlerror());
+  library = NULL;
+  leaked |= __lsan_do_recoverable_leak_check();
+  int descriptors = open_descriptors() - descriptors_before;
+  bool mapped = is_mapped("lambda_udf.so");
+  (void)printf("unloaded\t%d\t%d\t%d\t%d", descriptors, fake_held(), mapped, leaked);
+  return descriptors == 0 && fake_held() == 0 && !mapped && leaked == 0;
+}
+
+static int split(char *line, char *fields[]) {
+  int count = 0;
+  line[strcspn(line, "\n")] = '\0';
+  for (char *field = strsep(&line, "\t"); field != NULL && count < FIELDS_MAX; field = strsep(&line, "\t"))
+    fields[count++] = field;
+  return count;
+}
+
+int main(int argc, char **argv) {
+  char *line = NULL;
+  size_t size = 0;
+  bool clean = true;
+  if (argc < 2) stop_here("usage: host LIBRARY [SERVICE]");
+  if (argc > 2) fake_registry_remove(argv[2]);
+  int descriptors = open_descriptors();
+  library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+  if (library == NULL) stop_here(dlerror());
+  while (getline(&line, &size, stdin) > 0) {
+    char *fields[FIELDS_MAX];
+    int count = split(line, fields);
+    bool known = true;
+    if (strcmp(fields[0], "call") == 0 && count >= 2 && count <= 2 + ARGUMENTS_MAX)
+      command_call(fields, count);
+    else if (strcmp(fields[0], "load") == 0 && count == 7)
+      command_load(fields);
+    else if (strcmp(fields[0], "unload") == 0)
+      clean = command_unload(descriptors);
+    else
+      known = false;
+    if (!known) {
+      if (strcmp(fields[0], "interrupt") == 0 && count == 3) {
+        interrupt_status = (uint16_t)strtoul(fields[1], NULL, 10);
+        interrupt_ms = strtol(fields[2], NULL, 10);
+      } else if (strcmp(fields[0], "super") == 0 && count == 2) {
+        next_super = fields[1][0] == '1';
+      } else if (strcmp(fields[0], "lost") == 0 && count == 2) {
+        next_lost = fields[1][0] == '1';
+      } else {
+        stop_here("unknown command");
+      }
+      (void)printf("done");
+    }
+    (void)printf("\n");
+    (void)fflush(stdout);
+  }
+  free(line);
+  return clean ? 0 : 1;
+}

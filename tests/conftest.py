@@ -1,0 +1,80 @@
+"""Fixtures for every test: a clean environment, and real servers that are stopped again.
+
+Knows nothing of a single feature; tests/support/ holds the parts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.moto_server import moto_server
+from tests.support.stack import CANARY, SANITIZER_REPORTS, Library, Stack, start_stack
+
+ROOT = Path(__file__).parent.parent
+
+
+def _aws_variables() -> list[str]:
+    return [name for name in os.environ if name.startswith("AWS_")]
+
+
+def pytest_configure() -> None:
+    """Before anything starts a process: no AWS_* variable may reach one."""
+    for name in _aws_variables():
+        del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def _no_aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in _aws_variables():
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def mysql_home() -> Path:
+    """The folder whose bin/ holds mysqld and its clients."""
+    given = os.environ.get("LAMBDA_UDF_MYSQL")
+    if given:
+        return Path(given)
+    provided = subprocess.run(
+        [ROOT / "packaging/mysql/provide.sh"], check=True, capture_output=True, text=True
+    )
+    return Path(provided.stdout.strip())
+
+
+@pytest.fixture(scope="session", params=list(Library), ids=lambda library: library.value)
+def library(request: pytest.FixtureRequest) -> Library:
+    """Every test that reaches mysqld runs twice: with the library as it ships, and under sanitizers."""
+    chosen = request.param
+    assert isinstance(chosen, Library)
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def shared_stack(
+    library: Library, mysql_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    with start_stack(mysql_home, tmp_path_factory.mktemp(library.value), library) as stack:
+        yield stack
+        log = stack.mysqld.log_text()
+        assert CANARY not in log
+        assert CANARY not in stack.sidecar.log_text()
+    reports = [line for line in log.splitlines() if any(mark in line for mark in SANITIZER_REPORTS)]
+    assert not reports, "\n".join(reports)
+
+
+@pytest.fixture
+def stack(shared_stack: Stack) -> Stack:
+    """mysqld with the library, the sidecar and the local Lambda; the record of invocations is empty and
+    schema `test` is new."""
+    shared_stack.reset()
+    return shared_stack
+
+
+@pytest.fixture(scope="session")
+def moto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """moto's server, an AWS written by others."""
+    with moto_server(tmp_path_factory.mktemp("moto")) as url:
+        yield url

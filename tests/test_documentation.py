@@ -1,0 +1,168 @@
+"""README and docs/: every SQL statement and every command in them runs, on a real stack.
+
+Each test's name is the sentence that it proves. A block that cannot run says why in a comment above it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.support.markdown import Block, blocks
+from tests.support.stack import FUNCTIONS, ROOT, Library, Stack, free_port, start_stack
+
+from lambda_sidecar.testing.aws_stand_in import copy_functions
+from lambda_sidecar.testing.stack import stop_all
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MOST_NOT_RUN = 0.2
+# What the documents take for granted.
+PRELUDE = """
+DROP DATABASE IF EXISTS test;
+DROP DATABASE IF EXISTS shop;
+DROP USER IF EXISTS 'app'@'%', 'app'@'10.0.0.1';
+CREATE DATABASE test;
+CREATE DATABASE shop;
+CREATE TABLE shop.orders (id INT PRIMARY KEY);
+INSERT INTO shop.orders VALUES (1), (2);
+CREATE TRIGGER shop.new_order AFTER INSERT ON shop.orders FOR EACH ROW
+  SELECT lambda_async('Echo', JSON_OBJECT('order', NEW.id)) INTO @result;
+CREATE USER 'app'@'%', 'app'@'10.0.0.1';
+"""
+FILES = {"grants.sql": "GRANT INVOKE LAMBDA ON *.* TO 'app'@'10.0.0.1';\n"}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A stack, and a folder that looks like the checkout and has commands that reach that stack."""
+
+    stack: Stack
+    folder: Path
+    commands: Path
+
+    def sql(self, text: str) -> None:
+        done = self.stack.mysqld.client("test", input=text)
+        assert done.returncode == 0, done.stderr
+
+    def script(self, name: str) -> None:
+        done = self.stack.mysqld.client(input=(ROOT / "udf/sql" / name).read_text())
+        assert done.returncode == 0, done.stderr
+
+    def reset(self) -> None:
+        """The library freshly installed, with every variable at its default."""
+        self.script("uninstall.sql")
+        done = self.stack.mysqld.client(input=PRELUDE)
+        assert done.returncode == 0, done.stderr
+        self.script("install.sql")
+        for name, text in FILES.items():
+            (self.folder / name).write_text(text)
+
+    def run(self, block: Block) -> None:
+        if block.language == "sql":
+            if "INSTALL COMPONENT" in block.text:  # shown as the first thing on a new server
+                self.script("uninstall.sql")
+            self.sql(block.text)
+        else:
+            self.shell(block.text)
+
+    def shell(self, text: str) -> None:
+        path = f"{self.commands}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        # `make up` and its like on a folder and a port of our own; nothing of an outer make.
+        environment = {
+            **os.environ,
+            "PATH": path,
+            "MAKEFLAGS": f"STACK={self.commands / 'stack'}",
+            "MAKELEVEL": "",
+        }
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", text],
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def machine(mysql_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    directory = tmp_path_factory.mktemp("documentation")
+    # Functions that call AWS meet nobody: nothing listens on the discard port.
+    names = [function.name for function in FUNCTIONS.iterdir()]
+    functions = copy_functions(FUNCTIONS, directory / "functions", names, endpoint_url="http://127.0.0.1:9")
+    folder, commands = directory / "checkout", directory / "commands"
+    folder.mkdir()
+    commands.mkdir()
+    for entry in ROOT.iterdir():
+        if entry.name not in (".git", ".run"):
+            (folder / entry.name).symlink_to(entry)
+    with start_stack(mysql_home, directory, Library.PLAIN, functions=functions) as stack:
+        for name in ("mysql", "mysqldump", "mysqladmin"):
+            client = f'"{mysql_home}/bin/{name}" --no-defaults --socket="{stack.mysqld.socket}"'
+            _write_command(commands / name, f'exec {client} "$@"')
+        # install and uninstall look for the server where packages put its socket; here it is told.
+        sidecar_command = f'"{Path(sys.executable).parent}/lambda-sidecar"'
+        _write_command(
+            commands / "lambda-sidecar",
+            f'case "$1" in install|uninstall) set -- "$@" --socket="{stack.mysqld.socket}";; esac\n'
+            f'exec {sidecar_command} "$@"',
+        )
+        run = directory / ".run"
+        _write_command(
+            commands / "stack",
+            'command=$1; shift; if [ "$command" = up ]; then set -- --port '
+            f'{free_port()} "$@"; fi\nexec "{sys.executable}" -m lambda_sidecar.testing --run "{run}" "$command" "$@"',
+        )
+        try:
+            yield Machine(stack, folder, commands)
+        finally:
+            stop_all(run)
+
+
+def _write_command(path: Path, line: str) -> None:
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+
+
+def runnable(path: Path) -> list[Block]:
+    return [block for block in blocks(path) if block.language in ("sql", "sh")]
+
+
+@pytest.mark.parametrize(
+    "document", [path for path in DOCUMENTS if runnable(path)], ids=lambda path: path.name
+)
+def test_every_statement_and_command_of_a_document_runs(machine: Machine, document: Path) -> None:
+    machine.reset()
+    for block in (block for block in runnable(document) if not block.not_run):
+        try:
+            machine.run(block)
+        except AssertionError as failure:
+            raise AssertionError(f"{block}: {failure}\n{block.text}") from None
+
+
+def test_few_blocks_are_left_out_and_each_says_why() -> None:
+    every = [block for document in DOCUMENTS for block in runnable(document)]
+    left_out = [block for block in every if block.not_run]
+    assert len(left_out) <= MOST_NOT_RUN * len(every), [str(block) for block in left_out]
+    assert all(len(block.not_run) > 10 for block in left_out)
+
+
+def test_every_block_names_its_language() -> None:
+    known = {"sql", "sh", "toml", "json", "text", "python", "proto"}
+    drawings = [block for document in DOCUMENTS for block in blocks(document) if block.language == ""]
+    assert [str(block) for block in drawings if "┌" not in block.text] == []
+    assert {block.language for document in DOCUMENTS for block in blocks(document)} <= known | {""}
+
+
+def test_every_link_leads_to_a_file() -> None:
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"

@@ -1,0 +1,111 @@
+"""The documentation's lists against the code: keys, variables, counters and messages, none missing, none made up.
+
+Each test's name is the sentence that it proves."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing
+from typing import Any
+
+import pytest
+from tests.support.failure_texts import failure_texts
+from tests.support.markdown import tables
+from tests.support.stack import ROOT
+
+from lambda_sidecar.config import Config
+
+CONFIGURATION = ROOT / "docs/configuration.md"
+ERRORS = ROOT / "docs/errors.md"
+# Answers of the library that are not the first text of a call in the source.
+OTHER_TEXTS = {
+    "the sidecar gave no reason",
+    "it accepts the connection but does not answer",
+    "what listens there does not speak gRPC",
+}
+
+
+def documented(column: str) -> dict[str, list[str]]:
+    """The keys of configuration.md's tables whose first column is so called, by section."""
+    sections: dict[str, list[str]] = {}
+    for table in tables(CONFIGURATION):
+        if table.columns[0] == column:
+            sections.setdefault(table.section, []).extend(table.keys)
+    return sections
+
+
+def dataclass_in(hint: Any) -> type | None:
+    """The dataclass that a field's type is, or may be, or is a tuple of."""
+    for candidate in (hint, *typing.get_args(hint)):
+        if isinstance(candidate, type) and dataclasses.is_dataclass(candidate):
+            return candidate
+    return None
+
+
+def configuration_keys() -> dict[str, set[str]]:
+    """Every key, by the name of its table; "" is the top level."""
+    hints = typing.get_type_hints(Config)
+    found = {name: made for name, hint in hints.items() if (made := dataclass_in(hint))}
+    nested = {name: {field.name for field in dataclasses.fields(made)} for name, made in found.items()}
+    return {"": set(hints) - set(nested), **nested}
+
+
+def test_every_key_of_the_configuration_is_documented_and_no_other() -> None:
+    keys = configuration_keys()
+    seen = set()
+    for section, listed in documented("key").items():
+        named = re.findall(r"\[+(\w+)\]+", section) or [""]
+        expected = set().union(*(keys[name] for name in named))
+        assert (section, set(listed)) == (section, expected)
+        assert len(listed) == len(set(listed)), section
+        seen |= set(named)
+    assert seen == set(keys)
+
+
+def test_every_key_of_function_toml_is_documented() -> None:
+    source = (ROOT / "sidecar/lambda_sidecar/local/function.py").read_text()
+    found = re.search(r"^_KEYS = \((.+)\)$", source, re.MULTILINE)
+    assert found is not None
+    for key in re.findall(r'"(\w+)"', found[1]):
+        assert f"`{key}`" in CONFIGURATION.read_text()
+
+
+@pytest.mark.parametrize(
+    ("column", "source", "pattern", "prefix"),
+    [
+        ("variable", "sysvars.c", r'names\[\] = \{([^}]+)\}', "lambda_udf."),
+        ("status variable", "counters.c", r"variables\[\] = \{(.+?)\n\};", "Lambda_udf_"),
+    ],
+)  # fmt: skip
+def test_every_variable_is_documented_and_no_other(
+    column: str, source: str, pattern: str, prefix: str
+) -> None:
+    (listed,) = documented(column).values()
+    code = (ROOT / "udf" / source).read_text()
+    found = re.search(pattern, code, re.DOTALL)
+    assert found is not None
+    names = set()
+    for macro, name in re.findall(r'(\w*)\(?"(\w+)"', found[1]):
+        names.add(prefix + ("errors_" if macro == "ERRORS" else "") + name)
+    assert sorted(listed) == sorted(names)
+
+
+def test_every_environment_variable_of_the_library_is_documented() -> None:
+    for name in re.findall(r'getenv\("(\w+)"\)', (ROOT / "udf/settings.c").read_text()):
+        assert f"`{name}`" in CONFIGURATION.read_text()
+
+
+def messages() -> list[str]:
+    return [key for table in tables(ERRORS) if table.columns[0] == "message" for key in table.keys]
+
+
+def test_every_message_in_the_documentation_exists_in_the_code() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "udf").glob("*.c"))
+    assert all(f'"{text}"' in sources for text in OTHER_TEXTS)
+    assert sorted(set(messages()) - failure_texts() - OTHER_TEXTS) == []
+
+
+def test_every_message_in_the_code_is_documented_once() -> None:
+    assert sorted(failure_texts() - set(messages())) == []
+    assert len(messages()) == len(set(messages()))

@@ -1,0 +1,397 @@
+"""The library outside mysqld: its parsers under sanitizers, its calls from a program that is no mysqld,
+and the file itself.
+
+Each test's name is the sentence that it proves."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from concurrent import futures
+from pathlib import Path
+
+import grpc
+import pytest
+from tests.support.host_program import (
+    ER_QUERY_INTERRUPTED,
+    ER_QUERY_TIMEOUT,
+    ER_SPECIFIC_ACCESS_DENIED_ERROR,
+    ER_UDF_ERROR,
+    ME_FATALERROR,
+    PLAIN,
+    PROGRAMS,
+    QUERY_KILLED,
+    QUERY_TIMEOUT,
+    SESSION_KILLED,
+    Host,
+    build,
+)
+from tests.support.stack import free_port, local_config
+
+from lambda_sidecar.testing.sidecar import SidecarProcess
+from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc
+
+FUZZ_ITERATIONS = 1_000_000
+# A KILL is seen within 100 ms (design); the rest is for a machine that does other things as well.
+KILL_MS = 100 + 50
+# What the library may use of nghttp2. All of it is in 1.43 (Oracle Linux 9, Ubuntu 22.04), by Debian's list of
+# versions, /var/lib/dpkg/info/libnghttp2-14:amd64.symbols: the newest here is of 1.12. A new call goes in only
+# after a look there.
+NGHTTP2_1_43 = {
+    "nghttp2_session_callbacks_del",
+    "nghttp2_session_callbacks_new",
+    "nghttp2_session_callbacks_set_on_data_chunk_recv_callback",
+    "nghttp2_session_callbacks_set_on_frame_recv_callback",
+    "nghttp2_session_callbacks_set_on_header_callback",
+    "nghttp2_session_callbacks_set_on_stream_close_callback",
+    "nghttp2_session_client_new",
+    "nghttp2_session_del",
+    "nghttp2_session_mem_recv",
+    "nghttp2_session_mem_send",
+    "nghttp2_session_resume_data",
+    "nghttp2_session_set_local_window_size",
+    "nghttp2_session_want_read",
+    "nghttp2_session_want_write",
+    "nghttp2_strerror",
+    "nghttp2_submit_request",
+    "nghttp2_submit_rst_stream",
+    "nghttp2_submit_settings",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _built() -> None:
+    build()
+
+
+def output(*command: str | Path) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+# ---- the parsers ----
+
+
+@pytest.mark.parametrize("program", ["grpc_wire_test", "contract_test", "error_test"])
+def test_the_unit_tests_in_c_pass_under_sanitizers(program: str) -> None:
+    done = subprocess.run([PROGRAMS / program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_mutated_input_breaks_a_parser() -> None:
+    done = subprocess.run(
+        [PROGRAMS / "fuzz", str(FUZZ_ITERATIONS)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# ---- the contract, as Python's protobuf sees it ----
+
+
+@pytest.mark.parametrize("kind", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("function", "payload", "user", "host", "schema", "numbers"),
+    [
+        ("Echo", '{"n": 1}', "app", "%", "shop", (1, 900_000, 8)),
+        ("f", "", "", "", "", (2**64 - 1, 1, 0)),
+        (
+            "arn:aws:lambda:us-east-1:123456789012:function:F",
+            '"ä€😀"',
+            "ü" * 32,
+            "h" * 255,
+            "ö" * 64,
+            (128, 127, 2**64 - 1),
+        ),
+        ("x" * 256, '"' + "y" * 100_000 + '"', "u", "h", "s", (2**32, 2**32 - 1, 1)),
+    ],
+    ids=["usual", "least", "wide characters", "long"],
+)
+def test_python_reads_the_request_that_c_writes(
+    kind: int, function: str, payload: str, user: str, host: str, schema: str, numbers: tuple[int, int, int]
+) -> None:
+    call_id, timeout_ms, connection_id = numbers
+    texts = [
+        str(call_id),
+        str(kind),
+        str(timeout_ms),
+        function,
+        payload,
+        user,
+        host,
+        schema,
+        str(connection_id),
+    ]
+    written = subprocess.run([PROGRAMS / "contract_tool", "encode", *texts], check=True, capture_output=True)
+    expected = invoker_pb2.InvokeRequest(
+        call_id=call_id,
+        function=function,
+        invocation_type=invoker_pb2.InvocationType.Name(kind),
+        timeout_ms=timeout_ms,
+        caller=invoker_pb2.Caller(user=user, host=host, schema=schema, connection_id=connection_id),
+        payload=payload.encode(),
+    )
+    assert invoker_pb2.InvokeRequest.FromString(written.stdout) == expected
+
+
+def decoded(response: invoker_pb2.InvokeResponse) -> dict[str, str]:
+    done = subprocess.run(
+        [PROGRAMS / "contract_tool", "decode"],
+        input=response.SerializeToString(),
+        capture_output=True,
+        check=True,
+    )
+    return dict(line.split(" ", 1) for line in done.stdout.decode().splitlines())
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 16_384, 6_291_556])
+def test_c_reads_the_result_that_python_writes(size: int) -> None:
+    result = invoker_pb2.InvokeResult(
+        status_code=200,
+        request_id="8f1c-é",
+        executed_version="$LATEST",
+        function_error="Unhandled",
+        function_error_text="Unhandled: ValueError: ä€😀",
+        log_tail=b"\x00\xff log",
+        payload=b"p" * size,
+    )
+    read = decoded(invoker_pb2.InvokeResponse(call_id=2**64 - 1, result=result))
+    assert read["call_id"] == str(2**64 - 1)
+    assert read["status_code"] == "200"
+    for name in ("request_id", "executed_version", "function_error", "function_error_text"):
+        assert bytes.fromhex(read[name]).decode() == getattr(result, name)
+    assert bytes.fromhex(read["log_tail"]) == result.log_tail
+    assert bytes.fromhex(read["payload"]) == result.payload
+
+
+@pytest.mark.parametrize("kind", range(8))
+def test_c_reads_the_error_that_python_writes(kind: int) -> None:
+    error = invoker_pb2.InvokeError(
+        kind=invoker_pb2.ErrorKind.Name(kind), code="TooManyRequestsException", message="Rate exceeded €"
+    )
+    read = decoded(invoker_pb2.InvokeResponse(call_id=3, error=error))
+    assert (read["call_id"], read["kind"]) == ("3", str(kind))
+    assert bytes.fromhex(read["code"]).decode() == error.code
+    assert bytes.fromhex(read["message"]).decode() == error.message
+
+
+# ---- calls from a program that is no mysqld ----
+
+
+class Echo(invoker_pb2_grpc.LambdaInvokerServicer):
+    """Speaks the contract on a real socket and answers at once."""
+
+    def __init__(self) -> None:
+        self.payloads: list[bytes] = []
+
+    def Invoke(
+        self,
+        request_iterator: Iterator[invoker_pb2.InvokeRequest],
+        context: grpc.ServicerContext,
+    ) -> Iterator[invoker_pb2.InvokeResponse]:
+        context.send_initial_metadata(())
+        for request in request_iterator:
+            self.payloads.append(request.payload)
+            result = invoker_pb2.InvokeResult(status_code=200, request_id="r", payload=request.payload)
+            yield invoker_pb2.InvokeResponse(call_id=request.call_id, result=result)
+
+
+@contextlib.contextmanager
+def serve(servicer: Echo, socket: Path) -> Iterator[Path]:
+    limits = (("grpc.max_receive_message_length", 7 << 20), ("grpc.max_send_message_length", 7 << 20))
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=8), options=limits)
+    invoker_pb2_grpc.add_LambdaInvokerServicer_to_server(servicer, server)
+    server.add_insecure_port(f"unix:{socket}")
+    server.start()
+    try:
+        yield socket
+    finally:
+        server.stop(None).wait()
+
+
+@pytest.fixture
+def echo(tmp_path: Path) -> Iterator[Path]:
+    """The socket of a servicer that answers at once."""
+    with serve(Echo(), tmp_path / "echo.sock") as socket:
+        yield socket
+
+
+@pytest.fixture(scope="module")
+def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SidecarProcess]:
+    config = local_config(free_port())
+    with SidecarProcess(tmp_path_factory.mktemp("sidecar"), config) as started:
+        yield started
+
+
+def test_ten_thousand_calls_leave_no_leak_and_no_open_descriptor(echo: Path) -> None:
+    with Host(echo) as host:
+        host.load(calls=10_000, threads=2, rows=7)
+
+
+def test_calls_of_eight_threads_to_a_real_sidecar_leave_nothing_behind(sidecar: SidecarProcess) -> None:
+    with Host(sidecar.socket, timeout_ms=60_000) as host:
+        host.load(calls=800, threads=8, rows=5)
+
+
+def test_a_statement_per_call_leaves_nothing_behind(echo: Path) -> None:
+    with Host(echo) as host:
+        host.load(calls=500, threads=4, rows=1)
+
+
+def test_six_megabytes_go_and_come_whole(echo: Path) -> None:
+    with Host(echo) as host:
+        host.load(calls=3, threads=1, rows=3, payload=6_291_456)
+
+
+def test_the_answer_of_a_function_comes_back(sidecar: SidecarProcess) -> None:
+    with Host(sidecar.socket) as host:
+        answer = host.sync("Echo", '{"a": "ä€😀"}')
+        assert (answer.outcome, json.loads(answer.text)) == ("ok", {"a": "ä€😀"})
+        accepted = host.call("lambda_async", "Echo", "{}")
+        assert re.fullmatch(r'\{"StatusCode": 202, "RequestId": "[0-9a-f-]{36}"\}', accepted.text.decode())
+
+
+@pytest.mark.parametrize(
+    ("status", "errno"),
+    [
+        (QUERY_KILLED, ER_QUERY_INTERRUPTED),
+        (SESSION_KILLED, ER_QUERY_INTERRUPTED),
+        (QUERY_TIMEOUT, ER_QUERY_TIMEOUT),
+    ],
+)
+def test_a_kill_ends_a_call_and_nothing_is_left(sidecar: SidecarProcess, status: int, errno: int) -> None:
+    with Host(sidecar.socket) as host:
+        host.interrupt(status, 200)
+        answer = host.sync("Sleep", '{"seconds": 5}')
+        assert (answer.outcome, answer.errno, answer.flags) == ("error", errno, ME_FATALERROR)
+        assert 200 <= answer.milliseconds <= 200 + KILL_MS
+        assert host.sync().outcome == "ok"
+
+
+def test_a_killed_session_invokes_nothing_more(tmp_path: Path) -> None:
+    servicer = Echo()
+    with serve(servicer, tmp_path / "echo.sock") as socket, Host(socket) as host:
+        assert host.sync("Echo", "1").outcome == "ok"
+        host.interrupt(QUERY_KILLED, 0)
+        answer = host.sync("Echo", "2")
+        assert (answer.errno, answer.flags) == (ER_QUERY_INTERRUPTED, ME_FATALERROR)
+        assert host.sync("Echo", "3").outcome == "ok"
+        assert servicer.payloads == [b"1", b"3"]
+
+
+def test_a_call_ends_at_its_timeout(sidecar: SidecarProcess) -> None:
+    with Host(sidecar.socket, timeout_ms=300) as host:
+        answer = host.sync("Sleep", '{"seconds": 5}')
+        assert (answer.errno, answer.message) == (ER_UDF_ERROR, "lambda_sync|timed out after 300 ms")
+        assert 300 <= answer.milliseconds <= 300 + KILL_MS
+
+
+def test_without_super_the_call_is_refused_in_auroras_words(tmp_path: Path) -> None:
+    with Host(tmp_path / "nothing.sock") as host:
+        for command in ("super", "lost"):
+            host.command(command, 0 if command == "super" else 1)
+            answer = host.sync()
+            assert (answer.errno, answer.message) == (ER_SPECIFIC_ACCESS_DENIED_ERROR, "Invoke Lambda")
+            host.command("super", 1)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4])
+@pytest.mark.parametrize("function", ["lambda_sync", "lambda_async"])
+def test_a_wrong_number_of_arguments_is_refused_before_the_statement_runs(
+    tmp_path: Path, function: str, count: int
+) -> None:
+    with Host(tmp_path / "nothing.sock") as host:
+        answer = host.call(function, *["x"] * count)
+        assert answer.outcome == "refused"
+        assert answer.message == f"{function}(function, payload) takes 2 arguments, {count} given"
+
+
+def test_a_missing_sidecar_is_reported_after_connect_timeout(tmp_path: Path) -> None:
+    socket = tmp_path / "nothing.sock"
+    with Host(socket, connect_timeout_ms=200) as host:
+        answer = host.sync()
+        expected = f"lambda_sync|sidecar unavailable: {socket}: No such file or directory"
+        assert (answer.errno, answer.message) == (ER_UDF_ERROR, expected)
+        assert 180 <= answer.milliseconds <= 200 + KILL_MS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ((None, "{}"), "function is NULL"),
+        (("Echo", None), "payload is NULL (does a CONCAT argument evaluate to NULL? JSON_OBJECT keeps it)"),
+        (("x" * 257, "{}"), "not a function name or ARN: it has 257 bytes, at most 256 are allowed"),
+        (
+            ("Echo", 6_291_457),
+            "payload too large: it has 6291457 bytes, Lambda takes at most 6291456 for RequestResponse",
+        ),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_before_the_socket(
+    tmp_path: Path, arguments: tuple[str | int | None, ...], reason: str
+) -> None:
+    with Host(tmp_path / "nothing.sock") as host:
+        answer = host.call("lambda_sync", *arguments)
+        assert (answer.errno, answer.message) == (ER_UDF_ERROR, f"lambda_sync|{reason}")
+
+
+@pytest.mark.parametrize("service", ["registry", "mysql_thd_attributes", "mysql_string_converter"])
+def test_a_server_without_a_needed_service_is_named_too_old(tmp_path: Path, service: str) -> None:
+    with Host(tmp_path / "nothing.sock", lacks=service) as host:
+        answer = host.sync()
+        assert answer.outcome == "refused"
+        assert service in answer.message
+
+
+def test_a_server_without_the_reader_of_variables_serves_all_the_same(echo: Path) -> None:
+    with Host(echo, lacks="mysql_system_variable_reader") as host:
+        assert host.sync().outcome == "ok"
+
+
+def test_a_library_that_was_never_called_unloads(tmp_path: Path) -> None:
+    with Host(tmp_path / "nothing.sock"):
+        pass
+
+
+# ---- the file ----
+
+
+def test_the_library_exports_its_entry_points_and_nothing_else() -> None:
+    symbols = {line.split()[-1] for line in output("nm", "-D", "--defined-only", PLAIN).splitlines()}
+    functions = {"lambda_sync", "lambda_async", "lambda_invoke"}
+    entry_points = {f + suffix for f in functions for suffix in ("", "_init", "_deinit")}
+    assert symbols == entry_points | {"list_components"}
+
+
+def test_the_library_needs_libc_and_libnghttp2_only() -> None:
+    needed = re.findall(r"\(NEEDED\).*\[(.+)\]", output("readelf", "--dynamic", PLAIN))
+    assert set(needed) == {"libnghttp2.so.14", "libc.so.6"}
+    loaded = {line.split()[0] for line in output("ldd", PLAIN).splitlines()}
+    assert {Path(name).name.split(".so")[0] for name in loaded} == {
+        "linux-vdso",
+        "libnghttp2",
+        "libc",
+        "ld-linux-x86-64",
+    }
+
+
+def test_no_symbol_of_glibc_is_newer_than_2_34() -> None:
+    versions = re.findall(r"@GLIBC_([0-9.]+)", output("nm", "-D", "--undefined-only", PLAIN))
+    assert versions
+    newest = max(tuple(map(int, version.split("."))) for version in versions)
+    assert newest <= (2, 34)
+
+
+def test_no_call_of_nghttp2_is_newer_than_1_43() -> None:
+    used = set(re.findall(r"\bnghttp2_\w+", output("nm", "-D", "--undefined-only", PLAIN)))
+    assert used
+    assert used <= NGHTTP2_1_43
+
+
+def test_nothing_in_the_library_can_be_executed_from_the_stack_or_rewritten() -> None:
+    dynamic = output("readelf", "--dynamic", "--program-headers", "--wide", PLAIN)
+    assert "BIND_NOW" in dynamic or "NOW" in dynamic
+    (stack,) = [line for line in dynamic.splitlines() if "GNU_STACK" in line]
+    assert "RWE" not in stack
+    assert "GNU_RELRO" in dynamic

@@ -1,0 +1,133 @@
+"""SIGHUP: what changes in a running sidecar, what stays, and that no call feels it.
+
+Each test's name is the sentence that it proves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.aws_sidecar import ARN, ROLE, AwsSidecar, aws_sidecar
+from tests.support.invoker_client import open_stream
+from tests.support.stack import free_port, local_config, wait_until
+
+from lambda_sidecar.testing.sidecar import SidecarProcess, toml_text
+
+RELOADED = "configuration reloaded; "
+REFUSED = "configuration not reloaded, the old one stays: "
+
+
+def reload(sidecar: SidecarProcess, text: str | bytes, outcome: str) -> None:
+    """Puts `text` in the file's place, sends SIGHUP, and waits for the line with the outcome."""
+    before = sidecar.log_text().count(outcome)
+    data = text.encode() if isinstance(text, str) else text
+    sidecar.config_file.write_bytes(data)
+    os.kill(sidecar.pid, signal.SIGHUP)
+    wait_until(lambda: sidecar.log_text().count(outcome) > before, what=outcome)
+
+
+def changed(aws: AwsSidecar, **settings: object) -> str:
+    return toml_text({**aws.sidecar.config, **settings})
+
+
+@contextmanager
+def load_on(sidecar: SidecarProcess, function: str) -> Iterator[list[str]]:
+    """Calls without a pause from four clients; gives what failed."""
+    failed: list[str] = []
+    done = [0] * 4
+    stop = threading.Event()
+
+    def call(number: int) -> None:
+        with open_stream(sidecar.socket) as stream:
+            while not stop.is_set():
+                answer = stream.ask(function)
+                if answer.WhichOneof("outcome") != "result":
+                    failed.append(answer.error.message)
+                done[number] += 1
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: all(done), what="calls of every client")
+        yield failed
+        seen = list(done)
+        wait_until(lambda: all(now > then for now, then in zip(done, seen, strict=True)), what="more calls")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_good_and_broken_files_under_load_fail_no_call(tmp_path: Path) -> None:
+    with (
+        aws_sidecar(tmp_path, aws_default_lambda_role=ROLE + "one") as aws,
+        load_on(aws.sidecar, "Echo") as failed,
+    ):
+        for _ in range(5):
+            reload(aws.sidecar, changed(aws, aws_default_lambda_role=ROLE + "two"), RELOADED)
+            for broken in ("colour = 'red'", "region = ", b"\xff\xfe", "role_duration_seconds = 1"):
+                reload(aws.sidecar, broken, REFUSED)
+            reload(aws.sidecar, changed(aws, allow=[{"account": "app@*", "function": "Echo"}]), RELOADED)
+        assert failed == []
+    roles = {request["RoleArn"] for request in aws.sts.requests}
+    assert roles == {ROLE + "one", ROLE + "two"}
+
+
+def test_new_rules_and_regions_hold_for_the_next_call(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path) as aws:
+        assert aws.stream.ask("Echo").result.status_code == 200
+        reload(aws.sidecar, changed(aws, allow=[{"account": "other@*"}]), RELOADED + "changed: allow")
+        assert aws.stream.error("Echo") == f"AccessDenied: account 'app'@'%' may not invoke {ARN}Echo"
+        reload(aws.sidecar, changed(aws, region="eu-west-1"), RELOADED + "changed: region, allow")
+        assert aws.stream.ask("Echo").result.status_code == 200
+        assert "eu-west-1%3A123456789012%3Afunction%3AEcho" in aws.endpoint.paths[-1]
+        assert "/eu-west-1/lambda/" in aws.endpoint.headers[-1]["authorization"]
+
+
+def test_a_broken_file_is_named_in_the_log_and_the_old_rules_stay(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path, allow=[{"account": "other@*"}]) as aws:
+        reload(aws.sidecar, "colour = 'red'", f"{REFUSED}{aws.sidecar.config_file}: unknown key 'colour'")
+        assert aws.stream.error("Echo") == f"AccessDenied: account 'app'@'%' may not invoke {ARN}Echo"
+        aws.sidecar.config_file.unlink()
+        os.kill(aws.sidecar.pid, signal.SIGHUP)
+        wait_until(
+            lambda: aws.sidecar.log_contains("sidecar.toml: No such file or directory"), what="the reason"
+        )
+        assert aws.stream.error("Echo") == f"AccessDenied: account 'app'@'%' may not invoke {ARN}Echo"
+
+
+def test_the_log_level_changes_while_it_runs(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path, aws_default_lambda_role=ROLE + "one", log_level="info") as aws:
+        aws.stream.ask("Echo")
+        assert not aws.sidecar.log_contains("assumed")
+        new = changed(aws, log_level="debug", aws_default_lambda_role=ROLE + "two")
+        reload(aws.sidecar, new, RELOADED + "changed: log_level, aws_default_lambda_role")
+        aws.stream.ask("Echo")
+        wait_until(lambda: aws.sidecar.log_contains(f"assumed {ROLE}two"), what="a line of level debug")
+
+
+def test_a_new_socket_needs_a_restart_and_the_log_says_so(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path) as aws:
+        new = changed(aws, socket=str(tmp_path / "other.sock"), region="eu-west-1")
+        reload(aws.sidecar, new, RELOADED + "changed: region; needs a restart: socket")
+        assert aws.stream.ask("Echo").result.status_code == 200
+        assert not (tmp_path / "other.sock").exists()
+        reload(aws.sidecar, changed(aws), RELOADED + "changed: region")
+        reload(aws.sidecar, changed(aws), RELOADED + "changed: nothing")
+
+
+def test_a_running_local_lambda_takes_no_roles(tmp_path: Path) -> None:
+    with SidecarProcess(tmp_path, local_config(free_port())) as sidecar:
+        text = f"socket = '{sidecar.socket}'\naws_default_lambda_role = '{ROLE}one'\n"
+        reload(
+            sidecar,
+            text,
+            REFUSED + "with the [local] that runs: local: a Lambda on this machine has no roles",
+        )
+        with open_stream(sidecar.socket) as stream:
+            assert stream.ask("Echo", b"1").result.payload == b"1"

@@ -1,0 +1,190 @@
+"""Roles and rules in a running sidecar: which identity signs a call, and what never leaves it.
+
+Lambda is a scripted server; STS is one too, and moto's. Each test's name is the sentence that it proves."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from tests.support.aws_sidecar import ARN, BASE_KEY, BASE_SECRET, ROLE, aws_sidecar
+from tests.support.invoker_client import open_stream
+from tests.support.stack import wait_until
+from tests.support.sts_endpoint import SECRET, TOKEN, key
+
+from lambda_udf.v1 import invoker_pb2
+
+RULES = [
+    {"account": "app@*", "function": "orders-*", "role": ROLE + "orders"},
+    {"account": "app@*", "role": ROLE + "app"},
+]
+APP = invoker_pb2.Caller(user="app", host="%", connection_id=7)
+OTHER = invoker_pb2.Caller(user="other", host="localhost", connection_id=8)
+AS_MISSING = "Lambda API returned error: Missing Credentials: Cannot instantiate Lambda Client"
+
+
+def options(role: str) -> invoker_pb2.InvokeOptions:
+    return invoker_pb2.InvokeOptions(role=role)
+
+
+def test_each_call_is_signed_as_the_role_that_its_rule_gives(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path, aws_default_lambda_role=ROLE + "default", role_rules=RULES) as aws:
+        for function, caller in (("orders-new", APP), ("else", APP), ("else", OTHER), ("orders-old", APP)):
+            aws.stream.ask(function, caller=caller)
+        assert [(request["RoleArn"], request["RoleSessionName"]) for request in aws.sts.requests] == [
+            (ROLE + "orders", "app@=25"),
+            (ROLE + "app", "app@=25"),
+            (ROLE + "default", "other@localhost"),
+        ]
+        assert aws.signed_by() == [key(1), key(2), key(3), key(1)]
+        tokens = [headers["x-amz-security-token"] for headers in aws.endpoint.headers]
+        assert tokens == [f"{TOKEN}-{n}" for n in (1, 2, 3, 1)]
+
+
+def test_motos_sts_says_that_the_call_is_signed_by_the_assumed_role_of_the_account(
+    tmp_path: Path, moto_url: str
+) -> None:
+    with aws_sidecar(tmp_path, sts_url=moto_url, role_rules=RULES) as aws:
+        assert aws.stream.ask("orders-new").result.payload == b'"done"'
+        (signed_with,) = aws.signed_by()
+    client = boto3.client(
+        "sts",
+        region_name="us-east-1",
+        endpoint_url=moto_url,
+        aws_access_key_id=signed_with,
+        aws_secret_access_key="moto does not look at it",
+    )
+    assert client.get_caller_identity()["Arn"] == "arn:aws:sts::123456789012:assumed-role/orders/app@=25"
+    client.close()
+
+
+def test_200_calls_at_once_make_one_assume_role(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path, aws_default_lambda_role=ROLE + "default") as aws:
+        aws.sts.gate.clear()
+        for _ in range(200):
+            aws.stream.send("Echo")
+        wait_until(lambda: aws.sts.requests, what="the first call at STS")
+        aws.sts.gate.set()
+        results = [aws.stream.receive().result.payload for _ in range(200)]
+        assert results == [b'"done"'] * 200
+        assert (len(aws.sts.requests), set(aws.signed_by())) == (1, {key(1)})
+
+
+def test_a_role_in_the_options_is_used_if_a_rule_gives_it(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path, role_rules=RULES) as aws:
+        assert aws.stream.ask("orders-new", options=options(ROLE + "app")).result.status_code == 200
+        assert [request["RoleArn"] for request in aws.sts.requests] == [ROLE + "app"]
+
+
+def test_a_role_that_no_rule_gives_is_refused_before_sts_is_asked(tmp_path: Path) -> None:
+    associated = [ROLE + "orders", ROLE + "app", ROLE + "spare"]
+    with aws_sidecar(tmp_path, associated_roles=associated, role_rules=RULES) as aws:
+        for role in ("orders", "spare", "outside"):
+            answer = aws.stream.ask("else", options=options(ROLE + role))
+            assert answer.error.kind == invoker_pb2.ERROR_KIND_DENIED
+            assert answer.error.message == (
+                f"AccessDenied: account 'app'@'%' may not use the role {ROLE}{role} for {ARN}else"
+            )
+        assert (aws.sts.requests, aws.endpoint.paths) == ([], [])
+
+
+def test_an_account_outside_allow_is_refused_and_nothing_is_sent(tmp_path: Path) -> None:
+    allow = [{"account": "app@*", "function": "orders"}]
+    with aws_sidecar(tmp_path, aws_default_lambda_role=ROLE + "default", allow=allow) as aws:
+        for function, caller, account in (
+            ("else", APP, "'app'@'%'"),
+            ("orders", OTHER, "'other'@'localhost'"),
+        ):
+            answer = aws.stream.ask(function, caller=caller)
+            assert answer.error.kind == invoker_pb2.ERROR_KIND_DENIED
+            assert answer.error.message == f"AccessDenied: account {account} may not invoke {ARN}{function}"
+        assert (aws.sts.requests, aws.endpoint.paths) == ([], [])
+        assert aws.stream.ask("orders").result.status_code == 200
+
+
+def test_without_roles_the_sidecars_own_credentials_sign(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path) as aws:
+        aws.stream.ask("Echo")
+        assert (aws.signed_by(), aws.sts.requests) == ([BASE_KEY], [])
+
+
+def test_what_sts_refuses_is_the_users_error_and_nothing_is_sent(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path, aws_default_lambda_role=ROLE + "default") as aws:
+        aws.sts.error = (403, "AccessDenied", "not authorized to perform: sts:AssumeRole")
+        answer = aws.stream.ask("Echo")
+        assert answer.error.kind == invoker_pb2.ERROR_KIND_CREDENTIALS
+        assert answer.error.message == (
+            "Lambda API returned error: AccessDenied: not authorized to perform: sts:AssumeRole"
+        )
+        assert aws.endpoint.paths == []
+
+
+def test_a_call_that_waits_for_sts_ends_with_its_own_deadline(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path, aws_default_lambda_role=ROLE + "default") as aws:
+        aws.sts.gate.clear()
+        assert aws.stream.error("Echo", timeout_ms=200) == "timed out after 200 ms"
+        aws.sts.gate.set()
+        assert aws.stream.ask("Echo").result.status_code == 200
+        assert len(aws.sts.requests) == 1
+
+
+def test_sessions_are_renewed_while_calls_go_on(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path, aws_default_lambda_role=ROLE + "default") as aws:
+        aws.sts.lifetime = 120  # within the last 300 s from the start: every call asks for a new one
+        done = 0
+
+        def renewed() -> bool:
+            nonlocal done
+            assert aws.stream.ask("Echo").result.status_code == 200
+            done += 1
+            return key(5) in aws.signed_by()
+
+        wait_until(renewed, what="calls signed with the fifth session")
+        used = aws.signed_by()
+        assert used == sorted(used)
+        assert len(used) == done
+
+
+@pytest.mark.parametrize("settings", [{}, {"aws_default_lambda_role": ROLE + "default"}], ids=["own", "role"])
+def test_without_any_credentials_calls_fail_within_5_s_and_then_at_once(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, aws_sidecar(tmp_path, **settings) as aws:
+        aws.sidecar.stop()
+        aws.sidecar.environment |= {
+            "AWS_ACCESS_KEY_ID": "",
+            "AWS_SECRET_ACCESS_KEY": "",
+            "AWS_EC2_METADATA_DISABLED": "false",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}/",
+            "AWS_METADATA_SERVICE_TIMEOUT": "60",
+        }
+        with aws.sidecar, open_stream(aws.sidecar.socket) as stream:
+            began = time.monotonic()
+            for _ in range(20):
+                stream.send("Echo")
+            assert {stream.receive().error.message for _ in range(20)} == {AS_MISSING}
+            assert time.monotonic() - began < 5
+            again = time.monotonic()
+            assert stream.error("Echo") == AS_MISSING
+            assert time.monotonic() - again < 0.5
+        assert (aws.sts.requests, aws.endpoint.paths) == ([], [])
+
+
+def test_the_log_holds_no_secret_no_token_and_no_payload(tmp_path: Path) -> None:
+    settings = {"aws_default_lambda_role": ROLE + "default", "external_id": "canary-external-id"}
+    with aws_sidecar(tmp_path, **settings) as aws:
+        assert aws.stream.ask("Echo", b'"canary-payload"').result.status_code == 200
+        aws.stream.ask("Echo", b'"canary-payload')
+        aws.stream.ask("Echo", options=options("canary-role"))
+        aws.sts.error = (403, "AccessDenied", "refused")
+        aws.stream.ask("Echo", b'"canary-payload"', caller=OTHER)
+        aws.sidecar.stop()
+        assert aws.sidecar.log_contains("assumed " + ROLE + "default for account 'app'@'%'")
+        assert aws.sidecar.log_contains("not assumed for account 'other'@'localhost': ")
+        text = aws.sidecar.log_text()
+    planted = (SECRET, TOKEN, BASE_SECRET, "canary")
+    assert [canary for canary in planted if canary in text] == []

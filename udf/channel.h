@@ -1,0 +1,53 @@
+/* A channel: one Unix-socket connection carrying one long-lived bidirectional gRPC stream, driven by
+ * the thread that uses it. Knows HTTP/2 (nghttp2) and gRPC; not what the messages mean, not mysqld.
+ *
+ * Not thread-safe: one thread at a time owns a channel. Nothing here blocks beyond its wait. */
+#ifndef LAMBDA_UDF_CHANNEL_H
+#define LAMBDA_UDF_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "grpc_wire.h"
+#include "waiting.h"
+
+/* Lambda answers with up to 6,291,556 bytes (Lambda quotas: invocation payload); the rest of an
+ * InvokeResponse, a 4 KB log tail included, needs far less than 64 KB. */
+#define CHANNEL_MESSAGE_MAX (6291556u + 65536u)
+
+struct channel;
+
+/* Connects and opens the stream: done when the sidecar's headers have arrived, so every message sent
+ * later is one that a live handler will count. On WAIT_OK *out is the caller's.
+ * Otherwise *reason (size bytes) says why; *again: trying again may help (nothing was sent). */
+enum wait_result channel_open(const char *path, const struct wait *wait, struct channel **out, char *reason,
+                              size_t size, bool *again);
+
+/* Sends one message, the concatenation of head and body, which must stay valid during the call.
+ * WAIT_OK: the kernel has all of it. */
+enum wait_result channel_send(struct channel *channel, const uint8_t *head, size_t head_length,
+                              const uint8_t *body, size_t body_length, const struct wait *wait);
+
+/* Waits for one message; *message is the caller's (free()). */
+enum wait_result channel_receive(struct channel *channel, const struct wait *wait,
+                                 struct grpc_message **message);
+
+/* After WAIT_LOST: whether the message with this number (1, 2, 3 … as sent) was provably never
+ * looked at by the sidecar: it had not left whole, or the sidecar says so in its trailers. */
+bool channel_never_taken(const struct channel *channel, uint64_t call_id);
+
+/* Looks, without waiting, whether an idle channel is still good for a call. */
+bool channel_is_usable(struct channel *channel);
+
+/* How many messages were begun on it; the next one has this + 1. */
+uint64_t channel_sent(const struct channel *channel);
+
+/* Why the channel was lost; never NULL. */
+const char *channel_reason(const struct channel *channel);
+
+/* Resets the stream, which cancels what runs on it, closes the connection, frees all. NULL is fine. */
+void channel_close(struct channel *channel);
+
+#endif

@@ -1,0 +1,130 @@
+/* Requests and responses of the contract, with nanopb.
+ * Must not know how they travel. */
+#include "contract.h"
+
+#include <pb_decode.h>
+#include <pb_encode.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lambda_udf/v1/invoker.pb.h"
+
+static bool encode_slice(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+  const struct slice *slice = *arg;
+  if (slice->length == 0) return true; /* proto3: a default value is not sent */
+  return pb_encode_tag_for_field(stream, field) &&
+         pb_encode_string(stream, (const pb_byte_t *)slice->data, slice->length);
+}
+
+static pb_callback_t sending(const struct slice *slice) {
+  return (pb_callback_t){.funcs.encode = encode_slice, .arg = (void *)(uintptr_t)slice};
+}
+
+/* The payload's tag and length, which stand last. */
+static bool encode_payload_prefix(pb_ostream_t *stream, size_t length) {
+  return pb_encode_tag(stream, PB_WT_STRING, lambda_udf_v1_InvokeRequest_payload_tag) &&
+         pb_encode_varint(stream, length);
+}
+
+static bool encode_head(pb_ostream_t *stream, const lambda_udf_v1_InvokeRequest *message,
+                        size_t payload_length) {
+  return pb_encode(stream, lambda_udf_v1_InvokeRequest_fields, message) &&
+         encode_payload_prefix(stream, payload_length);
+}
+
+bool contract_encode(const struct invoke_request *request, uint8_t **head, size_t *head_length) {
+  lambda_udf_v1_InvokeRequest message = lambda_udf_v1_InvokeRequest_init_zero;
+  message.call_id = request->call_id;
+  message.function = sending(&request->function);
+  message.invocation_type = (lambda_udf_v1_InvocationType)request->type;
+  message.timeout_ms = request->timeout_ms;
+  message.options_json = sending(&request->options);
+  message.has_caller = true;
+  message.caller.user = sending(&request->user);
+  message.caller.host = sending(&request->host);
+  message.caller.schema = sending(&request->schema);
+  message.caller.connection_id = request->connection_id;
+
+  pb_ostream_t sizing = PB_OSTREAM_SIZING;
+  if (!encode_head(&sizing, &message, request->payload.length)) return false;
+  uint8_t *bytes = malloc(sizing.bytes_written);
+  if (bytes == NULL) return false;
+  pb_ostream_t stream = pb_ostream_from_buffer(bytes, sizing.bytes_written);
+  if (!encode_head(&stream, &message, request->payload.length)) {
+    free(bytes);
+    return false;
+  }
+  *head = bytes;
+  *head_length = stream.bytes_written;
+  return true;
+}
+
+/* A stream of our own, so that a field's callback knows where in the bytes it stands. */
+struct cursor {
+  const uint8_t *next;
+};
+
+static bool read_bytes(pb_istream_t *stream, pb_byte_t *to, size_t count) {
+  struct cursor *cursor = stream->state;
+  if (to != NULL) memcpy(to, cursor->next, count);
+  cursor->next += count;
+  return true;
+}
+
+static bool decode_slice(pb_istream_t *stream, const pb_field_t *field, void **arg) {
+  struct slice *slice = *arg;
+  (void)field;
+  /* A number where bytes belong: nanopb then hands a copy in a buffer of its own, not our cursor. */
+  if (stream->callback != read_bytes) return false;
+  struct cursor *cursor = stream->state;
+  slice->data = (const char *)cursor->next;
+  slice->length = stream->bytes_left;
+  cursor->next += stream->bytes_left; /* pb_read() would skip 16 bytes at a time: 8 ms for 6 MB */
+  stream->bytes_left = 0;
+  return true;
+}
+
+static pb_callback_t taking(struct slice *slice) {
+  return (pb_callback_t){.funcs.decode = decode_slice, .arg = slice};
+}
+
+/* Called before a submessage of the oneof is decoded: only now can its callbacks be set. */
+static bool decode_outcome(pb_istream_t *stream, const pb_field_t *field, void **arg) {
+  struct invoke_response *response = *arg;
+  (void)stream;
+  if (field->tag == lambda_udf_v1_InvokeResponse_result_tag) {
+    lambda_udf_v1_InvokeResult *result = field->pData;
+    response->is_error = false;
+    result->request_id = taking(&response->request_id);
+    result->executed_version = taking(&response->executed_version);
+    result->function_error = taking(&response->function_error);
+    result->function_error_text = taking(&response->function_error_text);
+    result->log_tail = taking(&response->log_tail);
+    result->payload = taking(&response->payload);
+  } else if (field->tag == lambda_udf_v1_InvokeResponse_error_tag) {
+    lambda_udf_v1_InvokeError *error = field->pData;
+    response->is_error = true;
+    error->code = taking(&response->error_code);
+    error->message = taking(&response->error_message);
+  }
+  return true;
+}
+
+bool contract_decode(const uint8_t *bytes, size_t length, struct invoke_response *response) {
+  struct cursor cursor = {bytes};
+  pb_istream_t stream = {.callback = read_bytes, .state = &cursor, .bytes_left = length};
+  lambda_udf_v1_InvokeResponse message = lambda_udf_v1_InvokeResponse_init_zero;
+
+  memset(response, 0, sizeof *response);
+  message.cb_outcome.funcs.decode = decode_outcome;
+  message.cb_outcome.arg = response;
+  if (!pb_decode(&stream, lambda_udf_v1_InvokeResponse_fields, &message)) return false;
+  response->call_id = message.call_id;
+  if (message.which_outcome == lambda_udf_v1_InvokeResponse_result_tag)
+    response->status_code = message.outcome.result.status_code;
+  else if (message.which_outcome == lambda_udf_v1_InvokeResponse_error_tag)
+    response->error_kind = message.outcome.error.kind;
+  else
+    return false;
+  return true;
+}

@@ -1,0 +1,71 @@
+/* protos/lambda_udf/v1/invoker.proto in C: encodes a request, decodes a response (nanopb).
+ * Pure, so that it is fuzzed (tests/c); knows nothing of HTTP/2 or sockets. */
+#ifndef LAMBDA_UDF_CONTRACT_H
+#define LAMBDA_UDF_CONTRACT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes that belong to somebody else; data may be NULL if length is 0. Not ended by NUL. */
+struct slice {
+  const char *data;
+  size_t length;
+};
+
+/* Numbers as in the proto's enum InvocationType. */
+enum invocation_type {
+  INVOCATION_AS_OPTIONS_SAY = 0, /* lambda_invoke */
+  INVOCATION_REQUEST_RESPONSE = 1,
+  INVOCATION_EVENT = 2,
+  INVOCATION_DRY_RUN = 3
+};
+
+struct invoke_request {
+  uint64_t call_id;
+  enum invocation_type type;
+  uint32_t timeout_ms;
+  struct slice function;
+  struct slice options; /* lambda_invoke's, as JSON text; empty for the other functions */
+  struct slice payload;
+  struct slice user, host, schema;
+  uint64_t connection_id;
+};
+
+/* Numbers as in the proto's enum ErrorKind. */
+enum invoke_error_kind {
+  INVOKE_ERROR_UNSPECIFIED = 0,
+  INVOKE_ERROR_INVALID = 1,
+  INVOKE_ERROR_DENIED = 2,
+  INVOKE_ERROR_CREDENTIALS = 3,
+  INVOKE_ERROR_NETWORK = 4,
+  INVOKE_ERROR_API = 5,
+  INVOKE_ERROR_TIMEOUT = 6,
+  INVOKE_ERROR_INTERNAL = 7
+};
+
+/* All slices point into the bytes that were decoded. */
+struct invoke_response {
+  uint64_t call_id;
+  bool is_error; /* then error_* count, otherwise the rest */
+  uint32_t status_code;
+  struct slice request_id;
+  struct slice executed_version;
+  struct slice function_error;
+  struct slice function_error_text;
+  struct slice log_tail;
+  struct slice payload;
+  uint32_t error_kind; /* enum invoke_error_kind, or a newer number */
+  struct slice error_code;
+  struct slice error_message;
+};
+
+/* Encodes everything but the payload's own bytes: the whole message is *head followed by
+ * request->payload, so that megabytes are not copied. *head is the caller's (free()).
+ * False: no memory. */
+bool contract_encode(const struct invoke_request *request, uint8_t **head, size_t *head_length);
+
+/* False: not an InvokeResponse, or one without an outcome. */
+bool contract_decode(const uint8_t *bytes, size_t length, struct invoke_response *response);
+
+#endif

@@ -1,0 +1,29 @@
+/* The symbols that the library exports: what CREATE FUNCTION … SONAME and INSTALL COMPONENT look up
+ * by name, and nothing else. Shapes: include/mysql/udf_registration_types.h, refman "Adding a Loadable
+ * Function". */
+#ifndef LAMBDA_UDF_H
+#define LAMBDA_UDF_H
+
+#include <stdbool.h>
+
+#include "mysql_abi.h"
+
+#define ENTRY_POINT __attribute__((visibility("default")))
+
+/* init: true refuses the statement with error 1123 and message. Opens no socket, invokes nothing.
+ * function: one invocation per row; NULL with *error = 1 after an error was raised. The result stays
+ * valid until the next row or deinit. */
+#define STRING_FUNCTION(name)                                                                 \
+  ENTRY_POINT bool name##_init(UDF_INIT *init, UDF_ARGS *args, char *message);                \
+  ENTRY_POINT void name##_deinit(UDF_INIT *init);                                             \
+  ENTRY_POINT char *name(UDF_INIT *init, UDF_ARGS *args, char *result, unsigned long *length, \
+                         unsigned char *is_null, unsigned char *error)
+
+STRING_FUNCTION(lambda_sync);
+STRING_FUNCTION(lambda_async);
+STRING_FUNCTION(lambda_invoke);
+
+/* INSTALL COMPONENT looks this up (include/mysql/components/component_implementation.h). */
+ENTRY_POINT struct mysql_component_t *list_components(void);
+
+#endif

@@ -1,0 +1,254 @@
+/* The part of the MySQL server's ABI that this library uses, restated in C.
+ * Nothing here comes from a server's headers: one binary serves MySQL 8.0, 8.4 and 9.x, because a
+ * service never changes under its name. Each struct names the server file that defines it. */
+#ifndef LAMBDA_UDF_MYSQL_ABI_H
+#define LAMBDA_UDF_MYSQL_ABI_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* include/mysql/udf_registration_types.h */
+enum Item_result {
+  INVALID_RESULT = -1,
+  STRING_RESULT = 0,
+  REAL_RESULT,
+  INT_RESULT,
+  ROW_RESULT,
+  DECIMAL_RESULT
+};
+
+typedef struct UDF_ARGS {
+  unsigned int arg_count;
+  enum Item_result *arg_type;
+  char **args;            /* NULL where the SQL value is NULL, or not yet known (in init) */
+  unsigned long *lengths; /* bytes */
+  char *maybe_null;
+  char **attributes;
+  unsigned long *attribute_lengths;
+  void *extension;
+} UDF_ARGS;
+
+typedef struct UDF_INIT {
+  bool maybe_null;
+  unsigned int decimals;
+  unsigned long max_length;
+  char *ptr; /* the function's own, from init to deinit */
+  bool const_item;
+  void *extension;
+} UDF_INIT;
+
+/* include/mysql_com.h: size of the message buffer that an init function may write */
+#define MYSQL_ERRMSG_SIZE 512
+
+/* include/mysqld_error.h (share/messages_to_clients.txt) */
+#define ER_SPECIFIC_ACCESS_DENIED_ERROR 1227 /* one string: the privilege */
+#define ER_QUERY_INTERRUPTED 1317            /* no argument */
+#define ER_QUERY_TIMEOUT 3024                /* no argument */
+#define ER_UDF_ERROR 3200                    /* two strings: the function, the text */
+
+/* include/my_sys.h: a fatal error is caught by no CONTINUE HANDLER */
+#define ME_FATALERROR 1024
+
+/* include/mysql/components/services/bits/mysql_thd_attributes_bits.h: values of "thd_status" */
+#define STATUS_SESSION_OK 1
+#define STATUS_SESSION_KILLED 2
+#define STATUS_QUERY_KILLED 8
+#define STATUS_QUERY_TIMEOUT 16
+
+/* include/lex_string.h */
+typedef struct MYSQL_LEX_CSTRING {
+  const char *str;
+  size_t length;
+} MYSQL_LEX_CSTRING;
+
+typedef void *MYSQL_THD;
+typedef struct my_h_service_imp *my_h_service;
+typedef struct my_h_string_imp *my_h_string;
+typedef struct Security_context_handle_imp *Security_context_handle;
+
+/* Every service method below returns 0 for success unless it says otherwise
+ * (include/mysql/components/service.h: mysql_service_status_t is int). */
+
+/* include/mysql/components/services/registry.h */
+struct s_mysql_registry {
+  int (*acquire)(const char *service_name, my_h_service *out_service);
+  int (*acquire_related)(const char *service_name, my_h_service service, my_h_service *out_service);
+  int (*release)(my_h_service service);
+};
+
+/* include/mysql/service_plugin_registry.h, with C++ linkage. Weak: a program that is not mysqld
+ * lacks them, and the library must still load there to say so. */
+const struct s_mysql_registry *mysql_plugin_registry_acquire(void) __asm__(
+    "_Z29mysql_plugin_registry_acquirev") __attribute__((weak, visibility("default")));
+int mysql_plugin_registry_release(const struct s_mysql_registry *registry) __asm__(
+    "_Z29mysql_plugin_registry_releasePK16s_mysql_registry") __attribute__((weak, visibility("default")));
+
+/* include/mysql/components/services/mysql_runtime_error.h */
+struct s_mysql_mysql_runtime_error {
+  void (*emit)(int error_id, int flags, va_list args);
+};
+
+/* include/mysql/components/services/udf_metadata.h */
+struct s_mysql_mysql_udf_metadata {
+  int (*argument_get)(UDF_ARGS *args, const char *extension_type, unsigned int index, void **out_value);
+  int (*result_get)(UDF_INIT *init, const char *extension_type, void **out_value);
+  int (*argument_set)(UDF_ARGS *args, const char *extension_type, unsigned int index, void *in_value);
+  int (*result_set)(UDF_INIT *init, const char *extension_type, void *in_value);
+};
+
+/* include/mysql/components/services/mysql_current_thread_reader.h */
+struct s_mysql_mysql_current_thread_reader {
+  int (*get)(MYSQL_THD *thd);
+};
+
+/* include/mysql/components/services/security_context.h */
+struct s_mysql_mysql_thd_security_context {
+  int (*get)(MYSQL_THD thd, Security_context_handle *out_ctx);
+  int (*set)(MYSQL_THD thd, Security_context_handle in_ctx);
+};
+
+struct s_mysql_mysql_security_context_options {
+  /* "priv_user", "priv_host": MYSQL_LEX_CSTRING; "privilege_super": bool */
+  int (*get)(Security_context_handle ctx, const char *name, void *inout_pvalue);
+  int (*set)(Security_context_handle ctx, const char *name, void *pvalue);
+};
+
+/* include/mysql/components/services/mysql_thd_attributes.h */
+struct s_mysql_mysql_thd_attributes {
+  /* "thd_status": uint16_t, not in early 8.0; "schema": my_h_string, to be destroyed */
+  int (*get)(MYSQL_THD thd, const char *name, void *inout_pvalue);
+  int (*set)(MYSQL_THD thd, const char *name, void *inout_pvalue);
+};
+
+/* include/mysql/components/services/mysql_string.h */
+struct s_mysql_mysql_string_factory {
+  int (*create)(my_h_string *out_string);
+  void (*destroy)(my_h_string string);
+};
+
+struct s_mysql_mysql_string_converter {
+  int (*convert_from_buffer)(my_h_string *out_string, const char *in_buffer, uint64_t length,
+                             const char *charset_name);
+  int (*convert_to_buffer)(my_h_string in_string, char *out_buffer, uint64_t length,
+                           const char *charset_name);
+};
+
+/* include/mysql/components/services/mysql_system_variable.h; not in 8.0 */
+struct s_mysql_mysql_system_variable_reader {
+  int (*get)(MYSQL_THD thd, const char *variable_type, const char *component_name, const char *variable_name,
+             void **val, size_t *out_length_of_val);
+};
+
+/* include/mysql/components/services/dynamic_privilege.h */
+struct s_mysql_dynamic_privilege_register {
+  int (*register_privilege)(const char *name, size_t length);
+  int (*unregister_privilege)(const char *name, size_t length);
+};
+
+struct s_mysql_global_grants_check {
+  int (*has_global_grant)(Security_context_handle ctx, const char *name, size_t length); /* 1: has it */
+};
+
+/* include/mysql/components/services/mysql_runtime_warning.h; not in 8.x. The arguments must be those
+ * of the error's own format. */
+struct s_mysql_mysql_runtime_warning {
+  void (*emit)(MYSQL_THD thd, int error_id, ...);
+  void (*emit_v)(MYSQL_THD thd, int error_id, va_list args);
+};
+
+/* include/mysql/components/services/bits/system_variables_bits.h */
+#define PLUGIN_VAR_LONG 0x0003
+#define PLUGIN_VAR_STR 0x0005
+#define PLUGIN_VAR_ENUM 0x0006
+#define PLUGIN_VAR_UNSIGNED 0x0080
+#define PLUGIN_VAR_THDLOCAL 0x0100 /* never with a string: SET SESSION crashes the server */
+#define PLUGIN_VAR_MEMALLOC 0x8000
+
+struct st_mysql_value {
+  int (*value_type)(struct st_mysql_value *);
+  const char *(*val_str)(struct st_mysql_value *, char *buffer, int *length);
+  int (*val_real)(struct st_mysql_value *, double *realbuf);
+  int (*val_int)(struct st_mysql_value *, long long *intbuf); /* 1: the value is NULL */
+  int (*is_unsigned)(struct st_mysql_value *);
+};
+#define MYSQL_VALUE_TYPE_INT 2
+
+/* include/mysql/components/services/component_sys_var_service.h */
+typedef struct SYS_VAR SYS_VAR;
+typedef int (*mysql_sys_var_check_func)(MYSQL_THD thd, SYS_VAR *var, void *save,
+                                        struct st_mysql_value *value); /* 1: error 1231 */
+typedef void (*mysql_sys_var_update_func)(MYSQL_THD thd, SYS_VAR *var, void *val_ptr, const void *save);
+
+struct TYPE_LIB {
+  size_t count;
+  const char *name;
+  const char **type_names;
+  unsigned int *type_lengths;
+};
+
+/* INTEGRAL_CHECK_ARG(ulong), ENUM_CHECK_ARG(enum), STR_CHECK_ARG(str) */
+struct ulong_check_arg {
+  unsigned long def_val, min_val, max_val, blk_sz;
+};
+struct enum_check_arg {
+  unsigned long def_val;
+  struct TYPE_LIB *typelib;
+};
+struct str_check_arg {
+  char *def_val;
+};
+
+struct s_mysql_component_sys_variable_register {
+  int (*register_variable)(const char *component_name, const char *name, int flags, const char *comment,
+                           mysql_sys_var_check_func check, mysql_sys_var_update_func update, void *check_arg,
+                           void *variable_value);
+  /* The global value as text, copied under the server's lock. */
+  int (*get_variable)(const char *component_name, const char *name, void **val, size_t *out_length_of_val);
+};
+
+struct s_mysql_component_sys_variable_unregister {
+  int (*unregister_variable)(const char *component_name, const char *name);
+};
+
+/* include/mysql/status_var.h */
+enum enum_mysql_show_type { SHOW_LONGLONG = 4 };
+enum enum_mysql_show_scope { SHOW_SCOPE_GLOBAL = 1 };
+
+struct SHOW_VAR {
+  const char *name;
+  char *value;
+  enum enum_mysql_show_type type;
+  enum enum_mysql_show_scope scope;
+};
+
+/* include/mysql/components/services/component_status_var_service.h; the array ends with a NULL name */
+struct s_mysql_status_variable_registration {
+  int (*register_variable)(struct SHOW_VAR *status_var);
+  int (*unregister_variable)(struct SHOW_VAR *status_var);
+};
+
+/* include/mysql/components/services/dynamic_loader.h; each table ends with zeros */
+struct mysql_service_ref_t {
+  const char *name;
+  void *implementation;
+};
+struct mysql_service_placeholder_ref_t {
+  const char *name;
+  void **implementation;
+};
+struct mysql_metadata_ref_t {
+  const char *key;
+  const char *value;
+};
+struct mysql_component_t {
+  const char *name;
+  const struct mysql_service_ref_t *provides;
+  struct mysql_service_placeholder_ref_t *requires;
+  const struct mysql_metadata_ref_t *metadata;
+  int (*init)(void);   /* 1: INSTALL COMPONENT fails (3536) */
+  int (*deinit)(void); /* 1: UNINSTALL COMPONENT fails (3538), everything stays usable */
+};
+
+#endif

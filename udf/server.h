@@ -1,0 +1,63 @@
+/* Everything that is asked of mysqld, through its component services: character sets, the account in
+ * force, KILL, raising errors. Knows nothing of calls, channels or Lambda. */
+#ifndef LAMBDA_UDF_SERVER_H
+#define LAMBDA_UDF_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mysql_abi.h"
+
+/* A user name has at most 32 characters, a host 255, a schema 64 (refman: Identifier Length Limits,
+ * Account Names); each up to 4 bytes in utf8mb4, and a NUL. */
+#define SERVER_USER_SIZE 129
+#define SERVER_HOST_SIZE 256
+#define SERVER_SCHEMA_SIZE 257
+
+/* The security context in force when a statement starts: CURRENT_USER()'s rule. */
+struct server_account {
+  char user[SERVER_USER_SIZE];
+  char host[SERVER_HOST_SIZE];
+  char schema[SERVER_SCHEMA_SIZE]; /* empty if none is selected */
+  uint64_t connection_id;          /* 0 where the server does not tell */
+  bool may_invoke;                 /* SUPER, or the privilege where it counts */
+};
+
+enum server_interrupt { SERVER_RUNS = 0, SERVER_KILLED, SERVER_QUERY_TIME };
+
+/* Acquires the services, once for the process; later calls cost one atomic load. They are released
+ * when the library is unloaded. False: this is not a MySQL server, or one too old; *missing names
+ * what it lacks. Must come before every other call here. Safe from any thread. */
+bool server_attach(const char **missing);
+
+/* Makes every argument arrive as utf8mb4 text and the result leave as utf8mb4. For init functions.
+ * False if the server refuses. */
+bool server_use_utf8mb4(UDF_INIT *init, UDF_ARGS *args);
+
+/* The running session; NULL if there is none. */
+MYSQL_THD server_session(void);
+
+/* Fills account from the session's security context. privilege is the dynamic privilege that suffices
+ * beside SUPER, NULL if none does. False if the server does not tell; then nobody may invoke. */
+bool server_account(MYSQL_THD session, const char *privilege, struct server_account *account);
+
+/* Reads a variable of this component as text that ends with NUL: the session's value, or (session NULL,
+ * or a server without session values for components) the global one. False: there is no such variable,
+ * or it does not fit into size bytes. Never from a variable's update callback. */
+bool server_variable(MYSQL_THD session, const char *name, char *text, size_t size);
+
+/* The server's major version; 0 if it does not tell. */
+unsigned long server_major_version(void);
+
+/* Adds a warning with the text of error 3200. Does nothing where the server has no such service (8.x). */
+void server_warn(MYSQL_THD session, const char *function, const char *text);
+
+/* Whether the session's statement has been killed or has run out of max_execution_time. */
+enum server_interrupt server_interrupt(MYSQL_THD session);
+
+/* Raises a server error in the running session. The arguments must be those of the error's own
+ * format: others crash the server. */
+void server_raise(int error_id, int flags, ...);
+
+#endif

@@ -1,0 +1,116 @@
+/* The settings in force for a statement.
+ * Knows nothing of what they are used for. */
+#include "settings.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server.h"
+
+#define SOCKET_DEFAULT "/run/lambda-sidecar/sidecar.sock"
+/* A Lambda function runs at most 900 s (Lambda quotas: function timeout). */
+#define TIMEOUT_DEFAULT_MS 900000
+/* More than a sidecar takes to restart. */
+#define CONNECT_TIMEOUT_DEFAULT_MS 3000
+/* What a variable's text may take: a path a little too long must still be read to be named. */
+#define VALUE_SIZE 512
+
+const char *const settings_mode_names[] = {"invoke", "skip", "deny", NULL};
+const char *const settings_function_error_names[] = {"error", "return", NULL};
+
+static struct settings defaults;
+static struct failure wrong;
+static pthread_once_t reading = PTHREAD_ONCE_INIT;
+
+bool settings_socket_is_valid(const char *path) {
+  return path[0] == '/' && path[1] != '\0' && strlen(path) < SETTINGS_SOCKET_SIZE;
+}
+
+static bool set_socket(struct settings *settings, const char *name, const char *path,
+                       struct failure *failure) {
+  if (!settings_socket_is_valid(path))
+    return failure_set(failure, FAILURE_SERVER,
+                       "%s is '%.120s': an absolute path of at most %d bytes is expected", name, path,
+                       SETTINGS_SOCKET_SIZE - 1);
+  memcpy(settings->socket, path, strlen(path) + 1);
+  return true;
+}
+
+static bool set_milliseconds(uint32_t *place, const char *name, const char *text, struct failure *failure) {
+  char *end = NULL;
+  errno = 0;
+  unsigned long value = strtoul(text, &end, 10);
+  if (errno != 0 || end == text || *end != '\0' || *text == '-' || value < 1 ||
+      value > SETTINGS_TIMEOUT_MAX_MS)
+    return failure_set(failure, FAILURE_SERVER, "%s is '%.32s': a number from 1 to %u is expected", name,
+                       text, SETTINGS_TIMEOUT_MAX_MS);
+  *place = (uint32_t)value;
+  return true;
+}
+
+/* The number of a name, in any case; -1 for none of them. */
+static int choice(const char *const *names, const char *text) {
+  for (int i = 0; names[i] != NULL; i++)
+    if (strcasecmp(names[i], text) == 0) return i;
+  return -1;
+}
+
+static void read_defaults(void) {
+  /* NOLINTBEGIN(concurrency-mt-unsafe): under pthread_once, and mysqld changes no variable */
+  const char *path = getenv("LAMBDA_UDF_SOCKET");
+  const char *timeout = getenv("LAMBDA_UDF_TIMEOUT_MS");
+  const char *connect_timeout = getenv("LAMBDA_UDF_CONNECT_TIMEOUT_MS");
+  /* NOLINTEND(concurrency-mt-unsafe) */
+  memcpy(defaults.socket, SOCKET_DEFAULT, sizeof SOCKET_DEFAULT);
+  defaults.timeout_ms = TIMEOUT_DEFAULT_MS;
+  defaults.connect_timeout_ms = CONNECT_TIMEOUT_DEFAULT_MS;
+  if (path != NULL && *path != '\0') set_socket(&defaults, "LAMBDA_UDF_SOCKET", path, &wrong);
+  if (timeout != NULL && *timeout != '\0')
+    set_milliseconds(&defaults.timeout_ms, "LAMBDA_UDF_TIMEOUT_MS", timeout, &wrong);
+  if (connect_timeout != NULL && *connect_timeout != '\0')
+    set_milliseconds(&defaults.connect_timeout_ms, "LAMBDA_UDF_CONNECT_TIMEOUT_MS", connect_timeout, &wrong);
+}
+
+const struct settings *settings_defaults(struct failure *failure) {
+  pthread_once(&reading, read_defaults);
+  if (wrong.kind == FAILURE_NONE) return &defaults;
+  *failure = wrong;
+  return NULL;
+}
+
+/* A variable that cannot be read has gone with the component in this moment: the default holds. */
+static bool read_milliseconds(MYSQL_THD session, const char *name, uint32_t *place, struct failure *failure) {
+  char text[VALUE_SIZE];
+  return !server_variable(session, name, text, sizeof text) || set_milliseconds(place, name, text, failure);
+}
+
+static int read_choice(MYSQL_THD session, const char *name, const char *const *names) {
+  char text[VALUE_SIZE];
+  return server_variable(session, name, text, sizeof text) ? choice(names, text) : 0;
+}
+
+bool settings_read(MYSQL_THD session, bool variables, struct settings *settings, struct failure *failure) {
+  const struct settings *built_in = settings_defaults(failure);
+  if (built_in == NULL) return false;
+  *settings = *built_in;
+  if (!variables) return true;
+
+  char path[VALUE_SIZE];
+  if (server_variable(NULL, "socket", path, sizeof path) &&
+      !set_socket(settings, "lambda_udf.socket", path, failure))
+    return false;
+  if (!read_milliseconds(session, "timeout_ms", &settings->timeout_ms, failure) ||
+      !read_milliseconds(session, "connect_timeout_ms", &settings->connect_timeout_ms, failure))
+    return false;
+  int everywhere = read_choice(NULL, "mode", settings_mode_names);
+  int here = read_choice(session, "mode", settings_mode_names);
+  int function_error = read_choice(session, "function_error", settings_function_error_names);
+  if (everywhere < 0 || here < 0 || function_error < 0)
+    return failure_set(failure, FAILURE_SERVER,
+                       "lambda_udf.mode or lambda_udf.function_error has no known value");
+  settings->mode = (enum settings_mode)(everywhere > here ? everywhere : here);
+  settings->function_error = (enum settings_function_error)function_error;
+  return true;
+}

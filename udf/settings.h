@@ -1,0 +1,47 @@
+/* What an operator can set for the library, and which values are in force for a statement: those of
+ * the component's system variables, or without the component those of mysqld's environment. */
+#ifndef LAMBDA_UDF_SETTINGS_H
+#define LAMBDA_UDF_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "mysql_abi.h"
+
+/* struct sockaddr_un holds 108 bytes with the NUL (unix(7)). */
+#define SETTINGS_SOCKET_SIZE 108
+/* One day: longer than any call, and far from overflowing what counts in milliseconds. */
+#define SETTINGS_TIMEOUT_MAX_MS 86400000u
+
+/* lambda_udf.mode, from the freest to the strictest. */
+enum settings_mode { MODE_INVOKE = 0, MODE_SKIP, MODE_DENY };
+/* lambda_udf.function_error: what becomes of a function that raised. */
+enum settings_function_error { FUNCTION_ERROR_ERROR = 0, FUNCTION_ERROR_RETURN };
+
+/* The names of the two enumerations' values, by number; each list ends with NULL. */
+extern const char *const settings_mode_names[];
+extern const char *const settings_function_error_names[];
+
+struct settings {
+  char socket[SETTINGS_SOCKET_SIZE]; /* where the sidecar listens: an absolute path */
+  uint32_t timeout_ms;               /* the whole call, connecting included */
+  uint32_t connect_timeout_ms;       /* connecting is tried again for so long */
+  enum settings_mode mode;
+  enum settings_function_error function_error;
+};
+
+/* Whether a socket's path can be meant: absolute, and short enough. */
+bool settings_socket_is_valid(const char *path);
+
+/* What holds where no variable says otherwise: the environment of mysqld (LAMBDA_UDF_SOCKET,
+ * LAMBDA_UDF_TIMEOUT_MS, LAMBDA_UDF_CONNECT_TIMEOUT_MS), read once, or built in. NULL, and failure says
+ * which value is wrong. The pointer stays valid until the library is unloaded. Safe from any thread. */
+const struct settings *settings_defaults(struct failure *failure);
+
+/* Fills settings with what is in force for the session's statement. variables: the component is
+ * installed. The mode is the stricter of the global and the session's, so that a session cannot free
+ * itself of what the server's operator has said. False: failure says which value is wrong. */
+bool settings_read(MYSQL_THD session, bool variables, struct settings *settings, struct failure *failure);
+
+#endif

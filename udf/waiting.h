@@ -1,0 +1,32 @@
+/* How the session's own thread waits: for a descriptor or a moment, in slices, so that a KILL is seen.
+ * Knows nothing of channels or mysqld. */
+#ifndef LAMBDA_UDF_WAITING_H
+#define LAMBDA_UDF_WAITING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How long to wait, and what else ends the wait. */
+struct wait {
+  int64_t deadline_ms;          /* on wait_clock_ms()'s clock */
+  bool (*stop)(void *stop_arg); /* asked at least every 60 ms; true ends the wait. May be NULL. */
+  void *stop_arg;
+};
+
+enum wait_result {
+  WAIT_OK = 0,
+  WAIT_STOPPED, /* wait->stop said so */
+  WAIT_TIMEOUT, /* wait->deadline_ms passed */
+  WAIT_LOST     /* what was waited for can no longer come; never from the functions below */
+};
+
+/* Milliseconds of the monotonic clock. */
+int64_t wait_clock_ms(void);
+
+/* Waits until fd is ready for events (poll(2)); fd -1 waits for the deadline, or for a stop. */
+enum wait_result wait_ready(int fd, short events, const struct wait *wait);
+
+/* Sleeps in a wait; for trying again. WAIT_OK after milliseconds. */
+enum wait_result wait_pause(const struct wait *wait, int milliseconds);
+
+#endif
