@@ -120,6 +120,7 @@ bool contract_decode(const uint8_t *bytes, size_t length, struct invoke_response
   message.cb_outcome.arg = response;
   if (!pb_decode(&stream, lambda_udf_v1_InvokeResponse_fields, &message)) return false;
   response->call_id = message.call_id;
+  response->queued_us = message.queued_us;
   if (message.which_outcome == lambda_udf_v1_InvokeResponse_result_tag)
     response->status_code = message.outcome.result.status_code;
   else if (message.which_outcome == lambda_udf_v1_InvokeResponse_error_tag)

@@ -47,7 +47,8 @@ enum invoke_error_kind {
 /* All slices point into the bytes that were decoded. */
 struct invoke_response {
   uint64_t call_id;
-  bool is_error; /* then error_* count, otherwise the rest */
+  bool is_error;      /* then error_* count, otherwise the rest */
+  uint64_t queued_us; /* that the call waited in the sidecar for a slot */
   uint32_t status_code;
   struct slice request_id;
   struct slice executed_version;

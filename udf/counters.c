@@ -35,6 +35,8 @@ static struct SHOW_VAR variables[] = {
     ERRORS("timeout", FAILURE_TIMEOUT),
     ERRORS("unavailable", FAILURE_UNAVAILABLE),
     VARIABLE("in_flight", COUNTER_IN_FLIGHT),
+    VARIABLE("queue_time_us", COUNTER_QUEUE_TIME_US),
+    VARIABLE("queued", COUNTER_QUEUED),
     {NULL, NULL, SHOW_LONGLONG, SHOW_SCOPE_GLOBAL},
 };
 

@@ -14,6 +14,8 @@ enum counter {
   COUNTER_INVOKE_CALLS,   /* the same for lambda_invoke */
   COUNTER_SKIPPED,        /* of them, those that lambda_udf.mode = skip made NULL */
   COUNTER_IN_FLIGHT,      /* calls that a session waits for now */
+  COUNTER_QUEUED,         /* calls that waited in the sidecar for a slot (max_concurrency) */
+  COUNTER_QUEUE_TIME_US,  /* microseconds that they waited, all together */
   COUNTER_BYTES_OUT,      /* of payloads sent */
   COUNTER_BYTES_IN,       /* of payloads received */
   COUNTER_CONNECTIONS,    /* to the sidecar, open now */

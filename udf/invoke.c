@@ -8,6 +8,7 @@
 
 #include "channel.h"
 #include "channel_pool.h"
+#include "counters.h"
 #include "server.h"
 
 /* Between two tries to connect. */
@@ -114,15 +115,21 @@ static bool refused(struct call *call, const struct invoke_response *response) {
                      length > 0 ? response->error_message.data : "the sidecar gave no reason");
 }
 
+static void count_wait(const struct invoke_response *response) {
+  if (response->queued_us == 0) return;
+  counter_add(COUNTER_QUEUED, 1);
+  counter_add(COUNTER_QUEUE_TIME_US, (int64_t)response->queued_us);
+}
+
 /* Reads the answer; on false it is freed. */
 static bool read_answer(struct call *call, struct grpc_message *answer, struct invoke_response *response) {
   if (!contract_decode(answer->bytes, answer->length, response) ||
       response->call_id != call->request->call_id) {
     unavailable(call, "malformed answer");
-  } else if (response->is_error) {
-    refused(call, response);
   } else {
-    return true;
+    count_wait(response);
+    if (!response->is_error) return true;
+    refused(call, response);
   }
   free(answer);
   return false;

@@ -45,11 +45,11 @@ class InvocationResult:
 
 
 def read_answer(status: int, reason: str, headers: Mapping[str, str], body: bytes) -> InvocationResult:
-    """`headers` are looked up whatever their case, as HTTP has it. Raises ApiError for every status but
+    """`headers` have names in lower case. Raises ApiError for every status but
     2xx, and for an answer that cannot be Lambda's."""
     if not 200 <= status < 300:
         raise _api_error(status, reason, headers, body)
-    function_error = _text(headers, "X-Amz-Function-Error")
+    function_error = _text(headers, "x-amz-function-error")
     try:
         body.decode()
     except UnicodeDecodeError as error:
@@ -58,11 +58,11 @@ def read_answer(status: int, reason: str, headers: Mapping[str, str], body: byte
     return InvocationResult(
         status_code=status,
         payload=body,
-        request_id=_text(headers, "x-amzn-RequestId"),
-        executed_version=_text(headers, "X-Amz-Executed-Version"),
+        request_id=_text(headers, "x-amzn-requestid"),
+        executed_version=_text(headers, "x-amz-executed-version"),
         function_error=function_error,
         function_error_text=_function_error_text(function_error, body) if function_error else "",
-        log_tail=_log_tail(headers.get("X-Amz-Log-Result", "")),
+        log_tail=_log_tail(headers.get("x-amz-log-result", "")),
     )
 
 
@@ -79,7 +79,7 @@ def _cut(text: str, most: int) -> str:
 def _api_error(status: int, reason: str, headers: Mapping[str, str], body: bytes) -> ApiError:
     """The exception's name and message, where REST-JSON errors carry them (as botocore reads them)."""
     document = _json_object(body)
-    code = headers.get("x-amzn-ErrorType") or document.get("__type") or document.get("code")
+    code = headers.get("x-amzn-errortype") or document.get("__type") or document.get("code")
     message = document.get("message") or document.get("Message") or reason or "no message"
     code = str(code).split(":")[0].rsplit("#")[-1] if code else f"HTTP {status}"
     return ApiError(code, str(message), passes=status == 429 or code in RETRYABLE)

@@ -17,7 +17,6 @@ class Endpoint:
     """Where a region's Lambda API is reached. `url` has no slash at its end; `proxy` is a URL or None."""
 
     url: str
-    region: str
     proxy: str | None
 
 
@@ -70,5 +69,5 @@ class AwsConfiguration:
             raise InvalidRequest(f"no Lambda endpoint for region '{region}': {error}") from None
         proxies = get_environ_proxies(url)
         proxy = proxies.get("https" if url.startswith("https:") else "http")
-        self._endpoints[region] = Endpoint(url, region, proxy)
+        self._endpoints[region] = Endpoint(url, proxy)
         return self._endpoints[region]

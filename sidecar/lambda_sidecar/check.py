@@ -75,7 +75,6 @@ async def _parts(
     base = ChainCredentials(aws.session)
     sts = Sts(aws, base, policy.defaults.region)
     invoker = Invoker(aws, connect_timeout=config.connect_timeout_seconds)
-    await invoker.start()
     try:
         yield base, sts, invoker
     finally:

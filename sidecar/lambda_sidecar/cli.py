@@ -6,18 +6,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lambda_sidecar.account import Account, parse_account
-from lambda_sidecar.check import check
 from lambda_sidecar.config import ConfigError, configure_logging, load_config
 from lambda_sidecar.install import options as install_options
 from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.local import LocalLambdaError
-from lambda_sidecar.server import Server, StartError
 
+# gRPC reads the variable once, when it is imported. Its newer listener hands every event from thread to
+# thread, which costs a call 50 µs (bench/README.md). What the environment says wins.
+GRPC_EXPERIMENTS = "-event_engine_listener"
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2  # as argparse's own
@@ -68,7 +70,10 @@ def _account(text: str) -> Account:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+# The parts are imported where they are used: each command does without the memory of the others.
 def _check(options: argparse.Namespace) -> int:
+    from lambda_sidecar.check import check
+
     try:
         config = load_config(options.config)
         configure_logging("error")  # the report says what is wrong
@@ -86,8 +91,14 @@ def _serve(options: argparse.Namespace) -> int:
         print(f"lambda-sidecar: {error}", file=sys.stderr)
         return EXIT_USAGE
     configure_logging(config.log_level)
+    os.environ.setdefault("GRPC_EXPERIMENTS", GRPC_EXPERIMENTS)
+    import uvloop
+
+    from lambda_sidecar.server import Server, StartError
+
     try:
-        asyncio.run(Server(config, lambda: load_config(options.config)).serve())
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(Server(config, lambda: load_config(options.config)).serve())
     except ConfigError as error:  # a rule that only the AWS configuration makes wrong
         print(f"lambda-sidecar: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -97,7 +108,6 @@ def _serve(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-# Imported only here: `serve` does without mysql.connector's memory.
 def _install(options: argparse.Namespace) -> int:
     from lambda_sidecar.install.install import install
 

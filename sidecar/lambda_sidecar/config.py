@@ -27,6 +27,8 @@ from lambda_sidecar.local import LocalLambdaSettings
 
 # struct sockaddr_un holds 108 bytes with the NUL (unix(7)).
 SOCKET_PATH_MAX = 107
+# More than one process serves, and far below what an unbounded queue of tasks would cost.
+CONCURRENCY_MAX = 100_000
 ENVIRONMENT_PREFIX = "LAMBDA_SIDECAR_"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _TABLES = ("allow", "local", "role_rules")  # only in the file
@@ -47,6 +49,11 @@ class Config:
     """How long running calls may go on after SIGTERM; 0 to 900."""
     connect_timeout_seconds: float = 5.0
     """How long one attempt to reach the Lambda endpoint may take; above 0, to 60."""
+    max_concurrency: int = 1000
+    """Calls that are at Lambda at once; more wait for a slot. 1 to 100000; Lambda's own quota for an
+    account begins at 1000."""
+    max_concurrency_per_function: int | None = None
+    """The same for each function."""
     log_level: str = "info"
     """debug, info, warning or error."""
     aws_default_lambda_role: str | None = None
@@ -123,6 +130,9 @@ def validate(config: Config, *, where: str) -> None:
     require(account is None or bool(re.fullmatch(r"[0-9]{12}", account)), "account_id", "12 digits expected")
     require(0 <= config.drain_seconds <= 900, "drain_seconds", "0 to 900 is expected")
     require(0 < config.connect_timeout_seconds <= 60, "connect_timeout_seconds", "above 0, to 60 is expected")
+    for key in ("max_concurrency", "max_concurrency_per_function"):
+        limit = getattr(config, key)
+        require(limit is None or 1 <= limit <= CONCURRENCY_MAX, key, f"1 to {CONCURRENCY_MAX} is expected")
     require(config.log_level in LOG_LEVELS, "log_level", f"one of {', '.join(LOG_LEVELS)} is expected")
     if config.local is not None:
         functions = config.local.functions

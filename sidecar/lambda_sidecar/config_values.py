@@ -43,8 +43,7 @@ def read_table(cls: type, table: Mapping[str, Any], *, where: str, base: Path) -
 
 
 def convert(value: Any, wanted: Any, *, where: str, base: Path) -> Any:
-    if isinstance(wanted, types.UnionType):  # only ever "something or None", and TOML has no null
-        wanted = next(kind for kind in typing.get_args(wanted) if kind is not types.NoneType)
+    wanted = _certain(wanted)
     if dataclasses.is_dataclass(wanted) and isinstance(wanted, type):
         if not isinstance(value, dict):
             raise ConfigError(f"{where}: a table is expected")
@@ -73,9 +72,17 @@ def convert(value: Any, wanted: Any, *, where: str, base: Path) -> Any:
     raise ConfigError(f"{where}: {name} is expected, not {value!r}")
 
 
+def _certain(wanted: Any) -> Any:
+    """Unions are only ever "something or None", and neither TOML nor the environment has a null."""
+    if isinstance(wanted, types.UnionType):
+        return next(kind for kind in typing.get_args(wanted) if kind is not types.NoneType)
+    return wanted
+
+
 def from_text(text: str, wanted: Any, *, where: str, base: Path) -> Any:
     """A value out of an environment variable: a list's entries stand between spaces."""
     value: Any = text
+    wanted = _certain(wanted)
     if wanted in (int, float):
         try:
             value = wanted(text)

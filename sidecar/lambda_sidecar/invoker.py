@@ -7,34 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import random
-import socket
 import ssl
 import time
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-import aiohttp
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
-from yarl import URL
 
 from lambda_sidecar.answer import InvocationResult, read_answer
 from lambda_sidecar.aws import AwsConfiguration, Endpoint
 from lambda_sidecar.errors import ApiError, ConnectionLost, EndpointUnreachable, InvokeFailure
 from lambda_sidecar.function_name import FunctionName
+from lambda_sidecar.http_client import ConnectFailed, HttpClient, Origin, origin_of, request_target
+from lambda_sidecar.http_connection import ConnectionBroken, ResponseTooLarge
+from lambda_sidecar.signing import canonical_uri, sign
 
 ATTEMPTS = 3
 RETRY_SECONDS = 10.0
 BACKOFF_SECONDS = 0.2
 # Lambda quotas, invocation payload (response).
 RESPONSE_MAX = 6_291_556
-# NAT gateways drop connections that are idle for 350 s (VPC guide); calls may last 900 s.
-TCP_KEEPALIVE_SECONDS = 60
-# An idle connection is closed by us before the other side does it under a request.
-IDLE_CONNECTION_SECONDS = 20.0
+# Functions for which what repeats in each request is kept ready.
+TARGETS_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,32 +56,17 @@ class Invoker:
     ) -> None:
         """`connect_timeout` in seconds, for one attempt. `endpoint_url` replaces every region's."""
         self._aws = aws
-        self._timeout = _timeout(connect_timeout)
-        self._endpoint_url = endpoint_url
-        self._session: aiohttp.ClientSession | None = None
-
-    async def start(self) -> None:
-        """Opens the HTTP client; no connection is made yet."""
-        tls = ssl.create_default_context(cafile=self._aws.ca_bundle)
-        connector = aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=IDLE_CONNECTION_SECONDS, ssl=tls, socket_factory=_keepalive_socket
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            auto_decompress=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._fixed_endpoint = Endpoint(endpoint_url, None) if endpoint_url is not None else None
+        tls = ssl.create_default_context(cafile=aws.ca_bundle)
+        self._http = HttpClient(connect_timeout=connect_timeout, tls=tls)
 
     async def close(self) -> None:
         """Closes every connection. Calls under way fail."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._http.close()
 
     def set_connect_timeout(self, seconds: float) -> None:
         """For attempts that begin later."""
-        self._timeout = _timeout(seconds)
+        self._http.connect_timeout = seconds
 
     async def invoke(self, invocation: Invocation, credentials: ReadOnlyCredentials) -> InvocationResult:
         """Invokes, with retries where nothing can have happened yet. Raises InvokeFailure.
@@ -103,83 +84,75 @@ class Invoker:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _attempt(self, invocation: Invocation, credentials: ReadOnlyCredentials) -> InvocationResult:
-        endpoint = await self._endpoint(invocation.function.region)
-        request = _signed_request(invocation, endpoint, credentials)
-        if self._session is None:
-            raise RuntimeError("start() comes first")
+        function = invocation.function
+        endpoint = self._fixed_endpoint or await self._aws.endpoint(function.region)
+        target = _target(endpoint, function)
+        head = _head(target, invocation, credentials)
         try:
-            async with self._session.post(
-                URL(request.url, encoded=True),
-                data=invocation.payload,
-                headers=request.headers.items(),
-                proxy=endpoint.proxy,
-                timeout=self._timeout,
-                allow_redirects=False,
-            ) as response:
-                body = await _read_bounded(response)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            response = await self._http.post(target.origin, head, invocation.payload, body_max=RESPONSE_MAX)
+        except ConnectFailed as error:
             raise EndpointUnreachable from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ConnectionLost(_describe(error)) from error
-        return read_answer(response.status, response.reason or "", response.headers, body)
-
-    async def _endpoint(self, region: str) -> Endpoint:
-        if self._endpoint_url is not None:
-            return Endpoint(self._endpoint_url, region, None)
-        return await self._aws.endpoint(region)
+        except ConnectionBroken as error:
+            raise ConnectionLost(str(error)) from error
+        except ResponseTooLarge:
+            text = f"the endpoint sent more than {RESPONSE_MAX} bytes"
+            raise ApiError("ResponseTooLarge", text) from None
+        return read_answer(response.status, response.reason, response.headers, response.body)
 
 
-def _timeout(connect: float) -> aiohttp.ClientTimeout:
-    """The call's own deadline ends the rest."""
-    return aiohttp.ClientTimeout(total=None, sock_connect=connect)
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where and how a function is invoked: what repeats from call to call."""
+
+    origin: Origin
+    start: str
+    """The request line, and header lines that are not signed."""
+    host: str
+    uri: str
+    query: str
+    region: str
 
 
-def _keepalive_socket(address: Any) -> socket.socket:
-    family, kind, protocol = address[:3]
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, TCP_KEEPALIVE_SECONDS)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, TCP_KEEPALIVE_SECONDS)
-    return made
+@functools.lru_cache(TARGETS_MAX)
+def _target(endpoint: Endpoint, function: FunctionName) -> _Target:
+    """The function is one percent-encoded path segment."""
+    origin = origin_of(endpoint.url, endpoint.proxy)
+    name = quote(function.unqualified, safe="")
+    path = f"{urlsplit(endpoint.url).path}/2015-03-31/functions/{name}/invocations"
+    query = "" if function.qualifier is None else f"Qualifier={quote(function.qualifier, safe='')}"
+    target, more = request_target(origin, f"{path}?{query}" if query else path)
+    return _Target(
+        origin=origin,
+        start=f"POST {target} HTTP/1.1\r\n{more}",
+        host=origin.authority,
+        uri=canonical_uri(path),
+        query=query,
+        region=function.region,
+    )
 
 
-def _signed_request(invocation: Invocation, endpoint: Endpoint, credentials: ReadOnlyCredentials) -> Any:
-    """The request with its Signature Version 4. The function is one percent-encoded path segment."""
-    function = invocation.function
-    url = f"{endpoint.url}/2015-03-31/functions/{quote(function.unqualified, safe='')}/invocations"
-    if function.qualifier is not None:
-        url += f"?Qualifier={quote(function.qualifier, safe='')}"
+def _head(target: _Target, invocation: Invocation, credentials: ReadOnlyCredentials) -> bytes:
+    """The request but for its body, with its signature."""
     headers = {
-        "Content-Type": "application/json",
-        "X-Amz-Invocation-Type": invocation.invocation_type,
+        "host": target.host,
+        "content-type": "application/json",
+        "x-amz-invocation-type": invocation.invocation_type,
     }
     if invocation.log_tail:
-        headers["X-Amz-Log-Type"] = "Tail"
+        headers["x-amz-log-type"] = "Tail"
     if invocation.client_context:
-        headers["X-Amz-Client-Context"] = base64.b64encode(invocation.client_context.encode()).decode()
-    request = AWSRequest(method="POST", url=url, data=invocation.payload, headers=headers)
-    SigV4Auth(credentials, "lambda", endpoint.region).add_auth(request)
-    return request
-
-
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    """The body, at most what Lambda can answer: an endpoint that sends more is not Lambda."""
-    if response.content_length is not None and response.content_length <= RESPONSE_MAX:
-        return await response.read()
-    chunks, total = [], 0
-    async for chunk in response.content.iter_any():
-        total += len(chunk)
-        if total > RESPONSE_MAX:
-            response.close()
-            raise ApiError("ResponseTooLarge", f"the endpoint sent more than {RESPONSE_MAX} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "The endpoint closed the connection"
-    return f"The connection to the endpoint broke ({type(error).__name__})"
+        headers["x-amz-client-context"] = base64.b64encode(invocation.client_context.encode()).decode()
+    sign(
+        headers,
+        invocation.payload,
+        uri=target.uri,
+        query=target.query,
+        region=target.region,
+        credentials=credentials,
+        seconds=time.time(),
+    )
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    return f"{target.start}{lines}content-length: {len(invocation.payload)}\r\n\r\n".encode()
 
 
 def _wait_before_retry(failure: InvokeFailure, attempt: int) -> float | None:

@@ -56,6 +56,7 @@ class Reload:
         if self._sts is not None:
             self._sts.region = policy.defaults.region
         self._service.policy = policy
+        self._service.concurrency.limit(new.max_concurrency, new.max_concurrency_per_function)
         self._config = new
         outcome = f"changed: {', '.join(_differences(old, new)) or 'nothing'}"
         if ignored := _differences(new, wanted):

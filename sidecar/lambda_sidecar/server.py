@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from lambda_sidecar.aws import AwsConfiguration
+from lambda_sidecar.concurrency import Concurrency
 from lambda_sidecar.config import Config
 from lambda_sidecar.credentials import ChainCredentials, CredentialSource, PlaceholderCredentials
 from lambda_sidecar.invoker import RESPONSE_MAX, Invoker
@@ -77,14 +79,17 @@ class Server:
         endpoint_url, credentials, sts = await self._start_credentials(aws, region)
         invoker = Invoker(aws, connect_timeout=config.connect_timeout_seconds, endpoint_url=endpoint_url)
         self._resources.push_async_callback(invoker.close)
-        await invoker.start()
         if endpoint_url is None and region is not None and region in policy.defaults.partitions:
             await aws.endpoint(region)  # now, not in the first call
-        self._service = LambdaInvoker(invoker.invoke, credentials, policy)
+        concurrency = Concurrency(config.max_concurrency, config.max_concurrency_per_function)
+        self._service = LambdaInvoker(invoker.invoke, credentials, policy, concurrency)
         await self._listen(self._service)
         self._reload = Reload(config, self._load, aws=aws, service=self._service, invoker=invoker, sts=sts)
         if self._reload_wanted:
             self._hang_up()
+        # What is there now stays: the collector need not look at it again, between calls.
+        gc.collect()
+        gc.freeze()
 
     def _hang_up(self) -> None:
         """SIGHUP; while starting it is put off."""

@@ -16,9 +16,9 @@ from botocore.credentials import ReadOnlyCredentials
 
 from lambda_sidecar.account import Account
 from lambda_sidecar.answer import InvocationResult
+from lambda_sidecar.concurrency import Concurrency, Share
 from lambda_sidecar.credentials import CredentialSource
 from lambda_sidecar.errors import CallTimeout, InternalFailure, InvalidRequest, InvokeFailure
-from lambda_sidecar.function_name import parse_function_name
 from lambda_sidecar.invoker import Invocation
 from lambda_sidecar.lambda_invoke import Options, document, parse_options
 from lambda_sidecar.payload import EVENT_MAX, REQUEST_RESPONSE_MAX, check_payload
@@ -31,6 +31,8 @@ Request = invoker_pb2.InvokeRequest
 Response = invoker_pb2.InvokeResponse
 Invoke = Callable[[Invocation, ReadOnlyCredentials], Awaitable[InvocationResult]]
 
+# At most so often the log says that calls wait for a slot.
+TELL_WAITING_SECONDS = 60.0
 LAST_CALL_ID = "lambda-udf-last-call-id"
 
 # The invocation type's name for the Invoke API.
@@ -44,11 +46,15 @@ _TYPES = {
 class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
     """The gRPC service."""
 
-    def __init__(self, invoke: Invoke, credentials: CredentialSource, policy: Policy) -> None:
+    def __init__(
+        self, invoke: Invoke, credentials: CredentialSource, policy: Policy, concurrency: Concurrency
+    ) -> None:
         """`policy` may be replaced while calls run: they keep the one that they began with."""
         self._invoke = invoke
         self._credentials = credentials
         self.policy = policy
+        self.concurrency = concurrency
+        self._waiting_told = -TELL_WAITING_SECONDS
         self._draining = asyncio.Event()
         self._streams: set[asyncio.Task[Any]] = set()
 
@@ -76,12 +82,12 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         finally:
             await stream.cancel_calls()
 
-    async def answer(self, request: Request) -> Response:
-        """One call, whatever becomes of it: a failure is an answer too."""
-        began = time.monotonic()
+    async def answer(self, request: Request, share: Share) -> Response:
+        """One call, whatever becomes of it: a failure is an answer too. `share` is its stream's."""
+        call = _Call(request, share)
         try:
             async with asyncio.timeout(request.timeout_ms / 1000):
-                result = await self._call(request)
+                result = await self._call(call)
         except TimeoutError:
             failure: InvokeFailure = CallTimeout(request.timeout_ms)
         except InvokeFailure as raised:
@@ -92,23 +98,20 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             log.error("internal failure: %s\n%s", type(error).__name__, stack)  # noqa: TRY400
             failure = InternalFailure()
         else:
-            return Response(call_id=request.call_id, result=result)
-        _log_failure(request, failure, time.monotonic() - began)
+            return Response(call_id=request.call_id, result=result, queued_us=call.queued_us)
+        _log_failure(call, failure)
         error_message = invoker_pb2.InvokeError(
             kind=invoker_pb2.ErrorKind.Name(failure.kind), code=failure.code, message=failure.text
         )
-        return Response(call_id=request.call_id, error=error_message)
+        return Response(call_id=request.call_id, error=error_message, queued_us=call.queued_us)
 
-    async def _call(self, request: Request) -> invoker_pb2.InvokeResult:
+    async def _call(self, call: _Call) -> invoker_pb2.InvokeResult:
+        request = call.request
         options = _options(request)
-        limit = None if options.timeout_ms is None else options.timeout_ms / 1000
-        try:
-            async with asyncio.timeout(limit) as timeout:
-                result = await self._invoke_as(request, options)
-        except TimeoutError:
-            if options.timeout_ms is not None and timeout.expired():
-                raise CallTimeout(options.timeout_ms) from None
-            raise
+        if options.timeout_ms is None:
+            result = await self._invoke_as(call, options)
+        else:
+            result = await self._invoke_within(options.timeout_ms, call, options)
         if request.options_json:
             return invoker_pb2.InvokeResult(status_code=result.status_code, payload=document(result))
         return invoker_pb2.InvokeResult(
@@ -121,27 +124,70 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             payload=result.payload,
         )
 
-    async def _invoke_as(self, request: Request, options: Options) -> InvocationResult:
-        """Name, rules, payload, credentials, in this order: a refusal comes before more is asked."""
+    async def _invoke_within(self, timeout_ms: int, call: _Call, options: Options) -> InvocationResult:
+        try:
+            async with asyncio.timeout(timeout_ms / 1000) as timeout:
+                return await self._invoke_as(call, options)
+        except TimeoutError:
+            if timeout.expired():
+                raise CallTimeout(timeout_ms) from None
+            raise
+
+    async def _invoke_as(self, call: _Call, options: Options) -> InvocationResult:
+        """Name, rules, payload, credentials, a slot, in this order: a refusal comes before more is asked,
+        and what fails takes no slot."""
+        request = call.request
         policy = self.policy
-        function = parse_function_name(
-            request.function, policy.defaults, region=options.region, qualifier=options.qualifier
-        )
+        function = policy.function_name(request.function, options.region, options.qualifier)
         account = Account(request.caller.user, request.caller.host)
         role = policy.access.decide(account, function, options.role).role
         payload_max = EVENT_MAX if options.invocation_type == "Event" else REQUEST_RESPONSE_MAX
         check_payload(request.payload, maximum=payload_max, invocation_type=options.invocation_type)
         credentials = await self._credentials.get(role, account, function.region)
-        return await self._invoke(
-            Invocation(
-                function=function,
-                payload=request.payload,
-                invocation_type=options.invocation_type,
-                log_tail=options.log_type == "Tail",
-                client_context=options.client_context,
-            ),
-            credentials,
+        invocation = Invocation(
+            function=function,
+            payload=request.payload,
+            invocation_type=options.invocation_type,
+            log_tail=options.log_type == "Tail",
+            client_context=options.client_context,
         )
+        slot = function.unqualified
+        if not self.concurrency.take(slot):
+            self._tell_waiting()
+            await call.wait_for_slot(self.concurrency, slot)
+        try:
+            if call.queued_us:  # the wait may have outlasted them
+                credentials = await self._credentials.get(role, account, function.region)
+            return await self._invoke(invocation, credentials)
+        finally:
+            self.concurrency.release(slot)
+
+    def _tell_waiting(self) -> None:
+        now = time.monotonic()
+        if now - self._waiting_told >= TELL_WAITING_SECONDS:
+            self._waiting_told = now
+            text = "calls wait for a slot: %d run, %d wait already (max_concurrency)"
+            log.warning(text, self.concurrency.running, self.concurrency.waiting)
+
+
+class _Call:
+    """One call under way: what is asked, and what is known of it so far."""
+
+    __slots__ = ("began", "queued_us", "request", "share")
+
+    def __init__(self, request: Request, share: Share) -> None:
+        self.request = request
+        self.share = share
+        self.began = time.monotonic()
+        self.queued_us = 0
+
+    async def wait_for_slot(self, concurrency: Concurrency, slot: str) -> None:
+        """Also a wait that the deadline ends is told."""
+        began = time.monotonic()
+        try:
+            await concurrency.wait(slot, self.share)
+        finally:
+            self.queued_us = int((time.monotonic() - began) * 1_000_000)
 
 
 def _options(request: Request) -> Options:
@@ -162,17 +208,18 @@ def _options(request: Request) -> Options:
     )
 
 
-def _log_failure(request: Request, failure: InvokeFailure, seconds: float) -> None:
+def _log_failure(call: _Call, failure: InvokeFailure) -> None:
     """One line per failed call: who, what kind, how long; neither payload nor what the user typed."""
-    caller = request.caller
+    caller = call.request.caller
     log.info(
-        "call failed: account=%r@%r connection=%d kind=%s code=%s ms=%d",
+        "call failed: account=%r@%r connection=%d kind=%s code=%s ms=%d queued_ms=%d",
         caller.user,
         caller.host,
         caller.connection_id,
         failure.kind.name,
         failure.code or "-",
-        seconds * 1000,
+        (time.monotonic() - call.began) * 1000,
+        call.queued_us // 1000,
     )
 
 
@@ -181,11 +228,12 @@ class _Stream:
 
     def __init__(
         self,
-        answer: Callable[[Request], Awaitable[Response]],
+        answer: Callable[[Request, Share], Awaitable[Response]],
         context: grpc.aio.ServicerContext[Request, Response],
     ) -> None:
         self._answer = answer
         self._context = context
+        self._share = Share()
         self._calls: set[asyncio.Task[None]] = set()
         self._writing = asyncio.Lock()  # grpc.aio takes one write at a time
         self._last_call_id = 0
@@ -215,7 +263,7 @@ class _Stream:
             call.add_done_callback(self._calls.discard)
 
     async def _serve_call(self, request: Request) -> None:
-        response = await self._answer(request)
+        response = await self._answer(request, self._share)
         async with self._writing:
             await self._context.write(response)
 
