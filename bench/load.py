@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -88,6 +89,10 @@ class Load:
     def start(self) -> None:
         """All sessions call; follow with `result`."""
         self._say("go")
+
+    def is_done(self, *, within: float) -> bool:
+        """Whether `result` has something to read, waiting so many seconds at most."""
+        return bool(select.select([self._program.stdout], [], [], within)[0])
 
     def result(self) -> Figures:
         """Waits for the end of the run. Raises WrongAnswer if one call went wrong."""

@@ -20,11 +20,11 @@ from lambda_sidecar.testing.stack import mysql_home
 PACKAGES = ("grpcio", "aiohttp", "aiobotocore", "botocore", "boto3")
 
 
-def about(arguments: Sequence[str]) -> dict[str, str]:
+def about(arguments: Sequence[str], program: str = "bench.run") -> dict[str, str]:
     """What RESULTS.md says above its tables."""
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-        "command": shlex.join(["python", "-m", "bench.run", *arguments]),
+        "command": shlex.join(["python", "-m", program, *arguments]),
         "commit": _commit(),
         "machine": f"{os.cpu_count()} cores ({_processor()}), {_memory_gib()} GiB",
         "system": f"Linux {platform.release()}, {_distribution()}",

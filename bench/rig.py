@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -138,11 +139,12 @@ def aws_variables(directory: Path, url: str) -> dict[str, str | None]:
 
 
 @contextlib.contextmanager
-def running(directory: Path) -> Iterator[Rig]:
-    """A rig; whatever happens, nothing of it is left running."""
-    rig = Rig(directory)
-    try:
-        rig.start()
-        yield rig
-    finally:
-        rig.stop()
+def running() -> Iterator[Rig]:
+    """A rig in a folder of its own; whatever happens, nothing of it is left."""
+    with tempfile.TemporaryDirectory(prefix="lambda-udf-") as folder:
+        rig = Rig(Path(folder) / "rig")
+        try:
+            rig.start()
+            yield rig
+        finally:
+            rig.stop()

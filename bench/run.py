@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from bench import report
+from bench import crowd, interrupt, memory, report
 from bench.cases import Case, all_cases
 from bench.load import WrongAnswer
 from bench.machine import about
@@ -20,8 +19,10 @@ from bench.measurement import Answers, measure
 from bench.results import Results
 from bench.rig import Rig, running
 
-Part = Callable[[Rig, Results], None]
-WORDS = ("calls", "select1", "sync", "boto3", "aiobotocore", "hop", "async", "payload")
+CASES = ("calls", "select1", "sync", "boto3", "aiobotocore", "hop", "async", "payload")
+WORDS = (*CASES, "memory", "crowd", "kill")
+# A thousand sessions take a while and vary little.
+CROWD_ROUNDS = 3
 HERE = Path(__file__).parent
 
 
@@ -30,10 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = Results(about=about(sys.argv[1:] if arguments is None else arguments))
     began = time.monotonic()
     try:
-        with (
-            tempfile.TemporaryDirectory(prefix="lambda-udf-") as folder,
-            running(Path(folder) / "rig") as rig,
-        ):
+        with running() as rig:
             run(rig, options, results)
     except WrongAnswer as wrong:
         print(f"bench: WRONG: {wrong}", file=sys.stderr)
@@ -72,13 +70,25 @@ def chosen(options: argparse.Namespace) -> list[Case]:
 
 
 def run(rig: Rig, options: argparse.Namespace, results: Results) -> None:
-    """All rounds. Raises WrongAnswer."""
+    """Memory, which wants a fresh rig, and then all rounds. Raises WrongAnswer."""
     answers = Answers()
     cases = chosen(options)
+
+    def wanted(word: str) -> bool:
+        return not options.only or word in options.only
+
+    if wanted("memory"):
+        memory.measure_start(rig, results)
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
         for case in cases:
             results.cases.setdefault(case.name, []).append(measure(rig, case, options.seconds, answers))
+        if wanted("kill"):
+            interrupt.measure(rig, results)
+        if wanted("crowd") and number < CROWD_ROUNDS:
+            crowd.measure(rig, results)
+    if wanted("memory"):
+        memory.measure_end(rig, results)
 
 
 if __name__ == "__main__":
