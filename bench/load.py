@@ -18,6 +18,10 @@ NUMBER_MARK = "@@@@"
 """In requests and expected answers: the session's number, four digits."""
 
 
+RESULT_SECONDS = 120
+"""No run takes so long; who runs longer asks `is_done`."""
+
+
 class WrongAnswer(Exception):
     """A call failed or was answered with something else than expected. The bench ends with it."""
 
@@ -92,10 +96,13 @@ class Load:
 
     def is_done(self, *, within: float) -> bool:
         """Whether `result` has something to read, waiting so many seconds at most."""
+        assert self._program.stdout  # noqa: S101  it was asked for
         return bool(select.select([self._program.stdout], [], [], within)[0])
 
     def result(self) -> Figures:
         """Waits for the end of the run. Raises WrongAnswer if one call went wrong."""
+        if not self.is_done(within=RESULT_SECONDS):
+            raise WrongAnswer(f"{self.name}: a call had no answer within {RESULT_SECONDS} s")
         figures = json.loads(self._line())
         failed, failure = figures.pop("failed"), figures.pop("failure")
         if failed:
@@ -112,7 +119,9 @@ class Load:
             with contextlib.suppress(BrokenPipeError):
                 self._program.stdin.close()
         try:
-            self._program.wait(30)
+            self._program.wait(10)
+        except subprocess.TimeoutExpired:
+            pass  # its sessions wait for answers that do not come; whoever closes knows, or has raised
         finally:
             self._program.kill()
             self._program.wait()
