@@ -8,6 +8,7 @@ BUILD := build
 FUNCTIONS ?= examples/functions
 LAMBDA_ENDPOINT ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 # Tests wait more than they compute: one process more than there are processors. A file stays in one process.
 JOBS ?= $(shell expr $$(nproc) + 1)
 
@@ -16,14 +17,14 @@ PACKAGED_SQL := $(patsubst udf/sql/%,sidecar/lambda_sidecar/sql/%,$(wildcard udf
 LIBRARY := $(BUILD)/lambda_udf.so
 SANITIZED := $(BUILD)/sanitized/lambda_udf.so
 STACK = $(PYTHON) -m lambda_sidecar.testing
-C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h)
+C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h bench/load/*.c bench/load/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check build clean up sql down format
+.PHONY: help demo test check build clean up sql down format bench bench-million bench-profile bench-programs
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build ## the main job, shown on a real MySQL with a real Lambda runtime
 	@$(PYTHON) examples/demo.py
@@ -59,6 +60,15 @@ sql: $(VENV)/.ready ## runs SQL there: make sql Q='SELECT …'; without Q: stand
 down: $(VENV)/.ready ## stops both and removes .run/
 	@$(STACK) down
 
+bench: bench-programs ## measures everything side by side; BENCH_ARGS='--only sync boto3 --rounds 2' chooses
+	@$(PYTHON) -m bench.run $(BENCH_ARGS)
+
+bench-million: bench-programs ## a million calls: does memory grow?
+	@$(PYTHON) -m bench.million $(BENCH_ARGS)
+
+bench-profile: bench-programs ## where the time goes under 32 sessions, by py-spy and perf
+	@$(PYTHON) -m bench.hotspots $(BENCH_ARGS)
+
 clean: ## removes what was built; `make down` first if something runs
 	@if [ -e .run ]; then echo "make clean: .run/ exists; make down first" >&2; exit 1; fi
 	rm -rf $(BUILD) $(VENV) sidecar/lambda_udf sidecar/lambda_sidecar/sql sidecar/*.egg-info .pytest_cache .mypy_cache .ruff_cache
@@ -79,6 +89,18 @@ $(VENV)/.ready: pyproject.toml constraints.txt | $(PYTHON)
 	@echo "Setting up $(VENV) …" >&2
 	@$(PYTHON) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[local,dev]'
 	@touch $@
+
+$(VENV)/.bench: $(VENV)/.ready
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[local,dev,bench]'
+	@touch $@
+
+$(BUILD)/.bench-packages: packaging/debian/install-packages.sh
+	@mkdir -p $(BUILD)
+	@packaging/debian/install-packages.sh bench
+	@touch $@
+
+bench-programs: build $(VENV)/.bench $(BUILD)/.bench-packages
+	@$(MAKE) --no-print-directory -s -C bench/load BUILD=$(abspath $(BUILD))
 
 $(CONTRACT): protos/lambda_udf/v1/invoker.proto $(VENV)/.ready
 	@$(PYTHON) -m grpc_tools.protoc -I protos --python_out=sidecar --pyi_out=sidecar --grpc_python_out=sidecar \

@@ -1,9 +1,13 @@
 #!/bin/sh
 # Installs the Debian packages that building and testing need, when root; otherwise prints the exact line.
-# Does nothing, and needs no network, when all are there.
+# Does nothing, and needs no network, when all are there. With the argument `bench`: what `make bench` needs besides.
 set -eu
 
-packages="gcc make libc6-dev libnghttp2-dev libnanopb-dev libcmocka-dev clang-format clang-tidy python3-venv binutils"
+case ${1-} in
+  "") packages="gcc make libc6-dev libnghttp2-dev libnanopb-dev libcmocka-dev clang-format clang-tidy python3-venv binutils" ;;
+  bench) packages="nginx libnginx-mod-http-echo libnginx-mod-http-headers-more-filter libmariadb-dev zlib1g-dev" ;;
+  *) echo "usage: $0 [bench]" >&2; exit 2 ;;
+esac
 
 # Debian's python3-venv belongs to Debian's python3; another one that can make environments will do.
 installed() {

@@ -1,0 +1,24 @@
+"""The stub behind the gRPC hop: `lambda-sidecar serve`, but each call is answered with its own payload.
+
+Socket, gRPC server and streams are the sidecar's own code; nothing is checked, signed or invoked.
+Takes the sidecar's command line. If service.py or server.py changes its seams, this file follows."""
+
+from __future__ import annotations
+
+import sys
+
+from lambda_sidecar import cli, server, service
+from lambda_udf.v1 import invoker_pb2
+
+
+class Stub(service.LambdaInvoker):
+    """The sidecar's service, minus the call."""
+
+    async def answer(self, request: service.Request) -> service.Response:
+        result = invoker_pb2.InvokeResult(status_code=200, payload=request.payload)
+        return service.Response(call_id=request.call_id, result=result)
+
+
+if __name__ == "__main__":
+    vars(server)["LambdaInvoker"] = Stub
+    sys.exit(cli.main())

@@ -1,0 +1,143 @@
+"""The results for people: tables on the terminal and in RESULTS.md, which is the same text.
+
+Knows the results' names and what they are called; measures nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.goals import GOALS, percentile
+from bench.plot import svg
+from bench.results import Results, Spread
+
+_CASE_HEADER = ["case", "p50 µs", "p99 µs", "calls/s", "sidecar", "mysqld", "client", "nginx"]
+_PROCESSES = ("sidecar", "mysqld", "client", "nginx")
+_OTHERS = {
+    "crowd_connect_s": ("1,000 sessions: connecting", "s"),
+    "crowd_done_s": ("1,000 sessions × a 1 s function: all done", "s"),
+    "crowd_idle_mysqld_percent": ("1,000 idle sessions: mysqld", "% of a core"),
+    "crowd_idle_sidecar_percent": ("1,000 idle sessions: sidecar", "% of a core"),
+    "crowd_waiting_mysqld_percent": ("1,000 waiting sessions: mysqld", "% of a core"),
+    "crowd_waiting_sidecar_percent": ("1,000 waiting sessions: sidecar", "% of a core"),
+    "sidecar_idle_mb": ("sidecar after its start, RSS", "MB"),
+    "sidecar_after_mb": ("sidecar after everything here, RSS", "MB"),
+    "mysqld_idle_mb": ("mysqld after its start, RSS", "MB"),
+    "mysqld_after_mb": ("mysqld after everything here, RSS", "MB"),
+    "session_plain_kb": ("mysqld per session that ran SELECT 1, RSS", "kB"),
+    "session_called_kb": ("mysqld per session that then ran lambda_sync, more RSS", "kB"),
+}
+_SAMPLES = {
+    "kill_query_ms": "KILL QUERY → the statement has ended",
+    "kill_connection_ms": "KILL CONNECTION → the statement has ended",
+    "max_execution_time_ms": "max_execution_time has passed → the statement has ended",
+}
+
+
+def text(results: Results) -> str:
+    """All of it, as Markdown that also reads well on a terminal."""
+    sections = (_about, _cases, _cpu, _samples, _others, _goals)
+    return "\n\n".join(part for section in sections if (part := section(results)))
+
+
+def write(results: Results, folder: Path) -> None:
+    """RESULTS.md, results.json and results.svg into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    heading = (
+        "# Results of `make bench`\n\nMedian of the rounds (lowest–highest). README.md says what each is."
+    )
+    if drawing := svg(results):
+        (folder / "results.svg").write_text(drawing, encoding="utf-8")
+        heading += "\n\n![the main figures as bars](results.svg)"
+    (folder / "RESULTS.md").write_text(f"{heading}\n\n{text(results)}\n", encoding="utf-8")
+    results.write(folder / "results.json")
+
+
+def _about(results: Results) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in results.about.items())
+
+
+def _cases(results: Results) -> str:
+    figures = ("p50_us", "p99_us", "per_second")
+    rows = [[name, *(spread(results.case(name, figure)) for figure in figures)] for name in results.cases]
+    return section("Calls", table(["contestant/sessions or size", "p50 µs", "p99 µs", "calls/s"], rows))
+
+
+def _cpu(results: Results) -> str:
+    """CPU time; mysqld's also without what the same sessions spend on SELECT 1."""
+    rows = []
+    for name in results.cases:
+        cells = [spread(results.case(name, f"cpu_us.{process}")) for process in _PROCESSES]
+        rows.append([name, *cells, _beyond_select(results, name)])
+    header = ["contestant/sessions or size", *_PROCESSES, "mysqld − SELECT 1"]
+    return section("CPU per call, µs", table(header, rows))
+
+
+def _beyond_select(results: Results, name: str) -> str:
+    contestant, _, sessions = name.partition("/")
+    mine = results.case(name, "cpu_us.mysqld")
+    plain = results.case(f"select1/{sessions if sessions.isdigit() else 1}", "cpu_us.mysqld")
+    return number(mine.median - plain.median) if mine and plain and contestant != "select1" else ""
+
+
+def _samples(results: Results) -> str:
+    rows = []
+    for name, label in _SAMPLES.items():
+        if samples := results.extra.get(name):
+            cells = [number(percentile(samples, share)) for share in (0.5, 0.99, 1)]
+            rows.append([label, *cells, str(len(samples))])
+    return section("Interrupted calls, ms", table(["", "p50", "p99", "max", "samples"], rows))
+
+
+def _others(results: Results) -> str:
+    rows = [
+        [label, spread(found), unit]
+        for name, (label, unit) in _OTHERS.items()
+        if (found := results.figure(name))
+    ]
+    return section("Waiting and memory", table(["", "measured", "unit"], rows))
+
+
+def _goals(results: Results) -> str:
+    rows = []
+    for goal in GOALS:
+        if (measured := goal.measured(results)) is not None:
+            limit = f"{'≥' if goal.at_least else '≤'} {goal.limit:g} {goal.unit}"
+            verdict = "holds" if goal.holds(measured.median) else "MISSED"
+            rows.append([goal.text, limit, spread(measured), verdict])
+    return section("Goals", table(["goal", "limit", "measured", ""], rows))
+
+
+def section(title: str, content: str) -> str:
+    return f"## {title}\n\n{content}" if content else ""
+
+
+def spread(value: Spread | None) -> str:
+    """Median and, where there is more than one value, lowest–highest in parentheses."""
+    if value is None:
+        return ""
+    if value.low == value.high:
+        return number(value.median)
+    return f"{number(value.median)} ({number(value.low)}–{number(value.high)})"
+
+
+def number(value: float) -> str:
+    """Three digits that count, thousands separated."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, padded, the first column left and the others right aligned; empty without rows."""
+    if not rows:
+        return ""
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        first, *others = zip(row, widths, strict=True)
+        cells = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+        return f"| {' | '.join(cells)} |"
+
+    rule = f"|:{'-' * (widths[0] + 1)}|{'|'.join('-' * (width + 1) + ':' for width in widths[1:])}|"
+    return "\n".join([line(header), rule, *map(line, rows)])

@@ -1,0 +1,95 @@
+"""`make bench`: everything side by side on one machine, several rounds in turn, then the table and the goals.
+
+python -m bench.run [--only WORD …] [--rounds N] [--seconds S] [--out DIR]
+Ends with status 1 when an answer is wrong; a goal that is missed is only said."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import crowd, interrupt, memory, report
+from bench.cases import Case, all_cases
+from bench.load import WrongAnswer
+from bench.machine import about
+from bench.measurement import Answers, measure
+from bench.results import Results
+from bench.rig import Rig, running
+
+CASES = ("calls", "select1", "sync", "boto3", "aiobotocore", "hop", "async", "payload")
+WORDS = (*CASES, "memory", "crowd", "kill")
+# A thousand sessions take a while and vary little.
+CROWD_ROUNDS = 3
+HERE = Path(__file__).parent
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _options(arguments)
+    results = Results(about=about(sys.argv[1:] if arguments is None else arguments))
+    began = time.monotonic()
+    try:
+        with running() as rig:
+            run(rig, options, results)
+    except WrongAnswer as wrong:
+        print(f"bench: WRONG: {wrong}", file=sys.stderr)
+        return 1
+    results.about["took"] = f"{time.monotonic() - began:.0f} s"
+    print(report.text(results))
+    if options.out is not None:
+        report.write(results, options.out)
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.run", description="Measures lambda-udf.")
+    parser.add_argument("--only", nargs="+", choices=WORDS, metavar="WORD", help=f"of {', '.join(WORDS)}")
+    parser.add_argument(
+        "--sessions", nargs="+", type=int, metavar="N", help="only cases with so many sessions"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.8, help="of each case in each round")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write RESULTS.md, results.json, results.svg there"
+    )
+    options = parser.parse_args(arguments)
+    if options.out is None and not options.only and not options.sessions:
+        options.out = HERE  # a whole run is what the repository keeps
+    return options
+
+
+def chosen(options: argparse.Namespace) -> list[Case]:
+    return [
+        case
+        for case in all_cases()
+        if (not options.only or case.words & set(options.only))
+        and (not options.sessions or case.sessions in options.sessions)
+    ]
+
+
+def run(rig: Rig, options: argparse.Namespace, results: Results) -> None:
+    """Memory, which wants a fresh rig, and then all rounds. Raises WrongAnswer."""
+    answers = Answers()
+    cases = chosen(options)
+
+    def wanted(word: str) -> bool:
+        return not options.only or word in options.only
+
+    if wanted("memory"):
+        memory.measure_start(rig, results)
+    for number in range(options.rounds):
+        print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
+        for case in cases:
+            results.cases.setdefault(case.name, []).append(measure(rig, case, options.seconds, answers))
+        if wanted("kill"):
+            interrupt.measure(rig, results)
+        if wanted("crowd") and number < CROWD_ROUNDS:
+            crowd.measure(rig, results)
+    if wanted("memory"):
+        memory.measure_end(rig, results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
