@@ -5,16 +5,22 @@ Takes the sidecar's command line. If service.py or server.py changes its seams, 
 
 from __future__ import annotations
 
+import os
 import sys
 
-from lambda_sidecar import cli, server, service
+from lambda_sidecar import cli
+
+os.environ.setdefault("GRPC_EXPERIMENTS", cli.GRPC_EXPERIMENTS)  # as serve does, before gRPC is imported
+
+from lambda_sidecar import server, service
+from lambda_sidecar.concurrency import Share
 from lambda_udf.v1 import invoker_pb2
 
 
 class Stub(service.LambdaInvoker):
     """The sidecar's service, minus the call."""
 
-    async def answer(self, request: service.Request) -> service.Response:
+    async def answer(self, request: service.Request, share: Share) -> service.Response:
         result = invoker_pb2.InvokeResult(status_code=200, payload=request.payload)
         return service.Response(call_id=request.call_id, result=result)
 
