@@ -27,6 +27,7 @@ def about(arguments: Sequence[str], program: str = "bench.run") -> dict[str, str
         "command": shlex.join(["python", "-m", program, *arguments]),
         "commit": _commit(),
         "machine": f"{os.cpu_count()} cores ({_processor()}), {_memory_gib()} GiB",
+        "load average before": Path("/proc/loadavg").read_text().split()[0],
         "system": f"Linux {platform.release()}, {_distribution()}",
         "versions": ", ".join(
             [

@@ -75,7 +75,7 @@ def run(rig: Rig, options: argparse.Namespace, results: Results) -> None:
     cases = chosen(options)
 
     def wanted(word: str) -> bool:
-        return not options.only or word in options.only
+        return word in options.only if options.only else not options.sessions
 
     if wanted("memory"):
         memory.measure_start(rig, results)

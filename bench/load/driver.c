@@ -13,7 +13,7 @@
 
 #define FIELDS_MAX 9
 #define NUMBER_MARK "@@@@"
-#define STACK_SIZE (256 * 1024)
+#define STACK_SIZE ((size_t)256 * 1024)
 
 struct session {
   void *handle;
