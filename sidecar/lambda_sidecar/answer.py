@@ -51,7 +51,8 @@ def read_answer(status: int, reason: str, headers: Mapping[str, str], body: byte
         raise _api_error(status, reason, headers, body)
     function_error = _text(headers, "x-amz-function-error")
     try:
-        body.decode()
+        if not body.isascii():
+            body.decode()
     except UnicodeDecodeError as error:
         text = f"the function's result is not UTF-8 at byte {error.start}"
         raise ApiError("InvalidResponse", text) from None

@@ -48,14 +48,15 @@ def check_payload(payload: bytes, *, maximum: int, invocation_type: str) -> None
             f"Lambda takes at most {maximum} for {invocation_type}"
         )
     try:
-        text = payload.decode()
+        if not payload.isascii():
+            payload.decode()
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"payload is not UTF-8: {error.reason} at byte {error.start}") from None
     if _is_json(payload):
         return
     # What is wrong; or nothing is, because json takes lone surrogates too.
     try:
-        _decoder.decode(text)
+        _decoder.decode(payload.decode())
     except json.JSONDecodeError as error:
         raise InvalidRequest(f"payload is not JSON: {error.msg} at character {error.pos}") from None
     except RecursionError:
