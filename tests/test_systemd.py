@@ -93,7 +93,10 @@ def test_a_broken_file_is_told_in_the_status_and_the_service_stays_ready(
         ready = manager.receive()
         assert ready is not None
         assert (ready["READY"], set(ready)) == ("1", {"READY", "STATUS"})
-        assert f"; configuration not reloaded, the old one stays: {sidecar.config_file}: {reason}" in ready["STATUS"]
+        assert (
+            f"; configuration not reloaded, the old one stays: {sidecar.config_file}: {reason}"
+            in ready["STATUS"]
+        )
 
 
 def test_the_watchdog_is_fed_every_half_of_its_time(tmp_path: Path) -> None:
@@ -148,7 +151,7 @@ def test_while_running_calls_end_the_watchdog_is_fed_and_a_reload_is_too_late(tm
     with watched_sidecar(tmp_path, environment=watchdog(0.2)) as (sidecar, manager):
         with open_stream(sidecar.socket) as stream:
             stream.send("Sleep", b'{"seconds": 2}')
-            local = Record(sidecar.config["local"]["port"])  # type: ignore[index]
+            local = Record(sidecar.config["local"]["port"])
             wait_until(lambda: local.requests()["open"] == 1, what="the call at the endpoint")
             os.kill(sidecar.pid, signal.SIGTERM)
             manager.wait_for("STOPPING")
