@@ -5,6 +5,7 @@ Each test's name is the sentence that it proves."""
 from __future__ import annotations
 
 import os
+import re
 import signal
 import stat
 import threading
@@ -89,7 +90,10 @@ def outside(machine: SystemdMachine, number: int) -> int:
         except OSError:  # it has just ended
             continue
         numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
-        same = numbers[1:] == [str(number)] and (process / "ns/pid").stat() == machine.path("/proc/1/ns/pid").stat()
+        same = (
+            numbers[1:] == [str(number)]
+            and (process / "ns/pid").stat() == machine.path("/proc/1/ns/pid").stat()
+        )
         if same:
             return int(numbers[0])
     raise AssertionError(f"no process {number} in the machine")
@@ -101,7 +105,9 @@ def call(machine: SystemdMachine) -> bytes:
 
 
 def restarted(machine: SystemdMachine, count: int) -> Callable[[], bool]:
-    return lambda: (machine.show(SERVICE, "NRestarts"), machine.show(SERVICE, "ActiveState")) == (str(count), "active")
+    return lambda: (
+        (machine.show(SERVICE, "NRestarts"), machine.show(SERVICE, "ActiveState")) == (str(count), "active")
+    )
 
 
 def test_it_starts_and_calls_with_the_keys_of_the_credential_store(
@@ -111,6 +117,24 @@ def test_it_starts_and_calls_with_the_keys_of_the_credential_store(
     assert call(machine) == b'"done"'
     assert key_of(endpoint.headers[-1]) == "AKIDCREDSTORE"
     assert machine.show(SERVICE, "StatusText") == f"serving on {SOCKET}"
+
+
+def test_the_keys_may_be_encrypted(machine: SystemdMachine, endpoint: Endpoint) -> None:
+    drop_in = (PACKAGING / "drop-in.conf").read_text()
+    examples = re.findall(r"^#(LoadCredential\w*=.*)$", drop_in, re.MULTILINE)
+    source, store = machine.path("/run/keys"), "/etc/credstore.encrypted/lambda-sidecar.aws"
+    source.write_text(KEYS.replace("AKIDCREDSTORE", "AKIDENCRYPTED"))
+    made = machine.run(
+        "sh",
+        "-c",
+        f"mkdir -p {Path(store).parent} && systemd-creds encrypt --with-key=host --name=aws /run/keys {store}",
+    )
+    assert made.returncode == 0, made.stderr
+    source.unlink()
+    set_up(machine, "\n".join(examples))
+    start(machine)
+    call(machine)
+    assert key_of(endpoint.headers[-1]) == "AKIDENCRYPTED"
 
 
 def test_only_its_account_and_group_mysql_reach_the_socket(machine: SystemdMachine) -> None:
@@ -179,7 +203,9 @@ def test_a_stuck_event_loop_is_ended_says_where_and_is_replaced(machine: Systemd
     assert "lambda_sidecar/config.py" in journal
 
 
-def test_reload_changes_the_running_process_and_the_status_says_what_came_of_it(machine: SystemdMachine) -> None:
+def test_reload_changes_the_running_process_and_the_status_says_what_came_of_it(
+    machine: SystemdMachine,
+) -> None:
     number = start(machine)
     machine.path(CONFIG).write_text(GOOD + "drain_seconds = 5\n")
     assert machine.systemctl("reload", SERVICE).returncode == 0
@@ -241,7 +267,9 @@ def test_mysql_starts_when_the_sidecar_serves(machine: SystemdMachine) -> None:
 
 
 @pytest.mark.parametrize(
-    "config", ["colour = 'red'\n", "socket = '/etc/passwd'\n"], ids=["wrong configuration", "start that fails"]
+    "config",
+    ["colour = 'red'\n", "socket = '/etc/passwd'\n"],
+    ids=["wrong configuration", "start that fails"],
 )
 def test_mysql_starts_without_a_sidecar_too(machine: SystemdMachine, config: str) -> None:
     machine.path(CONFIG).write_text(config)

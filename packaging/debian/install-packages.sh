@@ -3,7 +3,8 @@
 # Does nothing, and needs no network, when all are there.
 set -eu
 
-packages="gcc make libc6-dev libnghttp2-dev libnanopb-dev libcmocka-dev clang-format clang-tidy python3-venv binutils"
+packages="gcc make libc6-dev libnghttp2-dev libnanopb-dev libcmocka-dev clang-format clang-tidy python3-venv binutils \
+systemd apparmor"
 
 # Debian's python3-venv belongs to Debian's python3; another one that can make environments will do.
 installed() {

@@ -89,7 +89,14 @@ class SystemdMachine(Server):
         for path, text in self._files.items():
             _write(files / path.strip("/"), text)
         self._group.mkdir()
-        mounts = (sys.base_prefix, PYTHON, sysconfig.get_path("purelib"), PACKAGES, str(ROOT / "sidecar"), SOURCE)
+        mounts = (
+            sys.base_prefix,
+            PYTHON,
+            sysconfig.get_path("purelib"),
+            PACKAGES,
+            str(ROOT / "sidecar"),
+            SOURCE,
+        )
         script = str(ROOT / "tests/support/boot-systemd.sh")
         return ServerProcess.spawn(
             [script, str(self._group), str(root), str(files), *mounts],
