@@ -4,17 +4,13 @@ Each test's name is the sentence that it proves."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
-import typing
-from typing import Any
 
 import pytest
+from tests.support.configuration_keys import configuration_keys
 from tests.support.failure_texts import failure_texts
 from tests.support.markdown import tables
 from tests.support.stack import ROOT
-
-from lambda_sidecar.config import Config
 
 CONFIGURATION = ROOT / "docs/configuration.md"
 ERRORS = ROOT / "docs/errors.md"
@@ -33,22 +29,6 @@ def documented(column: str) -> dict[str, list[str]]:
         if table.columns[0] == column:
             sections.setdefault(table.section, []).extend(table.keys)
     return sections
-
-
-def dataclass_in(hint: Any) -> type | None:
-    """The dataclass that a field's type is, or may be, or is a tuple of."""
-    for candidate in (hint, *typing.get_args(hint)):
-        if isinstance(candidate, type) and dataclasses.is_dataclass(candidate):
-            return candidate
-    return None
-
-
-def configuration_keys() -> dict[str, set[str]]:
-    """Every key, by the name of its table; "" is the top level."""
-    hints = typing.get_type_hints(Config)
-    found = {name: made for name, hint in hints.items() if (made := dataclass_in(hint))}
-    nested = {name: {field.name for field in dataclasses.fields(made)} for name, made in found.items()}
-    return {"": set(hints) - set(nested), **nested}
 
 
 def test_every_key_of_the_configuration_is_documented_and_no_other() -> None:

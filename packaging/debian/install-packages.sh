@@ -4,7 +4,7 @@
 set -eu
 
 case ${1-} in
-  "") packages="gcc make libc6-dev libnghttp2-dev libnanopb-dev libcmocka-dev clang-format clang-tidy python3-venv binutils" ;;
+  "") packages="gcc make libc6-dev libnghttp2-dev libnanopb-dev libcmocka-dev clang-format clang-tidy python3-venv binutils systemd apparmor" ;;
   bench) packages="nginx libnginx-mod-http-echo libnginx-mod-http-headers-more-filter libmariadb-dev zlib1g-dev" ;;
   *) echo "usage: $0 [bench]" >&2; exit 2 ;;
 esac

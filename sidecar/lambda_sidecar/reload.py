@@ -22,7 +22,8 @@ FIXED = ("socket", "local")
 
 
 class Reload:
-    """Reads the configuration again when called; gives the one that is in force then."""
+    """Reads the configuration again when called; gives the one that is in force then. `outcome` says what
+    came of it, in the words of the log."""
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Reload:
         self._service = service
         self._invoker = invoker
         self._sts = sts
+        self.outcome = ""
 
     def __call__(self) -> Config:
         old = self._config
@@ -49,7 +51,8 @@ class Reload:
             validate(new, where="with the [local] that runs")
             policy = make_policy(new, self._aws)
         except ConfigError as error:
-            log.error("configuration not reloaded, the old one stays: %s", error)  # noqa: TRY400
+            self.outcome = f"configuration not reloaded, the old one stays: {error}"
+            log.error("%s", self.outcome)  # noqa: TRY400
             return old
         set_log_level(new.log_level)
         self._invoker.set_connect_timeout(new.connect_timeout_seconds)
@@ -58,11 +61,11 @@ class Reload:
         self._service.policy = policy
         self._service.concurrency.limit(new.max_concurrency, new.max_concurrency_per_function)
         self._config = new
-        outcome = f"changed: {', '.join(_differences(old, new)) or 'nothing'}"
+        changes = ", ".join(_differences(old, new)) or "nothing"
+        self.outcome = f"configuration reloaded; changed: {changes}"
         if ignored := _differences(new, wanted):
-            log.warning("configuration reloaded; %s; needs a restart: %s", outcome, ", ".join(ignored))
-        else:
-            log.info("configuration reloaded; %s", outcome)
+            self.outcome += f"; needs a restart: {', '.join(ignored)}"
+        log.log(logging.WARNING if ignored else logging.INFO, "%s", self.outcome)
         return new
 
 

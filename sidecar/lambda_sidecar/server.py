@@ -29,6 +29,7 @@ from lambda_sidecar.policy import make_policy
 from lambda_sidecar.reload import Reload
 from lambda_sidecar.role_credentials import RoleCredentials
 from lambda_sidecar.service import LambdaInvoker
+from lambda_sidecar.service_manager import ServiceManager
 from lambda_sidecar.sts import Sts
 from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc
 
@@ -41,6 +42,8 @@ MESSAGE_MAX = RESPONSE_MAX + 65_536
 KEEP_FREED_BYTES = 64 * 1024 * 1024
 # glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+# What closing everything may take beyond drain_seconds, before systemd loses patience.
+CLOSE_SECONDS = 10.0
 SERVICE_NAME = invoker_pb2.DESCRIPTOR.services_by_name["LambdaInvoker"].full_name
 
 
@@ -62,6 +65,7 @@ class Server:
         self._service: LambdaInvoker | None = None
         self._grpc: grpc.aio.Server | None = None
         self._health = health.aio.HealthServicer()
+        self._manager = ServiceManager()
 
     async def serve(self) -> None:
         """Runs until SIGTERM or SIGINT. Raises StartError."""
@@ -78,6 +82,7 @@ class Server:
     async def startup(self) -> None:
         config = self._config
         self._resources.enter_context(_only_one_on(config.socket))
+        self._resources.callback(self._manager.close)
         aws = AwsConfiguration()
         policy = make_policy(config, aws)
         region = policy.defaults.region
@@ -90,15 +95,18 @@ class Server:
         self._service = LambdaInvoker(invoker.invoke, credentials, policy, concurrency)
         await self._listen(self._service)
         self._reload = Reload(config, self._load, aws=aws, service=self._service, invoker=invoker, sts=sts)
+        self._manager.ready(f"serving on {config.socket}")
         if self._reload_wanted:
             self._hang_up()
         _settle_memory()
 
     def _hang_up(self) -> None:
-        """SIGHUP; while starting it is put off."""
+        """SIGHUP; while starting it is put off, while stopping it is too late."""
         self._reload_wanted = self._reload is None
-        if self._reload is not None:
+        if self._reload is not None and not self._stop.is_set():
+            self._manager.reloading()
             self._config = self._reload()
+            self._manager.ready(f"serving on {self._config.socket}; {self._reload.outcome}")
 
     async def _start_credentials(
         self, aws: AwsConfiguration, region: str | None
@@ -140,11 +148,13 @@ class Server:
     async def shutdown(self) -> None:
         """Ends idle streams at once, lets running calls finish for drain_seconds, closes everything."""
         if self._grpc is not None and self._service is not None:
-            log.info("stopping; running calls have %g s", self._config.drain_seconds)
+            seconds = self._config.drain_seconds
+            log.info("stopping; running calls have %g s", seconds)
+            self._manager.stopping(f"stopping; running calls have {seconds:g} s", seconds + CLOSE_SECONDS)
             # First: whoever connects now would meet gRPC's end, which is CANCELLED and not UNAVAILABLE.
             self._config.socket.unlink(missing_ok=True)
             await self._health.enter_graceful_shutdown()
-            await self._service.drain(self._config.drain_seconds)
+            await self._service.drain(seconds)
             # Not with a grace period: gRPC would wait up to 20 s for each idle client to answer a ping,
             # and mysqld's threads read an idle channel only when they need it again.
             await self._grpc.stop(None)

@@ -1,0 +1,57 @@
+"""packaging/apparmor/ as AppArmor's own parser reads it, within a profile of mysqld; nothing is loaded.
+
+Each test's name is the sentence that it proves."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.support.stack import ROOT
+
+from lambda_sidecar.config import Config
+
+PARSER = shutil.which("apparmor_parser", path="/usr/sbin:/sbin:/usr/bin:/bin")
+SNIPPET = ROOT / "packaging/apparmor/lambda-udf"
+# The frame of Debian's and Ubuntu's /etc/apparmor.d/usr.sbin.mysqld: its last line is this include.
+PROFILE = """#include <tunables/global>
+/usr/sbin/mysqld {
+  #include <abstractions/base>
+  #include <local/usr.sbin.mysqld>
+}
+"""
+
+pytestmark = pytest.mark.skipif(PARSER is None, reason="needs apparmor_parser (Debian's package apparmor)")
+
+
+def parse(directory: Path, snippet: str) -> subprocess.CompletedProcess[str]:
+    """Compiles the profile with the snippet, installed as its head says, and shows its rules."""
+    (directory / "abstractions").mkdir()
+    (directory / "abstractions/lambda-udf").write_text(snippet)
+    (directory / "local").mkdir()
+    (line,) = [line for line in SNIPPET.read_text().splitlines() if "#include" in line]
+    (directory / "local/usr.sbin.mysqld").write_text(line.removeprefix("#").strip() + "\n")
+    (directory / "profile").write_text(PROFILE)
+    return subprocess.run(
+        [str(PARSER), "--skip-kernel-load", "--skip-cache", "--debug", f"--Include={directory}", "profile"],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_mysqld_may_connect_to_the_socket_and_map_the_library(tmp_path: Path) -> None:
+    parsed = parse(tmp_path, SNIPPET.read_text())
+    assert parsed.returncode == 0, parsed.stderr
+    rules = {" ".join(line.split()) for line in parsed.stdout.splitlines()}
+    socket = str(Config().socket)
+    assert f"Mode: rwa:rwa Name: (/{{,var/}}{socket.removeprefix('/')})" in rules
+    assert "Mode: rm:rm Name: (/usr/lib{,64}/mysql/plugin/lambda_udf.so)" in rules
+
+
+def test_a_wrong_rule_is_refused(tmp_path: Path) -> None:
+    assert parse(tmp_path, SNIPPET.read_text().replace(" rw,", " rw")).returncode != 0
