@@ -107,3 +107,18 @@ def test_another_platform_is_named_in_one_sentence(hook: str, tmp_path: Path) ->
     assert done.stdout.startswith("error: lambda-udf is for Linux, this is darwin: ")
     assert done.stdout.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_library_none_makes_a_wheel_of_the_sidecar_alone(tmp_path: Path) -> None:
+    script = (
+        f"import lambda_udf_build; lambda_udf_build.build_wheel({str(tmp_path)!r}, {{'library': 'none'}})"
+    )
+    assert wheel.backend(script).returncode == 0
+    with zipfile.ZipFile(tmp_path / f"lambda_udf-{VERSION}-py3-none-any.whl") as archive:
+        names = set(archive.namelist())
+    assert {
+        "lambda_sidecar/cli.py",
+        "lambda_sidecar/sql/install.sql",
+        "lambda_udf/v1/invoker_pb2.py",
+    } <= names
+    assert not [name for name in names if name.endswith(".so")]

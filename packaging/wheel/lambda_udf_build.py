@@ -1,6 +1,7 @@
 """How pip and `make wheel` build lambda-udf: setuptools, with the library and install.sql in the wheel.
 
-Knows what belongs into a distribution and on which platform; how the library is made is udf/Makefile's."""
+Knows what belongs into a distribution and on which platform; how the library is made is udf/Makefile's.
+The setting library=none (`pip wheel -C library=none`) leaves the library out, for a sidecar's image."""
 
 from __future__ import annotations
 
@@ -37,24 +38,34 @@ BUILD_BASE = ROOT / "build/wheel"
 HOW = "install a wheel of it, or make one on such a machine: `make wheel` in a checkout (README.md)"
 
 
-def missing() -> str | None:
+def missing(settings: Settings) -> str | None:
     """Why no wheel can be built here, as one sentence; None if one can."""
+    if _is_pure(settings):
+        needed: tuple[tuple[Path, str], ...] = ((CONTRACT, "generated contract"), (SQL, "SQL"))
+    else:
+        needed = ((LIBRARY, "library"), (CONTRACT, "generated contract"), (SQL, "SQL"))
     if not sys.platform.startswith("linux"):
         return f"lambda-udf is for Linux, this is {sys.platform}: MySQL loads its library there alone; {HOW}"
-    for path, made in ((LIBRARY, "library"), (CONTRACT, "generated contract"), (SQL, "SQL")):
+    for path, made in needed:
         if not path.exists():
             return f"lambda-udf cannot be built from here, its {made} is not there: {HOW}"
     return None
 
 
-def _refuse_where_missing() -> None:
-    if (reason := missing()) is not None:
+def _is_pure(settings: Settings) -> bool:
+    return (settings or {}).get("library") == "none"
+
+
+def _prepare(settings: Settings) -> None:
+    """Ends pip's build with one line where it cannot be; tells the commands below what is wanted."""
+    if (reason := missing(settings)) is not None:
         sys.exit(f"error: {reason}")
+    BuildPy.has_library = not _is_pure(settings)
 
 
 def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: Settings = None) -> str:
     """The first that pip asks for: a machine that cannot build the wheel is told so here."""
-    _refuse_where_missing()
+    _prepare(config_settings)
     with _alone():
         name: str = build_meta.prepare_metadata_for_build_wheel(metadata_directory, config_settings)
     return name
@@ -64,7 +75,7 @@ def build_wheel(
     wheel_directory: str, config_settings: Settings = None, metadata_directory: str | None = None
 ) -> str:
     """The wheel of this machine's platform."""
-    _refuse_where_missing()
+    _prepare(config_settings)
     with _alone():
         shutil.rmtree(BUILD_BASE, ignore_errors=True)
         name: str = build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
@@ -101,6 +112,8 @@ class BuildPy(build_py):
     """The package's modules, and what lies elsewhere in a checkout. A checkout itself (an editable
     installation) uses those where they are, and may have none of them yet."""
 
+    has_library = True
+
     def run(self) -> None:
         super().run()
         if self.editable_mode:
@@ -109,20 +122,21 @@ class BuildPy(build_py):
         (package / "sql").mkdir(exist_ok=True)
         for script in SQL.glob("*.sql"):
             shutil.copyfile(script, package / "sql" / script.name)
-        shutil.copyfile(LIBRARY, package / LIBRARY.name)
-        (package / LIBRARY.name).chmod(0o755)
+        if self.has_library:
+            shutil.copyfile(LIBRARY, package / LIBRARY.name)
+            (package / LIBRARY.name).chmod(0o755)
 
 
 class BdistWheel(bdist_wheel):
-    """One wheel per platform, for every Python: the library is mysqld's, not Python's."""
+    """One wheel per platform, for every Python (the library is mysqld's); without it, one for all."""
 
     def finalize_options(self) -> None:
         # What setuptools asks about extension modules decides where a wheel's files belong.
-        self.distribution.has_ext_modules = lambda: True
+        self.distribution.has_ext_modules = lambda: BuildPy.has_library
         super().finalize_options()
 
     def get_tag(self) -> tuple[str, str, str]:
-        return "py3", "none", super().get_tag()[2]
+        return "py3", "none", super().get_tag()[2] if BuildPy.has_library else "any"
 
 
 class Sdist(sdist):
