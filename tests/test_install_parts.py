@@ -5,13 +5,13 @@ Each test's name is the sentence that it proves; no server."""
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from tests.support.wheel import wheel
 
 from lambda_sidecar.install import library_file, options, sql_script
 from lambda_sidecar.install.errors import InstallError
@@ -74,17 +74,7 @@ def test_a_copy_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> N
 
 
 def test_a_wheel_carries_the_scripts_and_finds_them(tmp_path: Path) -> None:
-    copy = tmp_path / "checkout"
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        (copy / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, copy / name)
-    shutil.copytree(
-        ROOT / "sidecar", copy / "sidecar", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__")
-    )
-    pip = [sys.executable, "-m", "pip", "wheel", "-qq", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "-w", tmp_path, copy], check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
+    with zipfile.ZipFile(wheel()) as archive:
         archive.extractall(tmp_path / "installed")
     program = "from lambda_sidecar.install import sql_script as s; print(s.read('install.sql'), end='')"
     # -P and PYTHONPATH: the wheel's package, not the checkout's.

@@ -89,10 +89,11 @@ class LambdaEndpoint:
         for host in self._hosts:
             try:
                 await web.TCPSite(runner, host, 0).start()
-                return
             except OSError:
                 if host == self._hosts[-1]:
                     raise
+            else:
+                return
 
     async def _assume_role(self, request: web.Request) -> web.Response:
         self.sessions.known(request.headers)

@@ -1,0 +1,67 @@
+"""docs/testing.md's examples as they are written, where only lambda-udf[testing] is installed, from the wheel.
+
+Each test's name is the sentence that it proves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.support import wheel
+from tests.support.markdown import blocks
+from tests.support.stack import ROOT
+
+DOCUMENT = ROOT / "docs/testing.md"
+ORDERS, SERVER, CONTAINER = (block.text for block in blocks(DOCUMENT) if block.language == "python")
+
+
+def run_pytest(folder: Path, *arguments: str) -> tuple[int, str]:
+    python = wheel.environment("testing") / "python"
+    options = ["-W", "error", "-m", "pytest", "-p", "no:cacheprovider"]
+    done = wheel.run([python, *options, *arguments], cwd=folder)
+    return done.returncode, done.stdout
+
+
+@pytest.fixture
+def folder(mysql_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """With the tests of the document, and a MySQL to be found."""
+    monkeypatch.setenv("LAMBDA_UDF_MYSQL", str(mysql_home))
+    (tmp_path / "test_orders.py").write_text(ORDERS)
+    return tmp_path
+
+
+def test_the_environment_has_the_wheel_and_nothing_of_the_checkout(tmp_path: Path) -> None:
+    python = wheel.environment("testing") / "python"
+    script = "import lambda_sidecar, sys; print(lambda_sidecar.__file__); print(*sys.path, sep='\\n')"
+    done = wheel.run([python, "-c", script], cwd=tmp_path)
+    module, *path = done.stdout.splitlines()
+    assert module.startswith(str(python.parents[1]))
+    assert not {str(ROOT), str(ROOT / "sidecar")} & set(path)
+
+
+def test_the_example_of_a_trigger_passes_as_written(folder: Path) -> None:
+    status, output = run_pytest(folder)
+    assert status == 0, output
+    assert "3 passed" in output
+
+
+def test_the_example_of_another_server_starts_it(folder: Path) -> None:
+    (folder / "conftest.py").write_text(SERVER)
+    (folder / "test_mode.py").write_text(
+        "def test_mode(shop):\n    shop.execute('SELECT @@GLOBAL.sql_mode')\n    assert 'ANSI' in shop.fetchone()[0]\n"
+        "from test_orders import shop\n"
+    )
+    status, output = run_pytest(folder)
+    assert status == 0, output
+    assert "4 passed" in output
+
+
+def test_the_example_fails_where_the_trigger_is_broken(folder: Path) -> None:
+    broken = ORDERS.replace(
+        '\'customer\', NEW.customer))\n    """,\n]', "'customer', 'nobody'))\n    \"\"\",\n]"
+    )
+    assert broken != ORDERS
+    (folder / "test_orders.py").write_text(broken)
+    status, output = run_pytest(folder)
+    assert status == 1, output
+    assert "1 failed, 2 passed" in output
