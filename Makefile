@@ -20,7 +20,7 @@ STACK = $(PYTHON) -m lambda_sidecar.testing
 C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h bench/load/*.c bench/load/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check build clean up sql down format bench bench-million bench-profile bench-programs
+.PHONY: help demo test check build clean up sql down format wheel bench bench-million bench-profile bench-programs
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -47,6 +47,11 @@ format: $(VENV)/.ready ## rewrites C and Python as `make check` wants them
 	$(VENV)/bin/ruff check --fix .
 
 build: $(LIBRARY) $(CONTRACT) $(PACKAGED_SQL) ## the library, the Python environment, the generated contract
+
+wheel: build ## build/dist/lambda_udf-…whl for this platform: the command and the library together
+	@rm -rf $(BUILD)/dist
+	@$(PYTHON) -m pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps -w $(BUILD)/dist .
+	@ls $(BUILD)/dist/*.whl
 
 up: build ## a private MySQL and the sidecar in .run/; FUNCTIONS=dir, LAMBDA_ENDPOINT=url
 	@$(STACK) up --functions "$(FUNCTIONS)" --endpoint "$(LAMBDA_ENDPOINT)"

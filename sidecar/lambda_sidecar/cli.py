@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lambda-sidecar", description="Invokes AWS Lambda for MySQL's lambda_sync and lambda_async."
     )
+    parser.add_argument("--version", action=_Version, help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="serve calls on the Unix socket until SIGTERM")
     serve.add_argument("--config", type=Path, metavar="FILE", help="TOML file (docs/configuration.md)")
@@ -61,6 +62,19 @@ def _parser() -> argparse.ArgumentParser:
     install_options.add_uninstall(uninstall)
     uninstall.set_defaults(run=_uninstall)
     return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for: the look-up would cost every start its time."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest=argparse.SUPPRESS, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"{parser.prog} {version('lambda-udf')}")
+        parser.exit()
 
 
 def _account(text: str) -> Account:

@@ -21,14 +21,20 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Lets a request through to its route, and turns every failure into Lambda's REST-JSON error.
+    """Lets a request through to its route.
 
     The signature itself is not verified: whoever runs on this machine may call. The two checks keep web
     pages out: without CORS they send no Authorization header to another origin, and after DNS rebinding
     their Host is no loopback name.
     """
+    _check(request)
+    return await handler(request)
+
+
+@web.middleware
+async def answer_failures(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turns every failure into Lambda's REST-JSON error; it goes around everything else."""
     try:
-        _check(request)
         return await handler(request)
     except ApiError as error:
         return error_response(error)

@@ -10,7 +10,7 @@ import os
 
 from aiohttp import web
 
-from lambda_sidecar.local.access import access
+from lambda_sidecar.local.access import access, answer_failures
 from lambda_sidecar.local.errors import LocalLambdaError
 from lambda_sidecar.local.events import Events
 from lambda_sidecar.local.fleet import Fleet
@@ -107,7 +107,7 @@ class LocalLambda:
             record=record,
             requests=requests,
         )
-        application = web.Application(middlewares=[access])
+        application = web.Application(middlewares=[answer_failures, access])
         application.add_routes([*self._invoke_api.routes(), *RecordApi(record, requests).routes()])
         self._runner = web.AppRunner(
             application,

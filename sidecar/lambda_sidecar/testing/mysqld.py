@@ -56,6 +56,7 @@ class Mysqld(Server):
         self.performance_schema = performance_schema
         self.option_file = option_file
         self.detached = detached
+        self.password = ""  # root's over the Unix socket, if someone sets one
         self.socket = socket_path(self.directory / "mysql.sock")
         self.datadir = self.directory / "data"
         self.plugin_dir = self.directory / "plugin"
@@ -133,7 +134,7 @@ class Mysqld(Server):
         defaults = {
             "unix_socket": str(self.socket),
             "user": "root",
-            "password": "",
+            "password": self.password,
             "charset": "utf8mb4",
             "autocommit": True,
         }

@@ -4,16 +4,21 @@ Knows the two servers' classes and how they are joined; must not know how calls 
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
 import os
 import secrets
 import shutil
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import mysql.connector
+
+from lambda_sidecar.install import sql_script
+from lambda_sidecar.install.connection import execute
 from lambda_sidecar.testing import mysqld, sidecar
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.process import ServerError, ServerProcess
@@ -22,8 +27,6 @@ from lambda_sidecar.testing.sidecar import SidecarProcess
 REGION = "us-east-1"
 ACCOUNT_ID = "123456789012"  # AWS's example account; the local Lambda answers for any
 CHECKOUT = Path(__file__).parents[3]
-INSTALL_SQL = CHECKOUT / "udf" / "sql" / "install.sql"
-FUNCTIONS = ("lambda_sync", "lambda_async")
 NO_AWS_FILES = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -37,14 +40,19 @@ CREDENTIAL_VARIABLES = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 class Stack:
-    """mysqld and sidecar in one private folder.
+    """mysqld and sidecar in one private folder. One of `functions`, `endpoint` and `aws` says where calls go.
 
-    functions   folder with the local Lambda's functions; not used with `endpoint`
+    functions   folder with the local Lambda's functions
     endpoint    URL of a Lambda API that gets the calls instead, with the environment's AWS credentials
+    aws         variables with the sidecar's AWS settings instead; it inherits none then, and no proxies
+    settings    more of the sidecar's configuration
+    options     more of mysqld's options
     port        TCP port of mysqld on 127.0.0.1, with a password in my.cnf; None: Unix socket only
+    admin_host  host of the root account that TCP reaches
     local_port  TCP port of the local Lambda; None: the sidecar chooses one
     detached    outlives this process
     """
@@ -55,36 +63,45 @@ class Stack:
         *,
         home: Path,
         library: Path,
-        functions: Path,
+        functions: Path | None = None,
         endpoint: str | None = None,
+        aws: Mapping[str, str] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        options: Sequence[str] = (),
         port: int | None = None,
+        admin_host: str = "127.0.0.1",
         local_port: int | None = None,
         detached: bool = False,
     ) -> None:
         self.directory = directory.absolute()
         self.library = library
         self.port = port
+        self.admin_host = admin_host
         self.my_cnf = self.directory / "my.cnf"
         config: dict[str, Any] = {
             "socket": str(self.directory / "sidecar.sock"),
             "region": REGION,
             "account_id": ACCOUNT_ID,
+            **(settings or {}),
         }
         # AWS's settings and secrets do not belong into mysqld, nor into a sidecar that is all local.
         without_aws: dict[str, str | None] = {name: None for name in os.environ if name.startswith("AWS_")}
         environment: Mapping[str, str | None] = {**without_aws, **NO_AWS_FILES}
-        if endpoint is None:
+        if aws is not None:
+            environment = {**without_aws, **_without_ours(), **NO_AWS_FILES, **aws}
+        elif endpoint is not None:
+            environment = _endpoint_environment(endpoint)
+        elif functions is not None:
             config["local"] = {"functions": str(functions.absolute())}
             if local_port is not None:
                 config["local"]["port"] = local_port
-        else:
-            environment = _endpoint_environment(endpoint)
         self.sidecar = SidecarProcess(self.directory, config, environment=environment, detached=detached)
         self.mysqld = Mysqld(
             home,
             self.directory,
             library=library,
             port=port,
+            options=options,
             environment={**without_aws, "LAMBDA_UDF_SOCKET": str(self.sidecar.socket)},
             detached=detached,
         )
@@ -131,17 +148,17 @@ class Stack:
         return found
 
     def _install(self) -> None:
-        if INSTALL_SQL.is_file():
-            done = self.mysqld.client(input=INSTALL_SQL.read_text(encoding="utf-8"))
-            if done.returncode:
-                raise ServerError(f"{INSTALL_SQL} failed: {done.stderr.strip()}")
-            return
-        with self.mysqld.connect() as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT name FROM mysql.func")
-            there = {str(name) for (name,) in cursor.fetchall()}
-            for function in FUNCTIONS:
-                if function not in there:
-                    cursor.execute(f"CREATE FUNCTION {function} RETURNS STRING SONAME 'lambda_udf.so'")
+        with contextlib.closing(self.mysqld.connect()) as connection:
+            for statement in sql_script.statements(sql_script.read("install.sql")):
+                try:
+                    execute(connection, statement)
+                except mysql.connector.Error as error:
+                    raise ServerError(f"install.sql failed: {error}") from None
+
+    @property
+    def password(self) -> str:
+        """root's over TCP."""
+        return self.my_cnf.read_text().rpartition("password=")[2].strip()
 
     def _write_my_cnf(self, port: int) -> None:
         if self.my_cnf.exists():
@@ -160,11 +177,11 @@ class Stack:
         """The account that TCP reaches: no name is resolved, so root@localhost is the Unix socket's alone."""
         if self.port is None:
             return
-        password = self.my_cnf.read_text().rpartition("password=")[2].strip()
-        with self.mysqld.connect() as connection, connection.cursor() as cursor:
-            cursor.execute("CREATE USER IF NOT EXISTS root@'127.0.0.1' IDENTIFIED BY %s", (password,))
-            cursor.execute("ALTER USER root@'127.0.0.1' IDENTIFIED BY %s", (password,))
-            cursor.execute("GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION")
+        with contextlib.closing(self.mysqld.connect()) as connection:
+            administrator = f"root@'{self.admin_host}'"
+            execute(connection, f"CREATE USER IF NOT EXISTS {administrator}")
+            execute(connection, f"ALTER USER {administrator} IDENTIFIED BY '{self.password}'")
+            execute(connection, f"GRANT ALL ON *.* TO {administrator} WITH GRANT OPTION")
 
     def stop(self) -> None:
         """Stop both; mysqld first, so that no statement meets a missing sidecar."""
@@ -198,6 +215,14 @@ def mysql_home() -> Path:
     if done.returncode:
         raise ServerError("no MySQL to run (see above)")
     return Path(done.stdout.strip())
+
+
+def _without_ours() -> Mapping[str, str | None]:
+    """No proxy between a sidecar and its endpoint, and no configuration but the one that it is given."""
+    ours = [
+        name for name in os.environ if name.startswith("LAMBDA_SIDECAR_") or name.lower() in PROXY_VARIABLES
+    ]
+    return dict.fromkeys(ours)
 
 
 def _endpoint_environment(endpoint: str) -> Mapping[str, str | None]:

@@ -1,0 +1,147 @@
+"""How pip and `make wheel` build lambda-udf: setuptools, with the library and install.sql in the wheel.
+
+Knows what belongs into a distribution and on which platform; how the library is made is udf/Makefile's.
+The setting library=none (`pip wheel -C library=none`) leaves the library out, for a sidecar's image."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from setuptools import build_meta
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build import build
+from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
+
+# Looked up by pip (PEP 517, PEP 660).
+from setuptools.build_meta import (  # noqa: F401  isort: skip
+    build_editable,
+    get_requires_for_build_editable,
+    get_requires_for_build_sdist,
+    get_requires_for_build_wheel,
+    prepare_metadata_for_build_editable,
+)
+
+Settings = Mapping[str, Any] | None
+
+ROOT = Path(__file__).parents[2]
+LIBRARY = ROOT / "build/lambda_udf.so"
+SQL = ROOT / "udf/sql"
+CONTRACT = ROOT / "sidecar/lambda_udf/v1/invoker_pb2.py"
+# setuptools' own default, build/, holds the library and more; what it finds there of an earlier run it packs.
+BUILD_BASE = ROOT / "build/wheel"
+HOW = "install a wheel of it, or make one on such a machine: `make wheel` in a checkout (README.md)"
+
+
+def missing(settings: Settings) -> str | None:
+    """Why no wheel can be built here, as one sentence; None if one can."""
+    if _is_pure(settings):
+        needed: tuple[tuple[Path, str], ...] = ((CONTRACT, "generated contract"), (SQL, "SQL"))
+    else:
+        needed = ((LIBRARY, "library"), (CONTRACT, "generated contract"), (SQL, "SQL"))
+    if not sys.platform.startswith("linux"):
+        return f"lambda-udf is for Linux, this is {sys.platform}: MySQL loads its library there alone; {HOW}"
+    for path, made in needed:
+        if not path.exists():
+            return f"lambda-udf cannot be built from here, its {made} is not there: {HOW}"
+    return None
+
+
+def _is_pure(settings: Settings) -> bool:
+    return (settings or {}).get("library") == "none"
+
+
+def _prepare(settings: Settings) -> None:
+    """Ends pip's build with one line where it cannot be; tells the commands below what is wanted."""
+    if (reason := missing(settings)) is not None:
+        sys.exit(f"error: {reason}")
+    BuildPy.has_library = not _is_pure(settings)
+
+
+def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: Settings = None) -> str:
+    """The first that pip asks for: a machine that cannot build the wheel is told so here."""
+    _prepare(config_settings)
+    with _alone():
+        name: str = build_meta.prepare_metadata_for_build_wheel(metadata_directory, config_settings)
+    return name
+
+
+def build_wheel(
+    wheel_directory: str, config_settings: Settings = None, metadata_directory: str | None = None
+) -> str:
+    """The wheel of this machine's platform."""
+    _prepare(config_settings)
+    with _alone():
+        shutil.rmtree(BUILD_BASE, ignore_errors=True)
+        name: str = build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+    return name
+
+
+def build_sdist(sdist_directory: str, config_settings: Settings = None) -> str:
+    """What pip finds where there is no wheel for a machine, and that says why."""
+    with _alone():
+        name: str = build_meta.build_sdist(sdist_directory, config_settings)
+    return name
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """setuptools works in the checkout itself, so one build at a time."""
+    import fcntl  # not everywhere, and where it is not there is nothing to build
+
+    BUILD_BASE.parent.mkdir(exist_ok=True)
+    with (BUILD_BASE.parent / ".wheel.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+class Build(build):
+    """Works in a folder of its own."""
+
+    def initialize_options(self) -> None:
+        super().initialize_options()
+        self.build_base = str(BUILD_BASE)
+
+
+class BuildPy(build_py):
+    """The package's modules, and what lies elsewhere in a checkout. A checkout itself (an editable
+    installation) uses those where they are, and may have none of them yet."""
+
+    has_library = True
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        package = Path(self.build_lib) / "lambda_sidecar"
+        (package / "sql").mkdir(exist_ok=True)
+        for script in SQL.glob("*.sql"):
+            shutil.copyfile(script, package / "sql" / script.name)
+        if self.has_library:
+            shutil.copyfile(LIBRARY, package / LIBRARY.name)
+            (package / LIBRARY.name).chmod(0o755)
+
+
+class BdistWheel(bdist_wheel):
+    """One wheel per platform, for every Python (the library is mysqld's); without it, one for all."""
+
+    def finalize_options(self) -> None:
+        # What setuptools asks about extension modules decides where a wheel's files belong.
+        self.distribution.has_ext_modules = lambda: BuildPy.has_library
+        super().finalize_options()
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return "py3", "none", super().get_tag()[2] if BuildPy.has_library else "any"
+
+
+class Sdist(sdist):
+    """With this file: without it, pip could not even say why it cannot build."""
+
+    def make_distribution(self) -> None:
+        self.filelist.append(str(Path(__file__).relative_to(ROOT)))
+        super().make_distribution()

@@ -1,0 +1,147 @@
+"""The Invoke operation's request and answer, as they are on the wire.
+Knows HTTP and Lambda's rules for requests; nothing of which functions there are.
+
+Source: "Invoke", https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+
+from aiohttp import web
+
+from lambda_sidecar.local import errors
+from lambda_sidecar.local.function_name import Target, resolve
+from lambda_sidecar.local.invocation import Invocation, Outcome
+from lambda_sidecar.local.settings import MAX_CLIENT_CONTEXT_BYTES, MAX_EVENT_BYTES, MAX_REQUEST_BYTES
+
+# aiohttp decodes the path after it has matched, so %2F stays inside the name.
+PATH = "/2015-03-31/functions/{name}/invocations"
+INVOCATION_TYPES = ("RequestResponse", "Event", "DryRun")
+
+
+def read_target(request: web.Request, *, region: str, account_id: str) -> Target:
+    """Which function is meant; region and account_id stand in where its name has none. Raises ApiError."""
+    return resolve(
+        request.match_info["name"],
+        request.query.get("Qualifier") or None,
+        region=region,
+        account_id=account_id,
+    )
+
+
+def read_type(request: web.Request) -> str:
+    """One of INVOCATION_TYPES. Raises ApiError."""
+    invocation_type = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
+    if invocation_type not in INVOCATION_TYPES:
+        raise errors.invalid_parameter(
+            "1 validation error detected: Value at 'invocationType' failed to satisfy constraint: "
+            "Member must satisfy enum value set: [Event, RequestResponse, DryRun]"
+        )
+    return invocation_type
+
+
+async def read_body(request: web.Request, *, is_event: bool) -> bytes:
+    """The request's body, never more of it than Lambda takes. Raises ApiError."""
+    most = MAX_EVENT_BYTES if is_event else MAX_REQUEST_BYTES
+    size = request.content_length or 0
+    body = bytearray()
+    if size <= most:
+        try:
+            async for chunk in request.content.iter_any():
+                body += chunk
+                size = len(body)
+                if size > most:
+                    break
+        except web.RequestPayloadError as error:
+            raise errors.invalid_content("The request's body ends early or is malformed.") from error
+    if size <= most:
+        return bytes(body)
+    if is_event:
+        raise errors.too_large(
+            f"{size} byte payload is too large for the Event invocation type (limit {most} bytes)"
+        )
+    raise errors.too_large(f"Request must be smaller than {most} bytes for the InvokeFunction operation")
+
+
+def read_invocation(request: web.Request, target: Target, invocation_type: str, body: bytes) -> Invocation:
+    """The whole of it, checked. Raises ApiError."""
+    return Invocation(
+        target=target,
+        invocation_type=invocation_type,
+        event=_checked(body),
+        # "Lambda passes the ClientContext object to your function for synchronous invocations only."
+        client_context=_client_context(request) if invocation_type == "RequestResponse" else None,
+        wants_log=_wants_log(request),
+    )
+
+
+def empty_answer(status: int, invocation: Invocation) -> web.Response:
+    """204 of a dry run, 202 of an accepted event."""
+    return web.Response(status=status, headers={"x-amzn-RequestId": invocation.request_id})
+
+
+def answer(invocation: Invocation, outcome: Outcome) -> web.Response:
+    """What the function said, or that it failed."""
+    headers = {
+        "x-amzn-RequestId": invocation.request_id,
+        "X-Amzn-Trace-Id": invocation.trace_id,
+        "X-Amz-Executed-Version": "$LATEST",
+    }
+    if outcome.function_error:
+        headers["X-Amz-Function-Error"] = "Unhandled"
+    if invocation.wants_log:
+        headers["X-Amz-Log-Result"] = base64.b64encode(outcome.log).decode()
+    return web.Response(body=outcome.payload, content_type="application/json", headers=headers)
+
+
+def _checked(event: bytes) -> bytes:
+    """The event if it is JSON in UTF-8 as RFC 8259 has it; {} for an empty one. Values are not converted."""
+    if not event:
+        return b"{}"
+    try:
+        json.loads(event.decode(), parse_int=_nothing, parse_float=_nothing, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        where = f"{error.msg}: line {error.lineno} column {error.colno}"
+    except UnicodeDecodeError as error:
+        where = f"Invalid UTF-8 at byte {error.start}"
+    except ValueError as error:
+        where = str(error)
+    except RecursionError:
+        where = "Nested too deeply"
+    else:
+        return event
+    raise errors.invalid_content(f"Could not parse request body into json: {where}")
+
+
+def _nothing(_digits: str) -> None:
+    return None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _client_context(request: web.Request) -> str | None:
+    encoded = request.headers.get("X-Amz-Client-Context")
+    if not encoded:
+        return None
+    if len(encoded) > MAX_CLIENT_CONTEXT_BYTES:
+        raise errors.invalid_content(f"Client context must be no more than {MAX_CLIENT_CONTEXT_BYTES} bytes")
+    try:
+        # Written anew: in ASCII and on one line, it is a header of the Runtime API.
+        return json.dumps(json.loads(base64.b64decode(encoded, validate=True)))
+    except (binascii.Error, ValueError, RecursionError) as error:
+        raise errors.invalid_content("Client context must be a valid Base64-encoded JSON object.") from error
+
+
+def _wants_log(request: web.Request) -> bool:
+    log_type = request.headers.get("X-Amz-Log-Type", "None")
+    if log_type not in ("None", "Tail"):
+        raise errors.invalid_parameter(
+            "1 validation error detected: Value at 'logType' failed to satisfy constraint: "
+            "Member must satisfy enum value set: [None, Tail]"
+        )
+    return log_type == "Tail"

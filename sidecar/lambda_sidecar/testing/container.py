@@ -1,0 +1,172 @@
+"""The kit with Docker: MySQL and the sidecar as two containers that share the socket's volume.
+
+Knows the images' folders and variables; what a test asks of them is kit.py's. Docker Engine and the test are
+on one machine: the sidecar reaches the test's process as host.docker.internal."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any, Self
+
+import mysql.connector
+
+from lambda_sidecar.testing.kit import MySqlLambdaKit, sidecar_environment, sidecar_settings
+from lambda_sidecar.testing.process import ServerError
+from lambda_sidecar.testing.sidecar import toml_text
+
+try:
+    from docker.errors import DockerException, NotFound
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.docker_client import DockerClient
+    from testcontainers.core.labels import LABEL_SESSION_ID, SESSION_ID
+except ImportError as missing:
+    raise ImportError(
+        f"MySqlLambdaContainer needs testcontainers: pip install 'lambda-udf[testing]' ({missing})"
+    ) from None
+
+MYSQL_IMAGE = "lambda-udf/mysql:9.7"
+_SIDECAR_IMAGE = "lambda-udf/sidecar"
+# Dockerfile.mysql and Dockerfile.sidecar
+_SOCKET_FOLDER = "/run/lambda-sidecar"
+_CONFIGURATION = "/etc/lambda-sidecar/sidecar.toml"
+_PORT = 3306
+# What containers call this machine, on every platform (docker run --add-host, "host-gateway").
+_HOST = "host.docker.internal"
+# A fresh data directory on a busy machine.
+_READY_SECONDS = 180.0
+
+
+class MySqlLambdaContainer(MySqlLambdaKit):
+    """A context manager; the containers and their volume are gone afterwards.
+
+    mysql_image, sidecar_image   built from Dockerfile.mysql and Dockerfile.sidecar (docs/testing.md)
+    mysqld_options               more options for mysqld, as on its command line
+    settings                     more of the sidecar's configuration, as in its TOML file
+    """
+
+    def __init__(
+        self,
+        mysql_image: str = MYSQL_IMAGE,
+        sidecar_image: str | None = None,
+        *,
+        mysqld_options: Sequence[str] = (),
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self._images = (mysql_image, sidecar_image or f"{_SIDECAR_IMAGE}:{version('lambda-udf')}")
+        self._options = list(mysqld_options)
+        self._settings = {**sidecar_settings(), **(settings or {})}
+        self._password = secrets.token_hex(16)
+        self._resources = contextlib.ExitStack()
+        self._mysql: Any = None
+
+    def start(self) -> Self:
+        """Raises ServerError, and leaves nothing running then."""
+        try:
+            with contextlib.ExitStack() as resources:
+                self._start(resources)
+                self._resources = resources.pop_all()
+        except DockerException as error:
+            raise ServerError(f"the containers could not be started: {error}") from None
+        return self
+
+    def _start(self, resources: contextlib.ExitStack) -> None:
+        docker = DockerClient().client
+        resources.callback(docker.close)
+        resources.callback(self._endpoint.stop)
+        self._endpoint.start(*_addresses(docker))
+        # With the session's label, testcontainers' reaper removes it should this process be killed.
+        volume = docker.volumes.create(labels={LABEL_SESSION_ID: SESSION_ID})
+        resources.callback(volume.remove)
+        sidecar = self._sidecar(volume.name)
+        resources.push(sidecar)
+        sidecar.start()
+        self._mysql = self._server(volume.name)
+        resources.push(self._mysql)
+        self._mysql.start()
+        self._wait_until_ready(sidecar)
+
+    def _sidecar(self, volume: str) -> Any:
+        container = DockerContainer(self._images[1])
+        container.with_volume_mapping(volume, _SOCKET_FOLDER, "rw")
+        container.with_copy_into_container(toml_text(self._settings).encode(), _CONFIGURATION, 0o644)
+        container.with_envs(**sidecar_environment(self._endpoint, _HOST))
+        return container.with_kwargs(extra_hosts={_HOST: "host-gateway"})
+
+    def _server(self, volume: str) -> Any:
+        container: Any = DockerContainer(self._images[0])
+        container.with_volume_mapping(volume, _SOCKET_FOLDER, "rw")
+        container.with_env("MYSQL_ROOT_PASSWORD", self._password)
+        # Nobody but this machine: docker-py takes (address, any port) where testcontainers' types say a port.
+        container.ports[f"{_PORT}/tcp"] = ("127.0.0.1", None)
+        return container.with_command(self._options) if self._options else container
+
+    def _wait_until_ready(self, sidecar: Any) -> None:
+        """The server that runs the image's init scripts has no TCP: once one connects, all is there."""
+        deadline = time.monotonic() + _READY_SECONDS
+        while True:
+            for container in (sidecar, self._mysql):
+                if container.get_wrapped_container().status == "exited":
+                    raise ServerError(f"{container.image} ended at its start:\n{_log(container)}")
+                container.reload()
+            try:
+                self.connect(connection_timeout=5).close()
+            except mysql.connector.Error:
+                if time.monotonic() > deadline:
+                    raise ServerError(
+                        f"{self._mysql.image} is not ready in time:\n{_log(self._mysql)}"
+                    ) from None
+                time.sleep(0.1)
+            else:
+                return
+
+    def stop(self) -> None:
+        """Safe to call twice."""
+        self._resources.close()
+        self._mysql = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def host(self) -> str:
+        return "127.0.0.1"
+
+    @property
+    def port(self) -> int:
+        if self._mysql is None:
+            raise ServerError("MySqlLambdaContainer is not started: use it in a with statement")
+        return int(self._mysql.get_exposed_port(_PORT))
+
+    @property
+    def socket(self) -> None:
+        return None
+
+    @property
+    def password(self) -> str:
+        return self._password
+
+
+def _addresses(docker: Any) -> list[str]:
+    """Where containers see this machine. If that address is a virtual machine's (Docker Desktop) or is not
+    told: all addresses. Signatures keep strangers out in either case."""
+    try:
+        networks = docker.networks.get("bridge").attrs["IPAM"]["Config"] or []
+    except NotFound:
+        networks = []
+    # Older engines do not tell the gateway; it is the subnet's first address then.
+    gateways = [net.get("Gateway") or str(ipaddress.ip_network(net["Subnet"])[1]) for net in networks]
+    return [*gateways[:1], "0.0.0.0"]  # noqa: S104
+
+
+def _log(container: Any, lines: int = 25) -> str:
+    text = b"".join(container.get_logs()).decode(errors="replace")
+    return "\n".join(text.rstrip().splitlines()[-lines:])

@@ -1,0 +1,95 @@
+"""A Python callable as a Lambda function: what it is given, and what its answer or its exception becomes.
+
+Knows nothing of HTTP, names or threads."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from lambda_sidecar.local.invocation import Invocation, Outcome, too_large_document
+from lambda_sidecar.local.settings import DEFAULT_MEMORY_MB, MAX_RESPONSE_BYTES, MAX_TIMEOUT_SECONDS
+from lambda_sidecar.testing.call import Call
+
+Handler = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a handler with a second parameter gets there: the part of Lambda's context object that means
+    something here. Source: "Using the Lambda context object to retrieve Python function information"."""
+
+    function_name: str
+    invoked_function_arn: str
+    aws_request_id: str
+    client_context: SimpleNamespace | None
+    function_version: str = "$LATEST"
+    memory_limit_in_mb: str = str(DEFAULT_MEMORY_MB)
+    _began: float = field(default_factory=time.monotonic)
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Of Lambda's longest timeout: the kit ends no handler."""
+        return max(0, int((MAX_TIMEOUT_SECONDS - (time.monotonic() - self._began)) * 1000))
+
+
+def wants_context(handler: Handler) -> bool:
+    """Whether it takes (event, context); False: (event). Raises TypeError for what can be no handler."""
+    if not callable(handler) or inspect.iscoroutinefunction(handler):
+        raise TypeError(f"a handler must be a plain callable, not {handler!r}")
+    try:
+        parameters = inspect.signature(handler).parameters.values()
+    except ValueError:  # built-in, without a signature
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    required = [one for one in parameters if one.default is one.empty and one.kind in positional]
+    if len(required) > 2:
+        raise TypeError(f"a handler takes (event) or (event, context), {handler!r} takes {len(required)}")
+    return len(required) == 2
+
+
+def run(handler: Handler, invocation: Invocation, call: Call) -> Outcome:
+    """Calls it; whatever it raises becomes a function error, as Lambda's Python runtime words it."""
+    try:
+        if wants_context(handler):
+            call.result = handler(call.payload, _context(invocation))
+        else:
+            call.result = handler(call.payload)
+    except BaseException as error:  # pytest.fail() and its like too: there is a statement to be answered
+        return _failed(call, type(error).__name__, str(error), traceback.extract_tb(error.__traceback__)[1:])
+    try:
+        payload = json.dumps(call.result).encode()
+    except (TypeError, ValueError) as error:
+        # Text and type are awslambdaric's.
+        return _failed(call, "Runtime.MarshalError", f"Unable to marshal response: {error}", [])
+    if len(payload) > MAX_RESPONSE_BYTES:
+        call.error = "Function.ResponseSizeTooLarge"
+        return Outcome(payload=too_large_document(), function_error=True)
+    return Outcome(payload=payload)
+
+
+def _context(invocation: Invocation) -> Context:
+    custom = None if invocation.client_context is None else json.loads(invocation.client_context)
+    known = {} if custom is None else {key: custom.get(key) for key in ("custom", "env", "client")}
+    return Context(
+        function_name=invocation.target.name,
+        invoked_function_arn=invocation.target.arn,
+        aws_request_id=invocation.request_id,
+        client_context=None if custom is None else SimpleNamespace(**known),
+    )
+
+
+def _failed(call: Call, name: str, text: str, stack: list[traceback.FrameSummary]) -> Outcome:
+    call.error = f"{name}: {text}"
+    document = {
+        "errorMessage": text,
+        "errorType": name,
+        "requestId": call.request_id,
+        "stackTrace": traceback.format_list(stack),
+    }
+    return Outcome(payload=json.dumps(document).encode(), function_error=True)

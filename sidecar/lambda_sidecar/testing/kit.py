@@ -1,0 +1,118 @@
+"""The kit: a MySQL whose lambda functions are answered by callables of the test, in its own process.
+
+Knows what a test may ask for; how MySQL and the sidecar run is mysql_lambda.py's and container.py's."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from typing import Any
+
+import mysql.connector
+from mysql.connector.abstracts import MySQLConnectionAbstract
+
+from lambda_sidecar.testing.call import Call
+from lambda_sidecar.testing.functions import ACCOUNT_ID, REGION, Failure, Functions
+from lambda_sidecar.testing.handler import Handler
+from lambda_sidecar.testing.lambda_endpoint import LambdaEndpoint
+from lambda_sidecar.testing.sessions import ROLE
+
+USER = "root"
+
+
+class MySqlLambdaKit(ABC):
+    """What MySqlLambda and MySqlLambdaContainer have in common.
+
+    A name is a plain function name, which stands for the functions of that name in every region and account,
+    or a partial or full ARN; with a version or an alias it stands for that one only."""
+
+    def __init__(self) -> None:
+        self._endpoint = LambdaEndpoint()
+
+    def function(self, name: str, handler: Handler) -> None:
+        """From now on `handler(event)`, or `handler(event, context)`, answers calls of `name`.
+
+        `event` is the payload, parsed. What it returns becomes JSON; what it raises becomes a function error
+        with errorType and errorMessage. It runs in a thread of this process, several calls at once."""
+        self._endpoint.functions.function(name, handler)
+
+    def calls(self, name: str) -> list[Call]:
+        """What has arrived for `name` in this test, in order; also what was refused or is still running."""
+        return self._endpoint.functions.calls(name)
+
+    def wait_for_calls(self, name: str, count: int = 1, timeout: float = 10.0) -> list[Call]:
+        """Waits until at least `count` calls of `name` have finished, and returns them all: lambda_async
+        returns before its function has run. AssertionError after `timeout` seconds."""
+        return self._endpoint.functions.wait_for_calls(name, count, timeout)
+
+    def fails(self, name: str, error: Failure) -> AbstractContextManager[None]:
+        """Within it, calls of `name` fail: with a function error of this exception, or with an ApiError."""
+        return self._endpoint.functions.fails(name, error)
+
+    def reset(self) -> None:
+        """Forgets functions, failures and calls; databases stay. The fixture does it for each test."""
+        self._endpoint.functions = Functions()
+
+    @property
+    @abstractmethod
+    def host(self) -> str:
+        """Where MySQL is reached over TCP."""
+
+    @property
+    @abstractmethod
+    def port(self) -> int:
+        """Its TCP port."""
+
+    @property
+    @abstractmethod
+    def socket(self) -> str | None:
+        """MySQL's Unix socket, where there is one on this machine."""
+
+    @property
+    def user(self) -> str:
+        """An administrator: root@% over TCP."""
+        return USER
+
+    @property
+    @abstractmethod
+    def password(self) -> str:
+        """Its password, over TCP and over the socket."""
+
+    def connect(self, **options: Any) -> MySQLConnectionAbstract:
+        """A connection over TCP with autocommit; `options` are mysql.connector's. The caller closes it."""
+        defaults = {
+            "host": self.host,
+            "port": self.port,
+            "user": self.user,
+            "password": self.password,
+            "charset": "utf8mb4",
+            "autocommit": True,
+        }
+        connection = mysql.connector.connect(**{**defaults, **options})
+        if not isinstance(connection, MySQLConnectionAbstract):  # a pool's wrapper, if someone asks for one
+            raise TypeError(f"connect() gave a {type(connection).__name__}")
+        return connection
+
+
+def sidecar_settings() -> dict[str, Any]:
+    """With a role, the sidecar tells AWS who calls, and so tells the kit: nothing in it knows of tests."""
+    return {
+        "region": REGION,
+        "account_id": ACCOUNT_ID,
+        "aws_default_lambda_role": ROLE,
+        "session_tags": True,
+        "drain_seconds": 1,
+    }
+
+
+def sidecar_environment(endpoint: LambdaEndpoint, host: str) -> dict[str, str]:
+    """AWS is the kit's endpoint, which the sidecar reaches under `host`."""
+    url = f"http://{host}:{endpoint.port}"
+    sidecar = endpoint.sessions.sidecar
+    return {
+        "AWS_ENDPOINT_URL_LAMBDA": url,
+        "AWS_ENDPOINT_URL_STS": url,
+        "AWS_ACCESS_KEY_ID": sidecar.key,
+        "AWS_SECRET_ACCESS_KEY": sidecar.secret,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }

@@ -1,0 +1,124 @@
+"""The wheel: what is in it, where it can be built, and that its command brings its library to a server.
+
+Each test's name is the sentence that it proves."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import mysql.connector
+import pytest
+from tests.support import wheel
+from tests.support.stack import ROOT, Library, execute
+
+from lambda_sidecar.testing.mysqld import Mysqld
+
+VERSION = "0.1.0"
+
+
+@pytest.fixture
+def server(mysql_home: Path, tmp_path: Path) -> Iterator[Mysqld]:
+    """A mysqld that knows nothing of lambda-udf, and no sidecar."""
+    environment = {"LAMBDA_UDF_SOCKET": str(tmp_path / "none.sock"), "LAMBDA_UDF_CONNECT_TIMEOUT_MS": "1"}
+    with Mysqld(mysql_home, tmp_path / "mysql", option_file="[mysqld]\n", environment=environment) as mysqld:
+        yield mysqld
+
+
+def test_the_wheel_is_for_this_platform_and_every_python_3() -> None:
+    platform = re.sub(r"[-.]", "_", sysconfig.get_platform())
+    assert wheel.wheel().name == f"lambda_udf-{VERSION}-py3-none-{platform}.whl"
+
+
+def test_the_wheel_holds_the_sidecar_the_contract_the_sql_and_the_hardened_library_and_no_tests() -> None:
+    with zipfile.ZipFile(wheel.wheel()) as archive:
+        names = set(archive.namelist())
+        library = archive.read("lambda_sidecar/lambda_udf.so")
+        scripts = {
+            name: archive.read(f"lambda_sidecar/sql/{name}") for name in ("install.sql", "uninstall.sql")
+        }
+    assert library == Library.PLAIN.path.read_bytes()
+    assert scripts == {name: (ROOT / "udf/sql" / name).read_bytes() for name in scripts}
+    modules = {
+        str(path.relative_to(ROOT / "sidecar")) for path in (ROOT / "sidecar/lambda_sidecar").rglob("*.py")
+    }
+    assert modules <= names
+    assert {
+        "lambda_sidecar/py.typed",
+        "lambda_udf/v1/invoker_pb2.py",
+        "lambda_udf/v1/invoker_pb2_grpc.py",
+    } <= names
+    folders = {name.split("/")[0] for name in names}
+    assert folders == {"lambda_sidecar", "lambda_udf", f"lambda_udf-{VERSION}.dist-info"}
+
+
+def test_the_command_of_the_wheel_says_its_version_and_its_commands(tmp_path: Path) -> None:
+    command = wheel.environment() / "lambda-sidecar"
+    done = wheel.run([command, "--version"], cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"lambda-sidecar {VERSION}\n")
+    done = wheel.run([command, "--help"], cwd=tmp_path)
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in ("serve", "check", "install", "uninstall"))
+
+
+def test_the_command_of_the_wheel_installs_its_own_library_on_a_server_and_takes_it_off(
+    server: Mysqld, tmp_path: Path
+) -> None:
+    command = wheel.environment() / "lambda-sidecar"
+    place = server.plugin_dir / "lambda_udf.so"
+    done = wheel.run([command, "install", "--socket", server.socket], cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert place.read_bytes() == Library.PLAIN.path.read_bytes()
+    with contextlib.closing(server.connect()) as connection:
+        with pytest.raises(mysql.connector.Error, match="sidecar unavailable"):
+            execute(connection, "SELECT lambda_sync('f', '{}')")
+        assert execute(
+            connection, "SELECT component_urn FROM mysql.component WHERE component_urn LIKE '%lambda%'"
+        )
+    done = wheel.run([command, "uninstall", "--socket", server.socket], cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert not place.exists()
+
+
+def test_the_sdist_says_in_one_sentence_that_it_cannot_be_built(tmp_path: Path) -> None:
+    archive = wheel.sdist(tmp_path)
+    with tarfile.open(archive) as files:
+        assert not [name for name in files.getnames() if name.endswith(".so")]
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps"]
+    done = wheel.run([*pip, "-w", tmp_path, archive], cwd=tmp_path)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if "error: lambda-udf" in line]
+    assert "its library is not there: install a wheel of it, or make one" in line
+    assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize("hook", ["build_wheel", "prepare_metadata_for_build_wheel"])
+def test_another_platform_is_named_in_one_sentence(hook: str, tmp_path: Path) -> None:
+    done = wheel.backend(
+        f"import lambda_udf_build; sys.platform = 'darwin'; lambda_udf_build.{hook}({str(tmp_path)!r})"
+    )
+    assert done.returncode == 1
+    assert done.stdout.startswith("error: lambda-udf is for Linux, this is darwin: ")
+    assert done.stdout.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_library_none_makes_a_wheel_of_the_sidecar_alone(tmp_path: Path) -> None:
+    script = (
+        f"import lambda_udf_build; lambda_udf_build.build_wheel({str(tmp_path)!r}, {{'library': 'none'}})"
+    )
+    assert wheel.backend(script).returncode == 0
+    with zipfile.ZipFile(tmp_path / f"lambda_udf-{VERSION}-py3-none-any.whl") as archive:
+        names = set(archive.namelist())
+    assert {
+        "lambda_sidecar/cli.py",
+        "lambda_sidecar/sql/install.sql",
+        "lambda_udf/v1/invoker_pb2.py",
+    } <= names
+    assert not [name for name in names if name.endswith(".so")]
