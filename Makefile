@@ -20,7 +20,7 @@ STACK = $(PYTHON) -m lambda_sidecar.testing
 C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h bench/load/*.c bench/load/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check build clean up sql down format bench bench-million bench-profile bench-programs
+.PHONY: help demo test check build images clean up sql down format bench bench-million bench-profile bench-programs
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -47,6 +47,9 @@ format: $(VENV)/.ready ## rewrites C and Python as `make check` wants them
 	$(VENV)/bin/ruff check --fix .
 
 build: $(LIBRARY) $(CONTRACT) $(PACKAGED_SQL) ## the library, the Python environment, the generated contract
+
+images: ## the container images, by Docker Engine: lambda-udf/mysql, lambda-udf/sidecar; MYSQL_TAG=8.4
+	@PYTHON=$(PYTHON3) packaging/containers/build.sh
 
 up: build ## a private MySQL and the sidecar in .run/; FUNCTIONS=dir, LAMBDA_ENDPOINT=url
 	@$(STACK) up --functions "$(FUNCTIONS)" --endpoint "$(LAMBDA_ENDPOINT)"
