@@ -20,7 +20,7 @@ STACK = $(PYTHON) -m lambda_sidecar.testing
 C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h bench/load/*.c bench/load/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check build clean up sql down format wheel bench bench-million bench-profile bench-programs
+.PHONY: help demo test check build images wheel clean up sql down format bench bench-million bench-profile bench-programs
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -52,6 +52,9 @@ wheel: build ## build/dist/lambda_udf-…whl for this platform: the command and 
 	@rm -rf $(BUILD)/dist
 	@$(PYTHON) -m pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps -w $(BUILD)/dist .
 	@ls $(BUILD)/dist/*.whl
+
+images: ## the container images, by Docker Engine: lambda-udf/mysql, lambda-udf/sidecar; MYSQL_TAG=8.4
+	@PYTHON=$(PYTHON3) packaging/containers/build.sh
 
 up: build ## a private MySQL and the sidecar in .run/; FUNCTIONS=dir, LAMBDA_ENDPOINT=url
 	@$(STACK) up --functions "$(FUNCTIONS)" --endpoint "$(LAMBDA_ENDPOINT)"

@@ -53,6 +53,11 @@ def _parser() -> argparse.ArgumentParser:
         help="the MySQL account that would call, as CURRENT_USER() gives it (default root@localhost)",
     )
     check.set_defaults(run=_check)
+    health = commands.add_parser(
+        "health", help="exit status 0 if the sidecar on this socket says that it serves"
+    )
+    health.add_argument("--config", type=Path, metavar="FILE", help="TOML file, as serve reads it")
+    health.set_defaults(run=_health)
     install = commands.add_parser(
         "install", help="put the library and its SQL onto a MySQL server, or renew them"
     )
@@ -96,6 +101,20 @@ def _check(options: argparse.Namespace) -> int:
         print(f"FAIL  configuration: {error}")
         return EXIT_USAGE
     return EXIT_OK if good else EXIT_FAILED
+
+
+def _health(options: argparse.Namespace) -> int:
+    from lambda_sidecar.socket_check import problem
+
+    try:
+        socket = load_config(options.config).socket
+    except ConfigError as error:
+        print(f"lambda-sidecar: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    if (found := problem(socket)) is None:
+        return EXIT_OK
+    print(f"lambda-sidecar: {socket}: {found}", file=sys.stderr)
+    return EXIT_FAILED
 
 
 def _serve(options: argparse.Namespace) -> int:
