@@ -77,7 +77,7 @@ def _next(monitor: monitor_pb2_grpc.MonitorStub, path: Path, interval: float) ->
 
 def _draw(lines: list[str]) -> None:
     """In one write, over what was there: no flicker. Nothing ends the last line: it would scroll."""
-    text = "\r\n".join(line + _ERASE_LINE for line in lines)
+    text = "\n".join(line + _ERASE_LINE for line in lines)
     sys.stdout.write(_HOME + text + _ERASE_BELOW)
     sys.stdout.flush()
 

@@ -13,7 +13,7 @@ from lambda_udf.v1 import monitor_pb2
 _TYPES = {"RequestResponse": "sync", "Event": "async", "DryRun": "dry"}
 _NOT_FAILED = ("success",)
 # Before the account: AGE, PHASE, TYPE and CONN; TOOK, WAITED, AGO and OUTCOME.
-_RUNNING_HEAD = f"{'AGE':>7} {'PHASE':<11} {'TYPE':<5} {'CONN':>8} "
+_RUNNING_HEAD = f"{'AGE':>7} {'PHASE':<11} {'TYPE':<5} {'CONN':>10} "
 _SLOW_HEAD = f"{'TOOK':>7} {'WAITED':>7} {'AGO':>7} {'OUTCOME':<14} "
 _ACCOUNT_MIN = 18
 # The slowest calls keep some lines, however many calls run.
@@ -36,7 +36,7 @@ def screen(now: Moment, before: Moment | None, socket: str, *, columns: int, lin
     slow = [_slow(call, columns) for call in snapshot.slow]
     more = snapshot.in_flight - len(running)
     if lines is not None:
-        room = max(0, lines - len(head) - 5)  # titles, columns' names, the empty line between
+        room = max(0, lines - len(head) - 6)  # titles, columns' names, the empty lines before
         for_slow = min(len(slow), max(_SLOW_LINES_MIN, room - len(running)), room)
         shown = running[: room - for_slow]
         more += len(running) - len(shown)
@@ -94,7 +94,7 @@ def _running(call: monitor_pb2.CallInFlight, columns: int) -> str:
     subject = call.subject
     phase = monitor_pb2.Phase.Name(call.phase).removeprefix("PHASE_").lower()
     kind = _TYPES.get(subject.invocation_type, "-")
-    first = f"{_duration(call.age_us / 1e6):>7} {phase:<11} {kind:<5} {subject.connection_id:>8} "
+    first = f"{_duration(call.age_us / 1e6):>7} {phase:<11} {kind:<5} {subject.connection_id:>10} "
     return first + _who_and_what(subject, _RUNNING_HEAD, columns)
 
 
