@@ -12,7 +12,7 @@ BENCH_ARGS ?=
 # Tests wait more than they compute: one process more than there are processors. A file stays in one process.
 JOBS ?= $(shell expr $$(nproc) + 1)
 
-CONTRACT := sidecar/lambda_udf/v1/invoker_pb2.py
+CONTRACT := $(patsubst protos/%.proto,sidecar/%_pb2.py,$(wildcard protos/lambda_udf/v1/*.proto))
 PACKAGED_SQL := $(patsubst udf/sql/%,sidecar/lambda_sidecar/sql/%,$(wildcard udf/sql/*.sql))
 LIBRARY := $(BUILD)/lambda_udf.so
 SANITIZED := $(BUILD)/sanitized/lambda_udf.so
@@ -110,9 +110,9 @@ $(BUILD)/.bench-packages: packaging/debian/install-packages.sh
 bench-programs: build $(VENV)/.bench $(BUILD)/.bench-packages
 	@$(MAKE) --no-print-directory -s -C bench/load BUILD=$(abspath $(BUILD))
 
-$(CONTRACT): protos/lambda_udf/v1/invoker.proto $(VENV)/.ready
+sidecar/lambda_udf/v1/%_pb2.py: protos/lambda_udf/v1/%.proto $(VENV)/.ready
 	@$(PYTHON) -m grpc_tools.protoc -I protos --python_out=sidecar --pyi_out=sidecar --grpc_python_out=sidecar \
-	  lambda_udf/v1/invoker.proto
+	  lambda_udf/v1/$*.proto
 	@touch $@
 
 # package-data cannot reach outside the package. A checkout runs udf/sql itself (install/sql_script.py).
