@@ -12,7 +12,7 @@ BENCH_ARGS ?=
 # Tests wait more than they compute: one process more than there are processors. A file stays in one process.
 JOBS ?= $(shell expr $$(nproc) + 1)
 
-CONTRACT := sidecar/lambda_udf/v1/invoker_pb2.py
+CONTRACT := $(patsubst protos/%.proto,sidecar/%_pb2.py,$(wildcard protos/lambda_udf/v1/*.proto))
 PACKAGED_SQL := $(patsubst udf/sql/%,sidecar/lambda_sidecar/sql/%,$(wildcard udf/sql/*.sql))
 LIBRARY := $(BUILD)/lambda_udf.so
 SANITIZED := $(BUILD)/sanitized/lambda_udf.so
@@ -20,7 +20,7 @@ STACK = $(PYTHON) -m lambda_sidecar.testing
 C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h bench/load/*.c bench/load/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check build clean up sql down format wheel bench bench-million bench-profile bench-programs
+.PHONY: help demo test check build images wheel clean up sql down format bench bench-million bench-profile bench-programs
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -52,6 +52,9 @@ wheel: build ## build/dist/lambda_udf-…whl for this platform: the command and 
 	@rm -rf $(BUILD)/dist
 	@$(PYTHON) -m pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps -w $(BUILD)/dist .
 	@ls $(BUILD)/dist/*.whl
+
+images: ## the container images, by Docker Engine: lambda-udf/mysql, lambda-udf/sidecar; MYSQL_TAG=8.4
+	@PYTHON=$(PYTHON3) packaging/containers/build.sh
 
 up: build ## a private MySQL and the sidecar in .run/; FUNCTIONS=dir, LAMBDA_ENDPOINT=url
 	@$(STACK) up --functions "$(FUNCTIONS)" --endpoint "$(LAMBDA_ENDPOINT)"
@@ -107,9 +110,9 @@ $(BUILD)/.bench-packages: packaging/debian/install-packages.sh
 bench-programs: build $(VENV)/.bench $(BUILD)/.bench-packages
 	@$(MAKE) --no-print-directory -s -C bench/load BUILD=$(abspath $(BUILD))
 
-$(CONTRACT): protos/lambda_udf/v1/invoker.proto $(VENV)/.ready
+sidecar/lambda_udf/v1/%_pb2.py: protos/lambda_udf/v1/%.proto $(VENV)/.ready
 	@$(PYTHON) -m grpc_tools.protoc -I protos --python_out=sidecar --pyi_out=sidecar --grpc_python_out=sidecar \
-	  lambda_udf/v1/invoker.proto
+	  lambda_udf/v1/$*.proto
 	@touch $@
 
 # package-data cannot reach outside the package. A checkout runs udf/sql itself (install/sql_script.py).

@@ -47,7 +47,7 @@ class Case:
 
     @property
     def warmup(self) -> int:
-        return 2 if len(self.request) > 100_000 else max(2, WARMUP // self.sessions)
+        return 2 if len(self.expected) > 100_000 else max(2, WARMUP // self.sessions)
 
 
 def all_cases() -> list[Case]:
@@ -75,6 +75,18 @@ def _payload(size: str) -> list[Case]:
         # What mysqld alone takes to read such a statement and to send such an answer.
         Case("payload", "select", "sql", 1, f"SELECT '{text}'", text, size, size),
         Case("payload", "sync", "sql", 1, sync(text), text, size, size),
+        # The same with the payload in a table: no statement of that length, no literal.
+        Case("payload", "select_column", "sql", 1, f"SELECT body {stored(size)}", text, size, size),
+        Case(
+            "payload",
+            "sync_column",
+            "sql",
+            1,
+            f"SELECT lambda_sync('echo', body) {stored(size)}",
+            text,
+            size,
+            size,
+        ),
         Case("payload", "boto3", "boto3", 1, text, text, size, size),
     ]
 
@@ -82,6 +94,19 @@ def _payload(size: str) -> list[Case]:
 def sync(payload: str, function: str = "echo") -> str:
     """The statement; neither text may hold a quote or a backslash."""
     return f"SELECT lambda_sync('{function}', '{payload}')"
+
+
+def stored(size: str) -> str:
+    """The rest of a statement that reads the payload of that size from `store`'s table, as `body`."""
+    return f"FROM bench.payloads WHERE size = '{size}'"
+
+
+def store() -> str:
+    """SQL that makes the table."""
+    rows = ", ".join(f"('{size}', '{document(length)}')" for size, length in PAYLOADS.items())
+    return f"""CREATE DATABASE bench;
+CREATE TABLE bench.payloads (size VARCHAR(10) PRIMARY KEY, body LONGTEXT CHARACTER SET utf8mb4 NOT NULL);
+INSERT INTO bench.payloads VALUES {rows};"""
 
 
 @cache

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.cases import store
 from bench.load import Load
 from bench.upstream import Upstream
 
@@ -75,9 +76,10 @@ class Rig:
         self.mysqld.start()
         self.sidecar.wait_until_ready()
         install = (CHECKOUT / "udf" / "sql" / "install.sql").read_text(encoding="utf-8")
-        done = self.mysqld.client(input=install)
-        if done.returncode:
-            raise ServerError(f"install.sql failed: {done.stderr.strip()}")
+        for name, script in (("install.sql", install), ("the payloads' table", store())):
+            done = self.mysqld.client(input=script)
+            if done.returncode:
+                raise ServerError(f"{name} failed: {done.stderr.strip()}")
 
     def stop(self) -> None:
         with contextlib.ExitStack() as stack:

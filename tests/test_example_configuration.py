@@ -56,7 +56,9 @@ def test_it_names_every_key_and_no_other() -> None:
 
 @pytest.mark.parametrize(("table", "key", "default"), defaults())
 def test_it_shows_the_codes_default_or_says_that_there_is_none(table: str, key: str, default: Any) -> None:
-    text = EXAMPLE.read_text().split(f"#[{table}]\n" if table == "local" else f"#[[{table}]]\n")[-1]
+    text = EXAMPLE.read_text().split(f"#[{table}]\n" if table in ("local", "metrics") else f"#[[{table}]]\n")[
+        -1
+    ]
     above = re.search(rf"^(# .*)\n#{key} = ", text, re.MULTILINE)
     assert above is not None
     assert any(words in above[1] for words in NO_DEFAULT) == (default is None)

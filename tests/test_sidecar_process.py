@@ -167,7 +167,7 @@ def test_the_log_names_the_account_and_never_the_payload(sidecar: SidecarProcess
         stream.ask("Echo", canary + b'"')
         stream.ask("canary-7f3a/", b"1")
     sidecar.stop()
-    assert sidecar.log_contains("account='app'@'%' connection=7 kind=INVALID")
+    assert sidecar.log_contains("account='app'@'%' connection=7 function=- type=- outcome=invalid")
     assert not sidecar.log_contains("canary-7f3a")
 
 

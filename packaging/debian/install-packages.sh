@@ -1,12 +1,15 @@
 #!/bin/sh
 # Installs the Debian packages that building and testing need, when root; otherwise prints the exact line.
-# Does nothing, and needs no network, when all are there. With the argument `bench`: what `make bench` needs besides.
+# Does nothing, and needs no network, when all are there. With an argument: what that needs besides.
 set -eu
 
 case ${1-} in
   "") packages="gcc make libc6-dev libnghttp2-dev libnanopb-dev libcmocka-dev clang-format clang-tidy python3-venv binutils systemd apparmor" ;;
   bench) packages="nginx libnginx-mod-http-echo libnginx-mod-http-headers-more-filter libmariadb-dev zlib1g-dev" ;;
-  *) echo "usage: $0 [bench]" >&2; exit 2 ;;
+  # Docker Engine with compose, and what builds stand-ins for base images.
+  containers) packages="docker.io docker-compose iptables mmdebstrap" ;;
+  stand-ins) packages="mmdebstrap" ;;
+  *) echo "usage: $0 [bench | containers | stand-ins]" >&2; exit 2 ;;
 esac
 
 # Debian's python3-venv belongs to Debian's python3; another one that can make environments will do.

@@ -83,7 +83,12 @@ def _api_error(status: int, reason: str, headers: Mapping[str, str], body: bytes
     code = headers.get("x-amzn-errortype") or document.get("__type") or document.get("code")
     message = document.get("message") or document.get("Message") or reason or "no message"
     code = str(code).split(":")[0].rsplit("#")[-1] if code else f"HTTP {status}"
-    return ApiError(code, str(message), passes=status == 429 or code in RETRYABLE)
+    return ApiError(
+        code,
+        str(message),
+        passes=status == 429 or code in RETRYABLE,
+        request_id=_text(headers, "x-amzn-requestid"),
+    )
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

@@ -12,14 +12,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lambda_sidecar.account import Account, parse_account
-from lambda_sidecar.config import ConfigError, configure_logging, load_config
+from lambda_sidecar.config import ConfigError, load_config
 from lambda_sidecar.install import options as install_options
 from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.local import LocalLambdaError
+from lambda_sidecar.log_format import configure_logging
 
 # gRPC reads the variable once, when it is imported. Its newer listener hands every event from thread to
 # thread, which costs a call 50 µs (bench/README.md). What the environment says wins.
 GRPC_EXPERIMENTS = "-event_engine_listener"
+# Of `top`: one snapshot costs the sidecar a millisecond at most.
+INTERVAL_MIN, INTERVAL_MAX = 0.1, 3600.0
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2  # as argparse's own
@@ -53,6 +56,19 @@ def _parser() -> argparse.ArgumentParser:
         help="the MySQL account that would call, as CURRENT_USER() gives it (default root@localhost)",
     )
     check.set_defaults(run=_check)
+    health = commands.add_parser(
+        "health", help="exit status 0 if the sidecar on this socket says that it serves"
+    )
+    health.add_argument("--config", type=Path, metavar="FILE", help="TOML file, as serve reads it")
+    health.set_defaults(run=_health)
+    top = commands.add_parser("top", help="show what runs now and what was slow, in the terminal")
+    top.add_argument("--config", type=Path, metavar="FILE", help="TOML file that names the socket")
+    top.add_argument("--socket", type=Path, metavar="PATH", help="the sidecar's socket, whatever FILE says")
+    top.add_argument("--once", action="store_true", help="print once, for scripts")
+    top.add_argument(
+        "--interval", type=_interval, default=2.0, metavar="SECONDS", help="draw again after so long (2)"
+    )
+    top.set_defaults(run=_top)
     install = commands.add_parser(
         "install", help="put the library and its SQL onto a MySQL server, or renew them"
     )
@@ -84,6 +100,13 @@ def _account(text: str) -> Account:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _interval(text: str) -> float:
+    seconds = float(text)  # argparse names a ValueError's argument
+    if not INTERVAL_MIN <= seconds <= INTERVAL_MAX:
+        raise argparse.ArgumentTypeError(f"{INTERVAL_MIN} to {INTERVAL_MAX} seconds are expected")
+    return seconds
+
+
 # The parts are imported where they are used: each command does without the memory of the others.
 def _check(options: argparse.Namespace) -> int:
     from lambda_sidecar.check import check
@@ -98,13 +121,27 @@ def _check(options: argparse.Namespace) -> int:
     return EXIT_OK if good else EXIT_FAILED
 
 
+def _health(options: argparse.Namespace) -> int:
+    from lambda_sidecar.socket_check import problem
+
+    try:
+        socket = load_config(options.config).socket
+    except ConfigError as error:
+        print(f"lambda-sidecar: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    if (found := problem(socket)) is None:
+        return EXIT_OK
+    print(f"lambda-sidecar: {socket}: {found}", file=sys.stderr)
+    return EXIT_FAILED
+
+
 def _serve(options: argparse.Namespace) -> int:
     try:
         config = load_config(options.config)
     except ConfigError as error:
         print(f"lambda-sidecar: {error}", file=sys.stderr)
         return EXIT_USAGE
-    configure_logging(config.log_level)
+    configure_logging(config.log_level, config.log_format)
     os.environ.setdefault("GRPC_EXPERIMENTS", GRPC_EXPERIMENTS)
     import uvloop
 
@@ -117,6 +154,25 @@ def _serve(options: argparse.Namespace) -> int:
         print(f"lambda-sidecar: {error}", file=sys.stderr)
         return EXIT_USAGE
     except (StartError, LocalLambdaError) as error:
+        print(f"lambda-sidecar: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    return EXIT_OK
+
+
+def _top(options: argparse.Namespace) -> int:
+    try:
+        socket = options.socket or load_config(options.config).socket
+    except ConfigError as error:
+        print(f"lambda-sidecar: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    from lambda_sidecar.top import TopError, once, watch
+
+    try:
+        if options.once:
+            once(socket)
+        else:
+            watch(socket, options.interval)
+    except TopError as error:
         print(f"lambda-sidecar: {error}", file=sys.stderr)
         return EXIT_FAILED
     return EXIT_OK

@@ -27,7 +27,7 @@ class Concurrency:
     def __init__(self, maximum: int, per_function: int | None) -> None:
         """`maximum` over all functions; `per_function` for each one, None: no other limit. Functions are
         told apart by whatever text names them: their canonical ARNs."""
-        self._maximum = maximum
+        self.maximum = maximum
         self._per_function = per_function
         self._running: Counter[str] = Counter()
         # Sorted by virtual time, then arrival.
@@ -39,7 +39,7 @@ class Concurrency:
 
     def limit(self, maximum: int, per_function: int | None) -> None:
         """New limits. Calls that run go on, also those beyond them."""
-        self._maximum = maximum
+        self.maximum = maximum
         self._per_function = per_function
         self._let_in()
 
@@ -80,7 +80,7 @@ class Concurrency:
 
     def _has_room(self, function: str) -> bool:
         limit = self._per_function
-        return self.running < self._maximum and (limit is None or self._running[function] < limit)
+        return self.running < self.maximum and (limit is None or self._running[function] < limit)
 
     def _let_in(self) -> None:
         while ready := [(line[0], name) for name, line in self._waiting.items() if self._has_room(name)]:

@@ -4,7 +4,6 @@ Knows what may be set and within which bounds; nothing of what is done with it."
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import tomllib
@@ -24,14 +23,15 @@ from lambda_sidecar.access_settings import (
 from lambda_sidecar.config_values import ConfigError as ConfigError
 from lambda_sidecar.config_values import from_text, read_table
 from lambda_sidecar.local import LocalLambdaSettings
+from lambda_sidecar.log_format import LOG_FORMATS, LOG_LEVELS
+from lambda_sidecar.metrics_settings import MetricsSettings
 
 # struct sockaddr_un holds 108 bytes with the NUL (unix(7)).
 SOCKET_PATH_MAX = 107
 # More than one process serves, and far below what an unbounded queue of tasks would cost.
 CONCURRENCY_MAX = 100_000
 ENVIRONMENT_PREFIX = "LAMBDA_SIDECAR_"
-LOG_LEVELS = ("debug", "info", "warning", "error")
-_TABLES = ("allow", "local", "role_rules")  # only in the file
+_TABLES = ("allow", "local", "metrics", "role_rules")  # only in the file
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +56,8 @@ class Config:
     """The same for each function."""
     log_level: str = "info"
     """debug, info, warning or error."""
+    log_format: str = "text"
+    """text or json."""
     aws_default_lambda_role: str | None = None
     """The role of calls that no rule gives another one. Without it and without rules: the sidecar's own
     credentials."""
@@ -71,6 +73,8 @@ class Config:
     """[[role_rules]]: the first one that matches account and function tells the role."""
     allow: tuple[AllowRule, ...] = ()
     """[[allow]]: which account may invoke which function; without any, all may."""
+    metrics: MetricsSettings | None = None
+    """[metrics]: /metrics for Prometheus."""
     local: LocalLambdaSettings | None = None
     """[local]: a Lambda on this machine answers every call; no AWS account is needed."""
 
@@ -134,6 +138,7 @@ def validate(config: Config, *, where: str) -> None:
         limit = getattr(config, key)
         require(limit is None or 1 <= limit <= CONCURRENCY_MAX, key, f"1 to {CONCURRENCY_MAX} is expected")
     require(config.log_level in LOG_LEVELS, "log_level", f"one of {', '.join(LOG_LEVELS)} is expected")
+    require(config.log_format in LOG_FORMATS, "log_format", f"one of {', '.join(LOG_FORMATS)} is expected")
     if config.local is not None:
         functions = config.local.functions
         require(functions.is_dir(), "local.functions", f"{functions} is not a folder")
@@ -157,17 +162,3 @@ def _validate_roles(config: Config) -> None:
             raise ValueError(f"{key}: {named} is not one of associated_roles")
     if config.local is not None and (config.associated_roles or any(roles.values())):
         raise ValueError("local: a Lambda on this machine has no roles; remove [local] or the roles")
-
-
-def configure_logging(level: str) -> None:
-    """Logs to standard error. Debug never turns on the debug logs of botocore, aiohttp or grpc: they
-    print payloads and credentials."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("botocore", "aiobotocore", "aiohttp", "grpc", "urllib3", "asyncio"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    set_log_level(level)
-
-
-def set_log_level(level: str) -> None:
-    """Changes the level of what is ours, while it runs."""
-    logging.getLogger().setLevel(level.upper())

@@ -20,9 +20,11 @@ class ErrorKind(enum.IntEnum):
 
 
 class InvokeFailure(Exception):
-    """A call that got no answer from the function. `code` is the Lambda API's, otherwise empty."""
+    """A call that got no answer from the function. `code` and `request_id` are the Lambda API's, otherwise
+    empty."""
 
     kind = ErrorKind.INTERNAL
+    request_id = ""
 
     def __init__(self, text: str, *, code: str = "") -> None:
         # What others said may hold surrogates (JSON can), and those cannot travel as UTF-8.
@@ -92,9 +94,10 @@ class ApiError(InvokeFailure):
 
     kind = ErrorKind.API
 
-    def __init__(self, code: str, message: str, *, passes: bool = False) -> None:
+    def __init__(self, code: str, message: str, *, passes: bool = False, request_id: str = "") -> None:
         super().__init__(f"Lambda API returned error: {code}: {message[:MESSAGE_MAX]}", code=code)
         self.passes = passes
+        self.request_id = request_id
 
 
 class CallTimeout(InvokeFailure):

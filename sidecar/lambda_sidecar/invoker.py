@@ -59,6 +59,8 @@ class Invoker:
         self._fixed_endpoint = Endpoint(endpoint_url, None) if endpoint_url is not None else None
         tls = ssl.create_default_context(cafile=aws.ca_bundle)
         self._http = HttpClient(connect_timeout=connect_timeout, tls=tls)
+        self.retries = 0
+        """Attempts that were not a call's first."""
 
     async def close(self) -> None:
         """Closes every connection. Calls under way fail."""
@@ -81,6 +83,7 @@ class Invoker:
                 if wait is None or attempt == ATTEMPTS or time.monotonic() + wait > give_up:
                     raise
             await asyncio.sleep(wait)
+            self.retries += 1
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _attempt(self, invocation: Invocation, credentials: ReadOnlyCredentials) -> InvocationResult:

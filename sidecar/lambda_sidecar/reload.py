@@ -9,16 +9,17 @@ import logging
 from collections.abc import Callable
 
 from lambda_sidecar.aws import AwsConfiguration
-from lambda_sidecar.config import Config, ConfigError, set_log_level, validate
+from lambda_sidecar.config import Config, ConfigError, validate
 from lambda_sidecar.invoker import Invoker
+from lambda_sidecar.log_format import set_logging
 from lambda_sidecar.policy import make_policy
 from lambda_sidecar.service import LambdaInvoker
 from lambda_sidecar.sts import Sts
 
 log = logging.getLogger(__name__)
 
-# The socket is open and the local Lambda runs: these need a restart.
-FIXED = ("socket", "local")
+# The sockets are open and the local Lambda runs: these need a restart.
+FIXED = ("socket", "metrics", "local")
 
 
 class Reload:
@@ -54,7 +55,7 @@ class Reload:
             self.outcome = f"configuration not reloaded, the old one stays: {error}"
             log.error("%s", self.outcome)  # noqa: TRY400
             return old
-        set_log_level(new.log_level)
+        set_logging(new.log_level, new.log_format)
         self._invoker.set_connect_timeout(new.connect_timeout_seconds)
         if self._sts is not None:
             self._sts.region = policy.defaults.region

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 import traceback
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -72,6 +72,8 @@ class RoleCredentials:
         # By role (its ARN, external id, duration, tags) and whole account, never by the session's name.
         self._entries: OrderedDict[tuple[Role, Account], _Entry] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.refreshes: Counter[str] = Counter()
+        """How often STS was asked: "success", or the failure's kind in lower case."""
 
     async def get(self, role: Role | None, account: Account, region: str) -> ReadOnlyCredentials:
         """Credentials that are valid now; waits only if there are none. Raises InvokeFailure.
@@ -134,5 +136,6 @@ class RoleCredentials:
             log.error("internal failure: %s\n%s", type(error).__name__, stack)  # noqa: TRY400
         finally:
             entry.fetching = None
+        self.refreshes[failure.kind.name.lower() if failure is not None else "success"] += 1
         entry.failure = failure
         entry.failure_until = asyncio.get_running_loop().time() + FAILED_SECONDS

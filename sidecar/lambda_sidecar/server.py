@@ -25,13 +25,15 @@ from lambda_sidecar.config import Config
 from lambda_sidecar.credentials import ChainCredentials, CredentialSource, PlaceholderCredentials
 from lambda_sidecar.invoker import RESPONSE_MAX, Invoker
 from lambda_sidecar.local import LocalLambda
+from lambda_sidecar.metrics_settings import MetricsSettings
+from lambda_sidecar.monitor import Monitor
 from lambda_sidecar.policy import make_policy
 from lambda_sidecar.reload import Reload
 from lambda_sidecar.role_credentials import RoleCredentials
 from lambda_sidecar.service import LambdaInvoker
 from lambda_sidecar.service_manager import ServiceManager
 from lambda_sidecar.sts import Sts
-from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc
+from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc, monitor_pb2_grpc
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +95,8 @@ class Server:
             await aws.endpoint(region)  # now, not in the first call
         concurrency = Concurrency(config.max_concurrency, config.max_concurrency_per_function)
         self._service = LambdaInvoker(invoker.invoke, credentials, policy, concurrency)
+        if config.metrics is not None:
+            await self._start_metrics(config.metrics, self._service, invoker, credentials)
         await self._listen(self._service)
         self._reload = Reload(config, self._load, aws=aws, service=self._service, invoker=invoker, sts=sts)
         self._manager.ready(f"serving on {config.socket}")
@@ -125,6 +129,22 @@ class Server:
         self._resources.push_async_callback(roles.close)
         return None, roles, sts
 
+    async def _start_metrics(
+        self, settings: MetricsSettings, service: LambdaInvoker, invoker: Invoker, source: CredentialSource
+    ) -> None:
+        # Imported where it is wanted: a sidecar without /metrics does without the memory.
+        from lambda_sidecar.metrics import Sources, make_registry
+        from lambda_sidecar.metrics_listener import MetricsListener
+
+        roles = source if isinstance(source, RoleCredentials) else None
+        listener = MetricsListener(settings, make_registry(Sources(service, invoker, roles)))
+        self._resources.push_async_callback(listener.stop)
+        try:
+            await listener.start()
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise StartError(f"metrics: cannot listen on {settings.listen}: {reason}") from None
+
     async def _listen(self, service: LambdaInvoker) -> None:
         server = grpc.aio.server(
             options=(
@@ -134,6 +154,7 @@ class Server:
             )
         )
         invoker_pb2_grpc.add_LambdaInvokerServicer_to_server(service, server)
+        monitor_pb2_grpc.add_MonitorServicer_to_server(Monitor(service), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         _bind(server, self._config.socket)
         self._grpc = server

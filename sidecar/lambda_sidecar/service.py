@@ -16,6 +16,7 @@ from botocore.credentials import ReadOnlyCredentials
 
 from lambda_sidecar.account import Account
 from lambda_sidecar.answer import InvocationResult
+from lambda_sidecar.call import CREDENTIALS, SENT, Call
 from lambda_sidecar.concurrency import Concurrency, Share
 from lambda_sidecar.credentials import CredentialSource
 from lambda_sidecar.errors import CallTimeout, InternalFailure, InvalidRequest, InvokeFailure
@@ -23,6 +24,7 @@ from lambda_sidecar.invoker import Invocation
 from lambda_sidecar.lambda_invoke import Options, document, parse_options
 from lambda_sidecar.payload import EVENT_MAX, REQUEST_RESPONSE_MAX, check_payload
 from lambda_sidecar.policy import Policy
+from lambda_sidecar.traffic import Traffic
 from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc
 
 log = logging.getLogger(__name__)
@@ -54,9 +56,15 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         self._credentials = credentials
         self.policy = policy
         self.concurrency = concurrency
+        self.traffic = Traffic()
         self._waiting_told = -TELL_WAITING_SECONDS
         self._draining = asyncio.Event()
         self._streams: set[asyncio.Task[Any]] = set()
+
+    @property
+    def streams(self) -> int:
+        """How many are open."""
+        return len(self._streams)
 
     async def drain(self, seconds: float) -> None:
         """From now on no request is taken. Idle streams end at once with UNAVAILABLE and LAST_CALL_ID,
@@ -84,7 +92,8 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
 
     async def answer(self, request: Request, share: Share) -> Response:
         """One call, whatever becomes of it: a failure is an answer too. `share` is its stream's."""
-        call = _Call(request, share)
+        call = Call(request, share)
+        self.traffic.begin(call)
         try:
             async with asyncio.timeout(request.timeout_ms / 1000):
                 result = await self._call(call)
@@ -97,15 +106,19 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             stack = "".join(traceback.format_tb(error.__traceback__))
             log.error("internal failure: %s\n%s", type(error).__name__, stack)  # noqa: TRY400
             failure = InternalFailure()
+        except asyncio.CancelledError:
+            self.traffic.cancelled(call)
+            raise
         else:
+            self.traffic.answered(call)
             return Response(call_id=request.call_id, result=result, queued_us=call.queued_us)
-        _log_failure(call, failure)
+        self.traffic.failed(call, failure)
         error_message = invoker_pb2.InvokeError(
             kind=invoker_pb2.ErrorKind.Name(failure.kind), code=failure.code, message=failure.text
         )
         return Response(call_id=request.call_id, error=error_message, queued_us=call.queued_us)
 
-    async def _call(self, call: _Call) -> invoker_pb2.InvokeResult:
+    async def _call(self, call: Call) -> invoker_pb2.InvokeResult:
         request = call.request
         options = _options(request)
         if options.timeout_ms is None:
@@ -124,7 +137,7 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             payload=result.payload,
         )
 
-    async def _invoke_within(self, timeout_ms: int, call: _Call, options: Options) -> InvocationResult:
+    async def _invoke_within(self, timeout_ms: int, call: Call, options: Options) -> InvocationResult:
         try:
             async with asyncio.timeout(timeout_ms / 1000) as timeout:
                 return await self._invoke_as(call, options)
@@ -133,18 +146,20 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
                 raise CallTimeout(timeout_ms) from None
             raise
 
-    async def _invoke_as(self, call: _Call, options: Options) -> InvocationResult:
+    async def _invoke_as(self, call: Call, options: Options) -> InvocationResult:
         """Name, rules, payload, credentials, a slot, in this order: a refusal comes before more is asked,
         and what fails takes no slot."""
         request = call.request
         policy = self.policy
         function = policy.function_name(request.function, options.region, options.qualifier)
+        call.function = function
         account = Account(request.caller.user, request.caller.host)
         role = policy.access.decide(account, function, options.role).role
         payload_max = EVENT_MAX if options.invocation_type == "Event" else REQUEST_RESPONSE_MAX
         check_payload(request.payload, maximum=payload_max, invocation_type=options.invocation_type)
+        call.phase = CREDENTIALS
         credentials = await self._credentials.get(role, account, function.region)
-        invocation = Invocation(
+        call.invocation = invocation = Invocation(
             function=function,
             payload=request.payload,
             invocation_type=options.invocation_type,
@@ -157,8 +172,11 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             await call.wait_for_slot(self.concurrency, slot)
         try:
             if call.queued_us:  # the wait may have outlasted them
+                call.phase = CREDENTIALS
                 credentials = await self._credentials.get(role, account, function.region)
-            return await self._invoke(invocation, credentials)
+            call.phase = SENT
+            call.result = result = await self._invoke(invocation, credentials)
+            return result
         finally:
             self.concurrency.release(slot)
 
@@ -168,26 +186,6 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             self._waiting_told = now
             text = "calls wait for a slot: %d run, %d wait already (max_concurrency)"
             log.warning(text, self.concurrency.running, self.concurrency.waiting)
-
-
-class _Call:
-    """One call under way: what is asked, and what is known of it so far."""
-
-    __slots__ = ("began", "queued_us", "request", "share")
-
-    def __init__(self, request: Request, share: Share) -> None:
-        self.request = request
-        self.share = share
-        self.began = time.monotonic()
-        self.queued_us = 0
-
-    async def wait_for_slot(self, concurrency: Concurrency, slot: str) -> None:
-        """Also a wait that the deadline ends is told."""
-        began = time.monotonic()
-        try:
-            await concurrency.wait(slot, self.share)
-        finally:
-            self.queued_us = int((time.monotonic() - began) * 1_000_000)
 
 
 def _options(request: Request) -> Options:
@@ -205,21 +203,6 @@ def _options(request: Request) -> Options:
         log_type="Tail" if options.log_type == invoker_pb2.LOG_TYPE_TAIL else "None",
         client_context=options.client_context,
         role=options.role,
-    )
-
-
-def _log_failure(call: _Call, failure: InvokeFailure) -> None:
-    """One line per failed call: who, what kind, how long; neither payload nor what the user typed."""
-    caller = call.request.caller
-    log.info(
-        "call failed: account=%r@%r connection=%d kind=%s code=%s ms=%d queued_ms=%d",
-        caller.user,
-        caller.host,
-        caller.connection_id,
-        failure.kind.name,
-        failure.code or "-",
-        (time.monotonic() - call.began) * 1000,
-        call.queued_us // 1000,
     )
 
 

@@ -34,10 +34,10 @@ def look_at_socket(path: Path, report: Report) -> None:
     if not stat.S_ISSOCK(status.st_mode):
         report.fail("socket", f"{path} is not a socket")
         return
-    if (problem := _problem(path)) is None:
+    if (found := problem(path)) is None:
         report.ok("socket", f"{path} answers: serving")
     else:
-        report.fail("socket", f"{path}: {problem}")
+        report.fail("socket", f"{path}: {found}")
     report.ok("socket", f"{_described(status)}; its folder {_described(folder)}")
     if status.st_mode & stat.S_IWOTH and folder.st_mode & stat.S_IXOTH:
         report.fail("socket", "every account of this machine can connect and claim any MySQL account")
@@ -51,7 +51,7 @@ def look_at_socket(path: Path, report: Report) -> None:
         report.ok("group", f"nobody but {MYSQL_USER}, root and the sidecar is in {group}")
 
 
-def _problem(path: Path) -> str | None:
+def problem(path: Path) -> str | None:
     """None if the sidecar says that it serves."""
     with grpc.insecure_channel(f"unix:{path}", options=(("grpc.default_authority", "localhost"),)) as channel:
         try:
@@ -59,6 +59,8 @@ def _problem(path: Path) -> str | None:
                 health_pb2.HealthCheckRequest(), timeout=ANSWER_SECONDS
             )
         except grpc.RpcError as error:
+            if not os.access(path, os.F_OK):
+                return "is not there, or in a folder that this account may not enter; is the sidecar running?"
             if not os.access(path, os.W_OK):
                 return "this account may not connect; run the check as mysql or root"
             return f"does not answer: {getattr(error, 'details', str)()}"
