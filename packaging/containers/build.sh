@@ -8,8 +8,8 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
 tag=${MYSQL_TAG:-9.7}
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
 
-if ! reason=$(docker info 2>&1 >/dev/null); then
-  echo "images: Docker Engine does not answer: ${reason%%$'\n'*}" >&2
+if ! reason=$(docker version 2>&1 >/dev/null); then
+  echo "images: no Docker Engine answers: ${reason##*$'\n'}" >&2
   exit 1
 fi
 # The client without its builder plugin falls back to the old builder, which does as well.
@@ -20,13 +20,24 @@ exec 9>"${TMPDIR:-/tmp}/lambda-udf-images-$(id -u).lock"
 flock 9
 
 build() { # IMAGE [ARGUMENT…]
-  local log
-  if log=$(docker build --quiet --tag "$@" . 2>&1 9>&-); then echo "$1"; return; fi
-  printf '%s\n' "$log" >&2
-  echo "images: $1 could not be built" >&2
-  exit 1
+  local log before
+  before=$(docker image inspect --format '{{.Id}}' "$1" 2>/dev/null) || before=
+  if ! log=$(docker build --quiet --tag "$@" . 2>&1); then
+    printf '%s\n' "$log" >&2
+    echo "images: $1 could not be built" >&2
+    return 1
+  fi
+  # The image that had the name is of no more use to anybody, unless a container runs on it.
+  if [[ -n $before && $before != "$(docker image inspect --format '{{.Id}}' "$1")" ]]; then
+    docker image rm "$before" >/dev/null 2>&1 || true
+  fi
+  echo "$1"
 }
 
 packaging/containers/stand-ins.sh debian:bookworm-slim python:3.11-slim-bookworm "mysql:$tag" 9>&-
-build "lambda-udf/mysql:$tag" --file Dockerfile.mysql --build-arg "MYSQL_IMAGE=mysql:$tag"
-build "lambda-udf/sidecar:$version" --file Dockerfile.sidecar
+build "lambda-udf/sidecar:$version" --file Dockerfile.sidecar 9>&- &
+sidecar=$!
+status=0
+build "lambda-udf/mysql:$tag" --file Dockerfile.mysql --build-arg "MYSQL_IMAGE=mysql:$tag" 9>&- || status=$?
+wait "$sidecar" || status=$?
+exit "$status"

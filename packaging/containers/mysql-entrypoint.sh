@@ -103,7 +103,7 @@ if (($(id -u) == 0)); then
   mkdir -p "$datadir"
   find "$datadir" /var/run/mysqld \! -user mysql -exec chown mysql:mysql {} +
   say "Switching to dedicated user 'mysql'"
-  exec setpriv --reuid=mysql --regid=mysql --init-groups "$BASH_SOURCE" mysqld "$@"
+  exec setpriv --reuid=mysql --regid=mysql --init-groups "${BASH_SOURCE[0]}" mysqld "$@"
 fi
 
 for name in MYSQL_ROOT_HOST MYSQL_DATABASE MYSQL_USER MYSQL_PASSWORD MYSQL_ROOT_PASSWORD; do take_from_file "$name"; done

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Builds stand-ins for base images from Debian's packages, under the official images' names, on machines that reach no
 # image registry. Knows what our Dockerfiles take for granted of these images; nothing of lambda-udf.
+# They hold this machine's mirror, proxy and certificates, and stay on it; `docker image rm` makes the next run build anew.
 # usage: stand-ins.sh IMAGE…   - each image that is not here is pulled; a stand-in is made only if no registry answers
 # PYTHON: an interpreter with pip, whose settings for the network (index, proxy, certificates) the Python image gets.
 set -euo pipefail
@@ -15,7 +16,7 @@ say() { printf 'images: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 
 temporary=$(mktemp -d)
-trap 'rm -rf -- "$temporary"' EXIT
+trap 'wait; rm -rf -- "$temporary"' EXIT
 docker buildx version >/dev/null 2>&1 || export DOCKER_BUILDKIT=${DOCKER_BUILDKIT:-0}
 
 # Where the registry has answered (no such tag, a limit), that is what the user must hear.
@@ -37,8 +38,9 @@ root_file_system() {
   shift 2
   # The same mirror as for the MySQL of the tests.
   shopt -s nullglob
-  read -r uri keyring trusted < <(awk -v codename="$suite" -f "$root/packaging/mysql/debian-mirror.awk" \
-    /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources $([[ ! -e /etc/apt/sources.list ]] || echo /etc/apt/sources.list)) &&
+  local -a sources=(/etc/apt/sources.lis[t] /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources)
+  shopt -u nullglob
+  read -r uri keyring trusted < <(awk -v codename="$suite" -f "$root/packaging/mysql/debian-mirror.awk" "${sources[@]}") &&
     [[ -n $uri ]] || die "apt's sources name no Debian archive to build stand-ins from"
   if [[ $keyring == /* ]]; then
     options="signed-by=$keyring "
@@ -91,7 +93,6 @@ EOF
 
 # Accounts, folders, option file, volume and ports as in the official image's Dockerfile.
 stand_in_mysql() { # IMAGE
-  local version folder
   cat >"$temporary/my.cnf" <<'EOF'
 [mysqld]
 host-cache-size=0
@@ -127,7 +128,7 @@ say "no image registry is reachable: building stand-ins from Debian's packages f
 # A mirror's lists may be older than apt likes; they are signed all the same.
 { apt_settings; echo 'Acquire::Check-Valid-Until "false";'; } >"$temporary/apt.conf"
 
-debian= other=()
+debian='' other=()
 for image in "${missing[@]}"; do
   case $image in
     debian:bookworm-slim) debian=yes ;;

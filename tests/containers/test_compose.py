@@ -5,7 +5,6 @@ Each test's name is the sentence that it proves."""
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import uuid
@@ -14,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.support.containers import MYSQL_IMAGE, SIDECAR_IMAGE, leftovers
+from tests.support.containers import leftovers
 from tests.support.markdown import Block, blocks
 from tests.support.stack import ROOT, free_port
 
-COMPOSE_FILE = ROOT / "compose.yaml"
 PROJECT_LABEL = "com.docker.compose.project"
 # How a block says that it is run here.
 HERE = "tests/containers runs it"
@@ -110,14 +108,3 @@ def test_a_restart_of_everything_keeps_the_data_and_the_functions(shell: Shell) 
     shell.run(f'{client} \'CREATE TABLE test.kept AS SELECT lambda_sync("Echo", "1") AS answer\'')
     shell.run("docker compose down")
     assert shell.run(f'{client} \'SELECT answer, lambda_sync("Echo", "2") FROM test.kept\'') == "1\t2\n"
-
-
-def test_the_port_is_published_on_loopback_only() -> None:
-    assert re.findall(r'^      - "(.+):3306"$', COMPOSE_FILE.read_text(), re.MULTILINE) == [
-        "127.0.0.1:${MYSQL_PORT:-3306}"
-    ]
-
-
-def test_the_compose_file_names_the_images_that_make_images_builds() -> None:
-    named = set(re.findall(r"image: (\S+)", COMPOSE_FILE.read_text()))
-    assert named == {MYSQL_IMAGE, SIDECAR_IMAGE}
