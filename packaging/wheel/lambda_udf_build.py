@@ -1,7 +1,7 @@
 """How pip and `make wheel` build lambda-udf: setuptools, with the library and install.sql in the wheel.
 
 Knows what belongs into a distribution and on which platform; how the library is made is udf/Makefile's.
-The setting library=none (`pip wheel -C library=none`) leaves the library out, for a sidecar's image."""
+The setting library=none (`pip wheel --config-settings library=none`) leaves the library out, for a sidecar's image."""
 
 from __future__ import annotations
 
