@@ -21,6 +21,8 @@ from lambda_sidecar.testing.stack import stop_all
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MOST_NOT_RUN = 0.2
+# What tests/containers runs, where a Docker Engine answers.
+IN_CONTAINERS = "tests/containers runs it"
 # What the documents take for granted.
 PRELUDE = """
 DROP DATABASE IF EXISTS test;
@@ -150,7 +152,7 @@ def test_every_statement_and_command_of_a_document_runs(machine: Machine, docume
 
 def test_few_blocks_are_left_out_and_each_says_why() -> None:
     every = [block for document in DOCUMENTS for block in runnable(document)]
-    left_out = [block for block in every if block.not_run]
+    left_out = [block for block in every if block.not_run and not block.not_run.endswith(IN_CONTAINERS)]
     assert len(left_out) <= MOST_NOT_RUN * len(every), [str(block) for block in left_out]
     assert all(len(block.not_run) > 10 for block in left_out)
 

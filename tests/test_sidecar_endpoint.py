@@ -273,3 +273,24 @@ def test_motos_lambda_answers_and_its_errors_come_as_in_the_table(tmp_path: Path
         assert (result.status_code, result.function_error) == (200, "")
         accepted = stream.ask("Known", b"{}", invocation_type=2).result
         assert accepted.status_code == 202
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"AWS_REGION": "eu-west-1"},
+        {"AWS_DEFAULT_REGION": "eu-west-1"},
+        {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-west-2"},
+    ],
+    ids=lambda environment: "+".join(environment),
+)
+def test_the_region_comes_from_the_environment_where_neither_name_nor_configuration_tells_one(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    with lambda_endpoint(OK) as endpoint:
+        variables = {**KEYS, "HOME": str(tmp_path), "AWS_ENDPOINT_URL_LAMBDA": endpoint.url, **environment}
+        sidecar = SidecarProcess(tmp_path, {"account_id": "123456789012"}, environment=variables)
+        with sidecar, open_stream(sidecar.socket) as stream:
+            assert stream.ask("Echo", b"1").result.payload == b'"done"'
+    (headers,) = endpoint.headers
+    assert "/eu-west-1/lambda/aws4_request" in headers["authorization"]

@@ -17,12 +17,13 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.support.aws_sidecar import ARN, OK, AwsSidecar, aws_sidecar
+from tests.support.aws_sidecar import ARN, OK, ROLE, AwsSidecar, aws_sidecar
 from tests.support.invoker_client import connect, open_stream
 from tests.support.lambda_endpoint import Handler
 from tests.support.pseudo_terminal import PseudoTerminal, pseudo_terminal
 from tests.support.stack import CANARY, wait_until
 
+from lambda_sidecar.call import Phase
 from lambda_sidecar.text_cells import fitted, harmless, padded, width
 from lambda_sidecar.top_screen import Moment, screen
 from lambda_udf.v1 import invoker_pb2, monitor_pb2, monitor_pb2_grpc
@@ -230,6 +231,22 @@ def test_a_socket_of_something_else_is_named(tmp_path: Path) -> None:
 
 
 # ---- the service ----
+
+
+def test_phases_are_numbered_as_in_the_contract() -> None:
+    names = {value: name.removeprefix("PHASE_") for name, value in monitor_pb2.Phase.items()}
+    assert {0: "UNSPECIFIED"} | {phase.value: phase.name for phase in Phase} == names
+
+
+def test_a_call_that_waits_for_sts_says_so(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path, aws_default_lambda_role=ROLE + "one") as aws:
+        aws.sts.gate.clear()
+        aws.stream.send("f")
+        wait_until(lambda: aws.sts.requests, what="the request at STS")
+        (call,) = snapshot(aws.sidecar.socket).calls
+        aws.sts.gate.set()
+        assert aws.stream.receive().result.status_code == 200
+    assert (call.phase, call.subject.function) == (monitor_pb2.PHASE_CREDENTIALS, f"{ARN}f")
 
 
 def test_a_snapshot_tells_everything_of_a_call_but_its_payload(tmp_path: Path) -> None:

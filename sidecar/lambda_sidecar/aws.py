@@ -4,6 +4,7 @@ Asks aiobotocore once and keeps the answers, so that a call does not; signs and 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import aiobotocore.session
@@ -25,6 +26,9 @@ class AwsConfiguration:
 
     def __init__(self) -> None:
         self.session = aiobotocore.session.get_session()
+        # Other AWS SDKs and every AWS runtime go by this variable; botocore knows AWS_DEFAULT_REGION only.
+        if region := os.environ.get("AWS_REGION"):
+            self.session.set_config_variable("region", region)
         self._endpoints: dict[str, Endpoint] = {}
         self._partitions: dict[str, str] = {}
 

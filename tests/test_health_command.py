@@ -1,0 +1,43 @@
+"""`lambda-sidecar health`: its exit status, and what it says when there is nobody.
+
+Each test's name is the sentence that it proves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.stack import free_port, local_config
+
+from lambda_sidecar.testing.sidecar import SidecarProcess
+
+
+def health(config: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lambda_sidecar.cli", "health", "--config", str(config)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_status_is_0_while_the_sidecar_serves_and_1_afterwards(tmp_path: Path) -> None:
+    with SidecarProcess(tmp_path, local_config(free_port())) as sidecar:
+        serving = health(sidecar.config_file)
+        assert (serving.returncode, serving.stdout, serving.stderr) == (0, "", "")
+    gone = health(sidecar.config_file)
+    assert gone.returncode == 1
+    assert gone.stderr == (
+        f"lambda-sidecar: {sidecar.socket}: is not there, or in a folder that this account may not enter; "
+        "is the sidecar running?\n"
+    )
+
+
+def test_a_wrong_configuration_is_named_with_status_2(tmp_path: Path) -> None:
+    config = tmp_path / "sidecar.toml"
+    config.write_text("colour = 'red'\n")
+    done = health(config)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"lambda-sidecar: {config}: unknown key 'colour'")
