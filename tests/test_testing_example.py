@@ -39,6 +39,13 @@ def test_the_environment_has_the_wheel_and_nothing_of_the_checkout(tmp_path: Pat
     assert not {str(ROOT), str(ROOT / "sidecar")} & set(path)
 
 
+def test_the_plugin_costs_other_tests_nothing(tmp_path: Path) -> None:
+    heavy = ["aiohttp", "botocore", "docker", "grpc", "mysql.connector"]
+    script = f"import sys, lambda_sidecar.testing.pytest_plugin; print(set({heavy}) & sys.modules.keys())"
+    done = wheel.run([wheel.environment("testing") / "python", "-c", script], cwd=tmp_path)
+    assert done.stdout == "set()\n"
+
+
 def test_the_example_of_a_trigger_passes_as_written(folder: Path) -> None:
     status, output = run_pytest(folder)
     assert status == 0, output

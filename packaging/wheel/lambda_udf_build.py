@@ -1,7 +1,8 @@
 """How pip and `make wheel` build lambda-udf: setuptools, with the library and install.sql in the wheel.
 
 Knows what belongs into a distribution and on which platform; how the library is made is udf/Makefile's.
-The setting library=none (`pip wheel -C library=none`) leaves the library out, for a sidecar's image."""
+The setting library=none (`pip wheel --config-settings library=none`) leaves the library out: for the
+sidecar's image."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ Settings = Mapping[str, Any] | None
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "build/lambda_udf.so"
 SQL = ROOT / "udf/sql"
-CONTRACT = ROOT / "sidecar/lambda_udf/v1/invoker_pb2.py"
+PROTOS = ROOT / "protos"
 # setuptools' own default, build/, holds the library and more; what it finds there of an earlier run it packs.
 BUILD_BASE = ROOT / "build/wheel"
 HOW = "install a wheel of it, or make one on such a machine: `make wheel` in a checkout (README.md)"
@@ -40,16 +41,20 @@ HOW = "install a wheel of it, or make one on such a machine: `make wheel` in a c
 
 def missing(settings: Settings) -> str | None:
     """Why no wheel can be built here, as one sentence; None if one can."""
-    if _is_pure(settings):
-        needed: tuple[tuple[Path, str], ...] = ((CONTRACT, "generated contract"), (SQL, "SQL"))
-    else:
-        needed = ((LIBRARY, "library"), (CONTRACT, "generated contract"), (SQL, "SQL"))
+    needed = [] if _is_pure(settings) else [(LIBRARY, "library")]
+    needed += [(path, "generated contract") for path in _contract()] + [(SQL, "SQL")]
     if not sys.platform.startswith("linux"):
         return f"lambda-udf is for Linux, this is {sys.platform}: MySQL loads its library there alone; {HOW}"
     for path, made in needed:
         if not path.exists():
             return f"lambda-udf cannot be built from here, its {made} is not there: {HOW}"
     return None
+
+
+def _contract() -> list[Path]:
+    """What `make build` generates from each file of protos/."""
+    modules = [proto.relative_to(PROTOS).with_suffix("") for proto in PROTOS.rglob("*.proto")]
+    return [ROOT / "sidecar" / module.with_name(f"{module.name}_pb2.py") for module in modules]
 
 
 def _is_pure(settings: Settings) -> bool:

@@ -11,17 +11,24 @@ from pathlib import Path
 
 import mysql.connector
 import pytest
+from testcontainers.core.labels import LABEL_SESSION_ID, SESSION_ID
+from tests.support.containers import leftovers
 from tests.support.stack import execute
 from tests.test_testing_example import CONTAINER, ORDERS, run_pytest
 
 from lambda_sidecar.testing import ApiError, MySqlLambdaContainer
 from lambda_sidecar.testing.process import ServerError
 
+# What testcontainers, and the kit, put on everything that they make.
+LABEL = f"{LABEL_SESSION_ID}={SESSION_ID}"
+
 
 @pytest.fixture(scope="module")
 def server(images: None) -> Iterator[MySqlLambdaContainer]:
+    before = leftovers(LABEL)
     with MySqlLambdaContainer(mysqld_options=["--max-connections=77"]) as started:
         yield started
+    assert leftovers(LABEL) == before
 
 
 @pytest.fixture
@@ -70,10 +77,12 @@ def test_it_has_the_details_of_a_connection_and_no_socket(kit: MySqlLambdaContai
 def test_an_image_that_does_not_exist_and_a_sidecar_that_ends_are_said_and_nothing_is_left(
     images: None,
 ) -> None:
+    before = leftovers(LABEL)
     with pytest.raises(ServerError, match="no-such-image"):
         MySqlLambdaContainer(sidecar_image="lambda-udf/no-such-image:0").start()
     with pytest.raises(ServerError, match="no_such_key"):
         MySqlLambdaContainer(settings={"no_such_key": 1}).start()
+    assert leftovers(LABEL) == before
 
 
 def test_the_example_of_a_trigger_passes_as_written_on_containers(images: None, tmp_path: Path) -> None:
