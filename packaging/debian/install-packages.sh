@@ -35,11 +35,15 @@ if [ "$(id -u)" -ne 0 ]; then
   echo "  sudo apt-get update && sudo apt-get install -y --no-install-recommends$missing" >&2
   exit 1
 fi
+# Two that install at a time would refuse each other; apt's own lock it waits for too.
+exec 9>"${TMPDIR:-/tmp}/lambda-udf-packages.lock"
+flock 9
 echo "Installing:$missing" >&2
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 if ! {
-  apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
+  apt-get update && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 \
+    install -y --no-install-recommends $missing
 } >"$log" 2>&1; then
   tail -n 20 "$log" >&2
   echo "apt-get could not install:$missing" >&2

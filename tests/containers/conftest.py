@@ -14,7 +14,7 @@ os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
 
 from tests.support.containers import LABELS, build_images, leftovers, why_no_engine
 
-collect_ignore = ["test_compose.py", "test_images.py"] if why_no_engine() else []
+collect_ignore = ["test_compose.py", "test_container_kit.py", "test_images.py"] if why_no_engine() else []
 
 
 @pytest.fixture(scope="session")
