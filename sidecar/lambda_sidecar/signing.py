@@ -38,7 +38,7 @@ def sign(
     """Adds the signature's headers to `headers`, whose names are in lower case and which are all that is
     sent but for Content-Length. `uri` as canonical_uri gives it, `query` encoded as it is sent;
     `seconds` since the epoch."""
-    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
+    now = _timestamp(int(seconds))
     headers["x-amz-date"] = now
     if credentials.token:
         headers["x-amz-security-token"] = credentials.token
@@ -54,6 +54,12 @@ def sign(
         f"{ALGORITHM} Credential={credentials.access_key}/{scope}, "
         f"SignedHeaders={signed}, Signature={signature}"
     )
+
+
+@functools.lru_cache(1)
+def _timestamp(seconds: int) -> str:
+    """All requests of a second have the same."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
 
 
 @functools.lru_cache(SIGNING_KEYS_MAX)
