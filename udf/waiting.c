@@ -1,4 +1,4 @@
-/* Waiting with poll(), in slices.
+/* Waiting with ppoll(), in slices.
  * Must not know what is waited for. */
 #include "waiting.h"
 
@@ -7,26 +7,35 @@
 #include <time.h>
 
 /* A KILL must be seen within 100 ms; the longer slice is most of what a thousand waiting sessions cost. */
-#define FIRST_SLICE_MS 30
-#define SLICE_MS 75
+#define FIRST_SLICE_NS (30 * NS_PER_MS)
+#define SLICE_NS (75 * NS_PER_MS)
+/* The longer slices end at multiples of this, so that many threads wake at one interrupt of the timer. */
+#define GRID_NS (5 * NS_PER_MS)
+#define NS_PER_MS INT64_C(1000000)
+#define NS_PER_S INT64_C(1000000000)
 
-int64_t wait_clock_ms(void) {
+static int64_t clock_ns(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+  return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
+int64_t wait_clock_ms(void) { return clock_ns() / NS_PER_MS; }
+
 enum wait_result wait_ready(int fd, short events, const struct wait *wait) {
-  int slice = FIRST_SLICE_MS;
+  bool first = true;
   for (;;) {
-    int64_t left = wait->deadline_ms - wait_clock_ms();
+    int64_t now = clock_ns(), left = wait->deadline_ms * NS_PER_MS - now;
     if (wait->stop != NULL && wait->stop(wait->stop_arg)) return WAIT_STOPPED;
     if (left <= 0) return WAIT_TIMEOUT;
+    int64_t slice = first ? FIRST_SLICE_NS : SLICE_NS - (now + SLICE_NS) % GRID_NS;
+    if (left < slice) slice = left;
+    struct timespec timeout = {(time_t)(slice / NS_PER_S), (long)(slice % NS_PER_S)};
     struct pollfd ready = {.fd = fd, .events = events};
-    int count = poll(&ready, 1, left < slice ? (int)left : slice);
+    int count = ppoll(&ready, 1, &timeout, NULL);
     if (count > 0) return WAIT_OK;
     if (count < 0 && errno != EINTR) return WAIT_OK; /* recv will say what is wrong */
-    slice = SLICE_MS;
+    first = false;
   }
 }
 

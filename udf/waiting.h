@@ -9,7 +9,7 @@
 /* How long to wait, and what else ends the wait. */
 struct wait {
   int64_t deadline_ms;          /* on wait_clock_ms()'s clock */
-  bool (*stop)(void *stop_arg); /* asked at least every 60 ms; true ends the wait. May be NULL. */
+  bool (*stop)(void *stop_arg); /* asked at least every 75 ms; true ends the wait. May be NULL. */
   void *stop_arg;
 };
 
@@ -23,7 +23,7 @@ enum wait_result {
 /* Milliseconds of the monotonic clock. */
 int64_t wait_clock_ms(void);
 
-/* Waits until fd is ready for events (poll(2)); fd -1 waits for the deadline, or for a stop. */
+/* Waits until fd is ready for events (ppoll(2)); fd -1 waits for the deadline, or for a stop. */
 enum wait_result wait_ready(int fd, short events, const struct wait *wait);
 
 /* Sleeps in a wait; for trying again. WAIT_OK after milliseconds. */
