@@ -52,7 +52,7 @@ def ended_call(call: Call, outcome: Outcome, seconds: float, ended: float) -> En
 
 
 class SlowCalls:
-    """Ask `concerns` first, which costs next to nothing, and `note` only then."""
+    """Compare with `floor` and `window_ends` first, which costs next to nothing, and `note` only then."""
 
     def __init__(self) -> None:
         self.floor = 0.0
