@@ -1,6 +1,6 @@
-"""From the contract's messages to a call and back: one task per call, one object per stream.
+"""From the contract's messages to a call and back.
 
-Knows gRPC and the contract; nothing of HTTP. What a stream promises stands in invoker.proto."""
+Knows gRPC and the contract; nothing of HTTP. How calls share a stream is stream.py's."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from lambda_sidecar.invoker import Invocation
 from lambda_sidecar.lambda_invoke import Options, document, parse_options
 from lambda_sidecar.payload import EVENT_MAX, REQUEST_RESPONSE_MAX, check_payload
 from lambda_sidecar.policy import Policy
+from lambda_sidecar.stream import Stream
 from lambda_sidecar.traffic import Traffic
 from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc
 
@@ -35,7 +36,6 @@ Invoke = Callable[[Invocation, ReadOnlyCredentials], Awaitable[InvocationResult]
 
 # At most so often the log says that calls wait for a slot.
 TELL_WAITING_SECONDS = 60.0
-LAST_CALL_ID = "lambda-udf-last-call-id"
 
 # The options of a call that names none but its invocation type: nearly all.
 _PLAIN = {
@@ -67,8 +67,8 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         return len(self._streams)
 
     async def drain(self, seconds: float) -> None:
-        """From now on no request is taken. Idle streams end at once with UNAVAILABLE and LAST_CALL_ID,
-        the others when their calls are done; waits for that, `seconds` at most."""
+        """From now on no request is taken. Idle streams end at once with UNAVAILABLE and stream.py's
+        LAST_CALL_ID, the others when their calls are done; waits for that, `seconds` at most."""
         self._draining.set()
         clock = asyncio.get_running_loop().time
         give_up = clock() + seconds
@@ -84,7 +84,7 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             task.add_done_callback(self._streams.discard)
         if not self._draining.is_set():
             await context.send_initial_metadata(())
-        stream = _Stream(self.answer, context)
+        stream = Stream(self.answer, context)
         try:
             await stream.serve(self._draining)
         finally:
@@ -207,63 +207,3 @@ def _options(request: Request) -> Options:
         client_context=options.client_context,
         role=options.role,
     )
-
-
-class _Stream:
-    """The calls of one stream and the order of its end."""
-
-    def __init__(
-        self,
-        answer: Callable[[Request, Share], Awaitable[Response]],
-        context: grpc.aio.ServicerContext[Request, Response],
-    ) -> None:
-        self._answer = answer
-        self._context = context
-        self._share = Share()
-        self._calls: set[asyncio.Task[None]] = set()
-        self._reading: asyncio.Task[None] | None = None
-        self._no_more = asyncio.Event()
-        self._writing = asyncio.Lock()  # grpc.aio takes one write at a time
-        self._last_call_id = 0
-
-    async def serve(self, draining: asyncio.Event) -> None:
-        self._reading = asyncio.create_task(self._take_one())
-        ends = [asyncio.create_task(event.wait()) for event in (self._no_more, draining)]
-        try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            # A message that has come in but was not taken stays below LAST_CALL_ID: never looked at.
-            for task in (self._reading, *ends):
-                task.cancel()
-            await asyncio.gather(self._reading, *ends, return_exceptions=True)
-        if self._calls:
-            await asyncio.wait(self._calls)
-        if draining.is_set():
-            self._context.set_trailing_metadata(((LAST_CALL_ID, str(self._last_call_id)),))
-            self._context.set_code(grpc.StatusCode.UNAVAILABLE)
-
-    async def _take_one(self) -> None:
-        """Takes one request, leaves the next one to a task of its own, and answers it: what has come begins
-        without waiting for another task's turn, 3 % of a short call."""
-        request = None
-        try:
-            request = await self._context.read()
-        finally:
-            if not isinstance(request, Request):  # grpc.aio.EOF: the client has no more
-                self._no_more.set()
-        if not isinstance(request, Request) or (call := self._reading) is None:
-            return
-        self._last_call_id = request.call_id
-        self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
-        self._reading = asyncio.create_task(self._take_one())
-        response = await self._answer(request, self._share)
-        async with self._writing:
-            await self._context.write(response)
-
-    async def cancel_calls(self) -> None:
-        """What still runs when the client has gone: its HTTP requests are closed."""
-        for call in self._calls:
-            call.cancel()
-        if self._calls:
-            await asyncio.gather(*self._calls, return_exceptions=True)
