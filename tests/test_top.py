@@ -164,6 +164,29 @@ def test_it_outlives_a_sidecar_that_restarts(tmp_path: Path) -> None:
         assert terminal.is_as_before()
 
 
+def test_ctrl_c_ends_it_whatever_moment_it_comes_in(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path) as aws:
+        for moment in range(10):
+            with top(aws.sidecar.socket) as terminal:
+                for _ in range(moment + 1):
+                    terminal.wait_for("SLOWEST")
+                terminal.press("\x03")
+                assert terminal.ended(5) == 0
+                assert terminal.is_as_before()
+
+
+def test_it_can_be_left_while_the_sidecar_does_not_answer(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path) as aws, top(aws.sidecar.socket) as terminal:
+        terminal.wait_for("SLOWEST")
+        os.kill(aws.sidecar.pid, signal.SIGSTOP)
+        try:
+            terminal.wait_for("the sidecar on ")
+            terminal.press("\x03")
+            assert terminal.ended(2) == 0
+        finally:
+            os.kill(aws.sidecar.pid, signal.SIGCONT)
+
+
 def test_a_signal_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
     with aws_sidecar(tmp_path) as aws, top(aws.sidecar.socket) as terminal:
         terminal.wait_for("SLOWEST")

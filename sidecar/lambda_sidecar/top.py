@@ -25,6 +25,8 @@ from lambda_sidecar.top_screen import Moment, screen
 from lambda_udf.v1 import monitor_pb2, monitor_pb2_grpc
 
 ANSWER_SECONDS = 5.0
+# How often a wait for the sidecar's answer looks whether it is still wanted.
+LOOK_SECONDS = 0.005
 # xterm's control sequences (ECMA-48 and DEC's private modes): the other screen, no cursor; home; erase.
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 _HOME, _ERASE_LINE, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -34,8 +36,8 @@ class TopError(Exception):
     """There is nothing to show; the text says why and what to do."""
 
 
-class _Ended(Exception):
-    """SIGTERM or SIGHUP: the terminal is put right first."""
+class _Left(Exception):
+    """A key or a signal says that it is enough: the terminal is put right, and that is the end."""
 
 
 def once(path: Path) -> None:
@@ -52,27 +54,25 @@ def watch(path: Path, interval: float) -> None:
     one that goes away later is waited for."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise TopError("top draws on a terminal; use --once to print")
-    with contextlib.suppress(KeyboardInterrupt, _Ended), _connection(path) as monitor:
-        now, before = _moment(monitor, path), None
+    with contextlib.suppress(_Left), _signals() as signals, _connection(path) as monitor:
+        now, before = _moment(monitor, path, signals), None
         with _terminal():
             while True:
                 size = shutil.get_terminal_size()
                 _draw(screen(now, before, str(path), columns=size.columns, lines=size.lines))
-                if _is_left(interval):
-                    return
-                now, before = _next(monitor, path, interval), now
+                _pause(interval, signals)
+                now, before = _next(monitor, path, interval, signals), now
 
 
-def _next(monitor: monitor_pb2_grpc.MonitorStub, path: Path, interval: float) -> Moment:
-    """The next moment, however long there is none. Raises KeyboardInterrupt when it is left meanwhile."""
+def _next(monitor: monitor_pb2_grpc.MonitorStub, path: Path, interval: float, signals: int) -> Moment:
+    """The next moment, however long there is none. Raises _Left."""
     while True:
         try:
-            return _moment(monitor, path)
+            return _moment(monitor, path, signals)
         except TopError as error:
             columns = shutil.get_terminal_size().columns
             _draw([fitted(harmless(f"{error}; trying again"), columns)])
-            if _is_left(interval):
-                raise KeyboardInterrupt from None
+            _pause(interval, signals)
 
 
 def _draw(lines: list[str]) -> None:
@@ -82,27 +82,46 @@ def _draw(lines: list[str]) -> None:
     sys.stdout.flush()
 
 
-def _is_left(seconds: float) -> bool:
-    """Waits so long, or until a key says that it is enough."""
+def _pause(seconds: float, signals: int) -> None:
+    """Waits so long. Raises _Left when a key or a signal says that it is enough."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
-        if select.select([sys.stdin], [], [], left)[0]:
+        ready = select.select([sys.stdin, signals], [], [], left)[0]
+        if signals in ready:
+            raise _Left
+        if ready:
             keys = os.read(sys.stdin.fileno(), 64)
             if not keys or b"q" in keys or b"Q" in keys:
-                return True
-    return False
+                raise _Left
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[int]:
+    """A descriptor that can be read after SIGINT, SIGTERM or SIGHUP. A handler that raises will not do: it
+    may run inside gRPC's own code, where what it raises is lost."""
+    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        with contextlib.suppress(BlockingIOError):  # it is full of what says the same
+            os.write(writing, b"!")
+
+    handlers = {
+        number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield reading
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        os.close(reading)
+        os.close(writing)
 
 
 @contextlib.contextmanager
 def _terminal() -> Iterator[None]:
     """The other screen and keys without Enter; afterwards everything as it was."""
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        raise _Ended(number)
-
     keyboard = sys.stdin.fileno()
     attributes = termios.tcgetattr(keyboard)
-    handlers = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         tty.setcbreak(keyboard)
         sys.stdout.write(_ENTER)
@@ -112,8 +131,6 @@ def _terminal() -> Iterator[None]:
             termios.tcsetattr(keyboard, termios.TCSADRAIN, attributes)
             sys.stdout.write(_LEAVE)
             sys.stdout.flush()
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -123,12 +140,17 @@ def _connection(path: Path) -> Iterator[monitor_pb2_grpc.MonitorStub]:
         yield monitor_pb2_grpc.MonitorStub(channel)
 
 
-def _moment(monitor: monitor_pb2_grpc.MonitorStub, path: Path) -> Moment:
+def _moment(monitor: monitor_pb2_grpc.MonitorStub, path: Path, signals: int | None = None) -> Moment:
+    """Raises TopError, and _Left if `signals` can be read before the answer is there."""
     _knock(path)
+    request = monitor_pb2.SnapshotRequest()
+    answer = monitor.Snapshot.future(request, timeout=ANSWER_SECONDS, wait_for_ready=True)
+    while signals is not None and not answer.done():
+        if select.select([signals], [], [], LOOK_SECONDS)[0]:
+            answer.cancel()
+            raise _Left
     try:
-        snapshot = monitor.Snapshot(
-            monitor_pb2.SnapshotRequest(), timeout=ANSWER_SECONDS, wait_for_ready=True
-        )
+        snapshot = answer.result()
     except grpc.RpcError as error:
         code = error.code()
         if code is grpc.StatusCode.UNIMPLEMENTED:

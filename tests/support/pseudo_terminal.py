@@ -62,7 +62,7 @@ class PseudoTerminal:
         """Its exit status, when it has ended and all is read."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:
-            assert time.monotonic() < deadline, "it has not ended"
+            assert time.monotonic() < deadline, f"it has not ended: {self.output[-300:]!r}"
             self._read(0.05)
         while self._read(0):
             pass
