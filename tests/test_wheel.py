@@ -31,9 +31,14 @@ def server(mysql_home: Path, tmp_path: Path) -> Iterator[Mysqld]:
         yield mysqld
 
 
-def test_the_wheel_is_for_this_platform_and_every_python_3() -> None:
-    platform = re.sub(r"[-.]", "_", sysconfig.get_platform())
-    assert wheel.wheel().name == f"lambda_udf-{VERSION}-py3-none-{platform}.whl"
+def test_the_wheel_is_for_every_python_3_and_for_the_glibc_that_auditwheel_finds_it_to_need() -> None:
+    auditwheel = Path(sys.executable).with_name("auditwheel")
+    said = " ".join(wheel.run([auditwheel, "show", wheel.wheel()], cwd=ROOT).stdout.split())
+    found = re.search(r'constrains the platform tag to "(\w+)"', said)
+    assert found is not None, said
+    assert wheel.wheel().name == f"lambda_udf-{VERSION}-py3-none-{found[1]}.whl"
+    machine = sysconfig.get_platform().removeprefix("linux-")
+    assert found[1] == f"manylinux_2_34_{machine}"
 
 
 def test_the_wheel_holds_the_sidecar_the_contract_the_sql_and_the_hardened_library_and_no_tests() -> None:

@@ -7,7 +7,9 @@ sidecar's image."""
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -141,7 +143,18 @@ class BdistWheel(bdist_wheel):
         super().finalize_options()
 
     def get_tag(self) -> tuple[str, str, str]:
-        return "py3", "none", super().get_tag()[2] if BuildPy.has_library else "any"
+        return "py3", "none", _platform(super().get_tag()[2]) if BuildPy.has_library else "any"
+
+
+def _platform(machine: str) -> str:
+    """`linux_x86_64` as PEP 600 has it, with the oldest glibc that can load the library: pip then refuses the
+    wheel on an older one, where mysqld would refuse the library."""
+    objdump = subprocess.run(["objdump", "-p", LIBRARY], check=True, capture_output=True, text=True)
+    needed = [(int(major), int(minor)) for major, minor in re.findall(r"GLIBC_(\d+)\.(\d+)", objdump.stdout)]
+    if not machine.startswith("linux_") or not needed:
+        sys.exit(f"error: {LIBRARY} is no library for glibc: nothing says where the wheel can be used")
+    major, minor = max(needed)
+    return f"manylinux_{major}_{minor}_{machine.removeprefix('linux_')}"
 
 
 class Sdist(sdist):

@@ -52,12 +52,12 @@ def wheel() -> Path:
         return made
 
 
-def environment(extra: str = "") -> Path:
+def environment(extra: str = "", constraints: Path = ROOT / "constraints.txt") -> Path:
     """bin/ of a virtual environment with the wheel, its dependencies and those of `extra`, and pip."""
     made = wheel()
     with _alone():
-        folder = BUILD / f"environment{extra and '-'}{extra}"
-        dependencies = _fingerprint([ROOT / "pyproject.toml", ROOT / "constraints.txt"])
+        folder = BUILD / f"environment-{constraints.stem}{extra and '-'}{extra}"
+        dependencies = _fingerprint([ROOT / "pyproject.toml", constraints])
         dependencies += f" {sys.executable} {sys.hexversion:x}"
         ready = folder / "ready"
         kept = ready.read_text().splitlines() if ready.exists() else []
@@ -68,7 +68,7 @@ def environment(extra: str = "") -> Path:
         if kept[:1] != [dependencies]:
             _must(run([sys.executable, "-m", "venv", "--clear", folder], cwd=BUILD))
             what = f"{made}[{extra}]" if extra else str(made)
-            _must(run([*pip, "-c", ROOT / "constraints.txt", what], cwd=BUILD))
+            _must(run([*pip, "-c", constraints, what], cwd=BUILD))
         else:
             _must(run([*pip, "--no-deps", "--force-reinstall", made], cwd=BUILD))
         ready.write_text(f"{dependencies}\n{made}\n")
@@ -112,7 +112,8 @@ def _fingerprint(files: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
         content = hashlib.sha256(file.read_bytes()).hexdigest()
-        digest.update(f"{file.relative_to(ROOT)} {content}\n".encode())
+        name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file.name
+        digest.update(f"{name} {content}\n".encode())
     return digest.hexdigest()[:20]
 
 

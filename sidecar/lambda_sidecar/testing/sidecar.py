@@ -24,6 +24,7 @@ class SidecarProcess(Server):
     config       TOML text, or the same as a dictionary
     environment  changes ours for the sidecar (None removes a variable)
     detached     outlives this process (and `attach` finds it again); otherwise it gets SIGTERM with it
+    python       the interpreter whose lambda_sidecar it is
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class SidecarProcess(Server):
         *,
         environment: Mapping[str, str | None] | None = None,
         detached: bool = False,
+        python: Path = Path(sys.executable),
     ) -> None:
         directory = directory.absolute()
         super().__init__("lambda-sidecar", directory, directory / "sidecar.log", identity(directory))
@@ -41,13 +43,14 @@ class SidecarProcess(Server):
         self.config = {"socket": str(self.socket), **settings}
         self.environment = dict(environment or {})
         self.detached = detached
+        self.python = python
         self.config_file = self.directory / "sidecar.toml"
 
     def _spawn(self) -> ServerProcess:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.config_file.write_text(toml_text(self.config), encoding="utf-8")
         return ServerProcess.spawn(
-            [sys.executable, "-m", "lambda_sidecar.cli", *self.identity],
+            [str(self.python), "-m", "lambda_sidecar.cli", *self.identity],
             log=self.log,
             environment=self.environment,
             dies_with_us=None if self.detached else signal.SIGTERM,

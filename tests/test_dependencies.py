@@ -1,0 +1,131 @@
+"""What pyproject.toml says of other distributions: all that is imported, and lower bounds that hold.
+
+Each test's name is the sentence that it proves."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib.metadata
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from tests.support import wheel
+from tests.support.invoker_client import open_stream
+from tests.support.scrape import listener, scrape
+from tests.support.stack import ROOT, execute, free_port, local_config
+
+from lambda_sidecar.testing.mysqld import Mysqld
+from lambda_sidecar.testing.sidecar import SidecarProcess
+
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
+RUN_TIME = [Requirement(text) for text in PROJECT["dependencies"]]
+# Distributions of ours, and modules that a build generates.
+OWN = {"lambda_sidecar", "lambda_udf", "lambda_udf_build", "tests", "bench", "examples"}
+
+
+def declared(*extras: str) -> set[str]:
+    texts = [text for extra in extras for text in EXTRAS[extra]]
+    return {canonicalize_name(requirement.name) for requirement in (*RUN_TIME, *map(Requirement, texts))}
+
+
+def imported(folder: str) -> dict[str, Path]:
+    """The top-level modules that a folder's files import, each with one file that does."""
+    found: dict[str, Path] = {}
+    for file in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+                if node.module == "google":  # a namespace of many distributions
+                    names = [f"google.{alias.name}" for alias in node.names]
+            found |= {name.split(".")[0] if not name.startswith("google.") else name: file for name in names}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("folder", "extras"),
+    [
+        ("sidecar/lambda_sidecar", ("local", "testing")),
+        ("tests", ("local", "testing", "dev")),
+        ("bench", ("local", "dev", "bench")),
+        ("packaging/wheel", ("dev",)),
+    ],
+)
+def test_every_distribution_that_is_imported_is_declared(folder: str, extras: tuple[str, ...]) -> None:
+    distributions = importlib.metadata.packages_distributions()
+    missing = {}
+    for module, file in imported(folder).items():
+        if module in sys.stdlib_module_names or module in OWN or (file.parent / f"{module}.py").exists():
+            continue
+        names = {"protobuf"} if module.startswith("google.protobuf") else set(distributions.get(module, ()))
+        if not {canonicalize_name(name) for name in names} & declared(*extras):
+            missing[module] = str(file.relative_to(ROOT))
+    assert not missing
+
+
+def lowest(requirement: Requirement) -> str:
+    (bound,) = [part.version for part in requirement.specifier if part.operator == ">="]
+    return bound
+
+
+def test_every_dependency_of_an_installation_has_a_lower_bound_and_no_other() -> None:
+    for requirement in (*RUN_TIME, *map(Requirement, EXTRAS["local"]), *map(Requirement, EXTRAS["testing"])):
+        assert [part.operator for part in requirement.specifier] == [">="], requirement
+
+
+def test_the_bounds_of_grpcio_and_protobuf_are_those_that_the_generated_code_checks() -> None:
+    bounds = {requirement.name: lowest(requirement) for requirement in RUN_TIME}
+    for service in (ROOT / "sidecar/lambda_udf/v1").glob("*_pb2_grpc.py"):
+        asked = re.search(r"GRPC_GENERATED_VERSION = '(.+)'", service.read_text())
+        assert asked is not None
+        assert bounds["grpcio"] == bounds["grpcio-health-checking"] == asked[1]
+    for messages in (ROOT / "sidecar/lambda_udf/v1").glob("*_pb2.py"):
+        asked = re.search(r"Protobuf Python Version: (\S+)", messages.read_text())
+        assert asked is not None
+        assert bounds["protobuf"] == asked[1]
+
+
+@pytest.fixture
+def lowest_python(tmp_path: Path) -> Path:
+    """An environment with the wheel and the lowest version of everything that it allows."""
+    requirements = (*RUN_TIME, *map(Requirement, EXTRAS["local"]))
+    constraints = tmp_path / "lowest.txt"
+    lines = [f"{requirement.name}=={lowest(requirement)}\n" for requirement in requirements]
+    constraints.write_text("".join(sorted(lines)))
+    return wheel.environment("local", constraints) / "python"
+
+
+@pytest.fixture
+def server(mysql_home: Path, tmp_path: Path) -> Iterator[Mysqld]:
+    with Mysqld(mysql_home, tmp_path / "mysql", option_file="[mysqld]\n") as mysqld:
+        yield mysqld
+
+
+def test_the_lowest_versions_that_are_allowed_serve_measure_and_install(
+    lowest_python: Path, server: Mysqld, tmp_path: Path
+) -> None:
+    port, local_port = free_port(), free_port()
+    config = {**local_config(local_port), "metrics": listener(port)}
+    command = lowest_python.with_name("lambda-sidecar")
+    with SidecarProcess(tmp_path / "sidecar", config, python=lowest_python) as sidecar:
+        with open_stream(sidecar.socket) as stream:
+            assert stream.ask("Echo", b'{"a": 1}').result.payload == b'{"a": 1}'
+        assert scrape(port).value("calls_total", function="Echo", outcome="success") == 1
+        for arguments in (
+            f"health --config {sidecar.config_file}",
+            f"top --once --socket {sidecar.socket}",
+            f"install --socket {server.socket} --socket-of-sidecar {sidecar.socket}",
+        ):
+            done = wheel.run([command, *arguments.split()], cwd=tmp_path)
+            assert done.returncode == 0, done.stdout
+        with contextlib.closing(server.connect()) as connection:
+            assert execute(connection, "SELECT lambda_sync('Echo', '[1]')") == [("[1]",)]
