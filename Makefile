@@ -8,6 +8,7 @@ BUILD := build
 FUNCTIONS ?= examples/functions
 LAMBDA_ENDPOINT ?=
 PYTEST_ARGS ?=
+SUITE ?= trixie
 BENCH_ARGS ?=
 # Tests wait more than they compute: one process more than there are processors. A file stays in one process.
 JOBS ?= $(shell expr $$(nproc) + 1)
@@ -20,7 +21,7 @@ STACK = $(PYTHON) -m lambda_sidecar.testing
 C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h bench/load/*.c bench/load/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check build images wheel clean up sql down format bench bench-million bench-profile bench-programs
+.PHONY: help demo test check build images wheel fresh clean up sql down format bench bench-million bench-profile bench-programs
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -34,15 +35,14 @@ test: build $(SANITIZED) ## every test; PYTEST_ARGS='-k trigger -x' chooses
 	@$(PYTHON) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 check: build ## formatting, warnings, types, lint
-	@clang-format --version >/dev/null
-	clang-format --dry-run --Werror $(C_FILES)
+	$(VENV)/bin/clang-format --dry-run --Werror $(C_FILES)
 	$(MAKE) --no-print-directory -C udf tidy BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
 format: $(VENV)/.ready ## rewrites C and Python as `make check` wants them
-	clang-format -i $(C_FILES)
+	$(VENV)/bin/clang-format -i $(C_FILES)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
@@ -52,6 +52,9 @@ wheel: build ## build/dist/lambda_udf-…whl for this platform: the command and 
 	@rm -rf $(BUILD)/dist
 	@$(PYTHON) -m pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps -w $(BUILD)/dist .
 	@ls $(BUILD)/dist/*.whl
+
+fresh: ## `make demo` and `make test` on a fresh Debian, in a root file system of its own; SUITE=bookworm or trixie
+	@JOBS=$(JOBS) PYTEST_ARGS='$(PYTEST_ARGS)' packaging/debian/fresh-machine.sh $(SUITE) demo test
 
 images: ## the container images, by Docker Engine: lambda-udf/mysql, lambda-udf/sidecar; MYSQL_TAG=8.4
 	@PYTHON=$(PYTHON3) packaging/containers/build.sh

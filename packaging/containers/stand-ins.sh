@@ -28,30 +28,9 @@ pull() {
   return 1
 }
 
-# What this machine's apt needs to reach its mirror, and nothing else of its settings.
-apt_settings() { apt-config dump | grep -E '^Acquire::(https?::|Check-|Retries|ForceIPv)[^"]*"[^"]+";' || true; }
-
 # SUITE PACKAGES [OPTION…]: a root file system in $temporary/SUITE.tar.
 root_file_system() {
-  local suite=$1 packages=$2 uri keyring trusted options=
-  local -a hooks=()
-  shift 2
-  # The same mirror as for the MySQL of the tests.
-  shopt -s nullglob
-  local -a sources=(/etc/apt/sources.lis[t] /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources)
-  shopt -u nullglob
-  read -r uri keyring trusted < <(awk -v codename="$suite" -f "$root/packaging/mysql/debian-mirror.awk" "${sources[@]}") &&
-    [[ -n $uri ]] || die "apt's sources name no Debian archive to build stand-ins from"
-  if [[ $keyring == /* ]]; then
-    options="signed-by=$keyring "
-    if [[ $keyring != /usr/share/keyrings/debian-archive-* ]]; then hooks+=(--essential-hook="upload $keyring $keyring"); fi
-  fi
-  if [[ $trusted == yes ]]; then options+='trusted=yes '; fi
-  if [[ -e $CERTIFICATES ]]; then hooks+=(--customize-hook="mkdir -p \"\$1/etc/ssl/certs\"" --customize-hook="upload $CERTIFICATES $CERTIFICATES"); fi
-  mmdebstrap --quiet --variant=minbase --include="$packages" --aptopt="$temporary/apt.conf" \
-    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-    "${hooks[@]}" "$@" "$suite" "$temporary/$suite.tar" "deb ${options:+[$options]} $uri $suite main" 2>"$temporary/$suite.log" ||
-    { tail -n 20 "$temporary/$suite.log" >&2; die "Debian's packages (suite $suite) could not be fetched or unpacked"; }
+  "$root/packaging/debian/root-file-system.sh" "$1" "$2" "$temporary/$1.tar" "${@:3}"
 }
 
 import() { # FILE IMAGE [INSTRUCTION…]
@@ -67,17 +46,8 @@ stand_in_debian() { # IMAGE CODENAME
   import "$temporary/$2.tar" "$1" 'CMD ["bash"]'
 }
 
-# Settings of pip that are about the network; files of this machine are not in an image.
-pip_settings() {
-  echo '[global]'
-  "${PYTHON:-python3}" -m pip config list |
-    sed -nE "s/^(global|:env:)\.(index-url|extra-index-url|trusted-host|proxy|timeout|default-timeout)='(.*)'$/\2 = \3/p" |
-    grep -v 'file:' | sort -u -t= -k1,1 || true
-  if [[ -e $CERTIFICATES ]]; then echo "cert = $CERTIFICATES"; fi
-}
-
 stand_in_python() { # IMAGE CODENAME
-  pip_settings >"$temporary/pip.conf"
+  "$root/packaging/debian/root-file-system.sh" --pip-settings >"$temporary/pip.conf"
   # After the packages: the one of ca-certificates would put its own there.
   cp -- "$CERTIFICATES" "$temporary/ca-certificates.crt" 2>/dev/null || : >"$temporary/ca-certificates.crt"
   docker build --quiet --label "$LABEL=yes" --tag "$1" --file - "$temporary" >"$temporary/python.log" 2>&1 <<EOF ||
@@ -125,9 +95,6 @@ for image in "$@"; do pull "$image" || missing+=("$image"); done
 
 say "no image registry is reachable: building stand-ins from Debian's packages for ${missing[*]}"
 "$root/packaging/debian/install-packages.sh" stand-ins
-# A mirror's lists may be older than apt likes; they are signed all the same.
-{ apt_settings; echo 'Acquire::Check-Valid-Until "false";'; } >"$temporary/apt.conf"
-
 debian='' other=()
 for image in "${missing[@]}"; do
   case $image in

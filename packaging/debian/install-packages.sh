@@ -4,7 +4,7 @@
 set -eu
 
 case ${1-} in
-  "") packages="gcc make libc6-dev libnghttp2-dev libnanopb-dev libcmocka-dev clang-format clang-tidy python3-venv binutils systemd apparmor" ;;
+  "") packages="gcc make libc6-dev libnghttp2-dev libnanopb-dev libcmocka-dev python3-venv binutils systemd apparmor" ;;
   bench) packages="nginx libnginx-mod-http-echo libnginx-mod-http-headers-more-filter libmariadb-dev zlib1g-dev" ;;
   # Docker Engine with compose, and what builds stand-ins for base images.
   containers) packages="docker.io docker-compose iptables mmdebstrap" ;;
