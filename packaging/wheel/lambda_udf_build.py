@@ -149,7 +149,8 @@ class BdistWheel(bdist_wheel):
 def _platform(machine: str) -> str:
     """`linux_x86_64` as PEP 600 has it, with the oldest glibc that can load the library: pip then refuses the
     wheel on an older one, where mysqld would refuse the library."""
-    objdump = subprocess.run(["objdump", "-p", LIBRARY], check=True, capture_output=True, text=True)
+    command = ["objdump", "-p", str(LIBRARY)]
+    objdump = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
     needed = [(int(major), int(minor)) for major, minor in re.findall(r"GLIBC_(\d+)\.(\d+)", objdump.stdout)]
     if not machine.startswith("linux_") or not needed:
         sys.exit(f"error: {LIBRARY} is no library for glibc: nothing says where the wheel can be used")
