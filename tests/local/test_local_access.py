@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-from tests.local.local_support import EXAMPLES, SIGNED, running
+from tests.local.local_support import EXAMPLES, SIGNED, running, write_function
 
 from lambda_sidecar.local.access import is_loopback_host
+from lambda_sidecar.local.peer import owner_in
 
 
 @pytest.mark.parametrize(
@@ -101,3 +106,49 @@ async def test_an_unknown_operation_is_a_rest_json_error() -> None:
         url = local.service.endpoint + "/2015-03-31/functions/Echo/invocations"
         async with local.http.get(url, headers=SIGNED) as response:
             assert response.status == 405
+
+
+ASKING = """
+import encodings.idna, http.client, os, sys
+os.setuid(int(sys.argv[2]))
+connection = http.client.HTTPConnection(sys.argv[1], timeout=10)
+connection.request("GET", "/2018-06-01/runtime/invocation/next")
+answer = connection.getresponse()
+print(answer.status, answer.read().decode())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user of the machine: needs root")
+async def test_another_user_of_the_machine_gets_no_event_of_a_worker(tmp_path: Path) -> None:
+    write_function(
+        tmp_path,
+        "F",
+        "import os\ndef lambda_handler(event, context):\n    return os.environ['AWS_LAMBDA_RUNTIME_API']\n",
+    )
+    async with running(tmp_path) as local:
+        address = (await local.invoke("F")).value
+
+        def ask(user: int) -> str:
+            command = [sys.executable, "-c", ASKING, address, str(user)]
+            return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+        assert "not another user of the machine" in await asyncio.to_thread(ask, 65534)
+        assert "InvalidStateTransition" in await asyncio.to_thread(ask, os.geteuid())
+        assert (await local.invoke("F")).value == address
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [(("127.0.0.1", 40000), 1000), (("127.0.0.1", 40001), None), (("127.0.0.2", 40000), None)],
+)
+def test_the_owner_of_a_connection_is_found_in_the_kernels_table(
+    peer: tuple[str, int], expected: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "byteorder", "little")
+    table = [
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode",
+        "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100",
+        "   1: 0100007F:1F90 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 2 1 0 20",
+        "   2: 0100007F:9C40 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1000        0 3 1 0 20",
+    ]
+    assert owner_in(table, peer, ("127.0.0.1", 8080)) == expected

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from tests.local.local_support import PID, alive, running, until, write_function
 
+from lambda_sidecar.local.inventory import LOOK_AT
+
 BOOTSTRAP = Path(__file__).with_name("local_bootstrap.py")
 
 
@@ -220,6 +222,28 @@ async def test_edited_code_runs_at_the_next_call_and_new_folders_are_found(tmp_p
         assert alive((await local.invoke("New")).value)
         shutil.rmtree(tmp_path / "New")
         assert (await local.error("New"))["Code"] == "ResourceNotFoundException"
+
+
+async def test_an_edit_is_seen_however_many_files_a_function_vendors(tmp_path: Path) -> None:
+    folder = write_function(tmp_path, "F", "def lambda_handler(event, context):\n    return 'first'\n")
+    vendored = (
+        folder / "boto3" / "data"
+    )  # before lambda_function.py in the alphabet, and below it in the tree
+    vendored.mkdir(parents=True)
+    for number in range(2 * LOOK_AT + 500):
+        (vendored / f"{number:05}.json").write_text("{}")
+    code = "import pathlib\nHERE = pathlib.Path(__file__).parent / 'boto3/data/%s.json'\n"
+    code += "def lambda_handler(event, context, text=HERE.read_text()):\n    return text\n"
+    async with running(tmp_path) as local:
+        assert (await local.invoke("F")).value == "first"
+        write_function(tmp_path, "F", code % f"{2 * LOOK_AT + 499:05}")
+        assert (await local.invoke("F")).value == "{}"
+        (vendored / f"{2 * LOOK_AT + 499:05}.json").write_text("edited, and longer")
+
+        async def is_seen() -> bool:
+            return bool((await local.invoke("F")).value == "edited, and longer")
+
+        await until(is_seen)
 
 
 async def test_a_function_toml_that_breaks_later_fails_that_functions_invocations(tmp_path: Path) -> None:

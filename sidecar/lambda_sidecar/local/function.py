@@ -3,16 +3,15 @@ Looks at the disk only; knows nothing of invocations or workers."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import tomllib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from lambda_sidecar.local.errors import FunctionConfigError, LocalLambdaError
 from lambda_sidecar.local.function_name import is_function_name
+from lambda_sidecar.local.inventory import Inventory
 from lambda_sidecar.local.settings import (
     DEFAULT_MEMORY_MB,
     DEFAULT_TIMEOUT_SECONDS,
@@ -28,9 +27,6 @@ _KEYS = ("handler", "timeout", "environment", "concurrency", "memory_size")
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 _RESERVED = ("_HANDLER", "_X_AMZN_TRACE_ID", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV")
 _RESERVED_PREFIX = "AWS_LAMBDA_"
-# A folder with more files than this is compared by its first ones only, so that a vendored dependency tree
-# does not slow every invocation down.
-_MAX_COMPARED_FILES = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +50,7 @@ class FunctionFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
         self._known: dict[str, Function] = {}
+        self._inventories: dict[str, Inventory] = {}
 
     def check(self) -> list[Function]:
         """Every function, at start. Raises LocalLambdaError for the folder, FunctionConfigError for one."""
@@ -73,10 +70,12 @@ class FunctionFolder:
         folder = self._folder / name
         if not is_function_name(name) or not folder.is_dir():
             self._known.pop(name, None)
+            self._inventories.pop(name, None)
             return None
         try:
-            revision = _revision(folder)
+            revision = self._revision(name, folder)
         except OSError as error:
+            self._inventories.pop(name, None)
             raise FunctionConfigError(f"{folder} cannot be read: {error.strerror}") from error
         known = self._known.get(name)
         if known is not None and known.revision == revision:
@@ -86,32 +85,11 @@ class FunctionFolder:
             self._known[name] = function
         return function
 
-
-def _revision(folder: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for number, entry in enumerate(_files(folder)):
-        if number >= _MAX_COMPARED_FILES:
-            break
-        try:
-            stat = entry.stat()
-        except FileNotFoundError:  # an editor replaces the file right now; its next state is another revision
-            continue
-        digest.update(f"{entry.path}\0{stat.st_mtime_ns}\0{stat.st_size}\0{stat.st_mode}\n".encode())
-    return digest.hexdigest()
-
-
-def _files(folder: Path | str) -> Iterator[os.DirEntry[str]]:
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except FileNotFoundError:  # removed while it was looked at
-        return
-    for entry in entries:
-        if entry.name == "__pycache__" or entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files(entry.path)
-        else:
-            yield entry
+    def _revision(self, name: str, folder: Path) -> str:
+        inventory = self._inventories.get(name)
+        if inventory is None:
+            inventory = self._inventories[name] = Inventory(folder)
+        return inventory.revision()
 
 
 def _read(name: str, folder: Path, revision: str) -> Function | None:

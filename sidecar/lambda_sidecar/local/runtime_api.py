@@ -10,11 +10,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import weakref
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from lambda_sidecar.local.invocation import Invocation, error_document, too_large_document
+from lambda_sidecar.local.peer import owner
 from lambda_sidecar.local.quiet import quiet
 from lambda_sidecar.local.settings import MAX_RESPONSE_BYTES
 
@@ -49,6 +52,7 @@ class RuntimeApi:
         self._next: asyncio.Future[tuple[Invocation, int]] | None = None
         self._current: tuple[str, asyncio.Future[Answer]] | None = None
         self._runner: web.ServerRunner | None = None
+        self._ours: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
 
     async def start(self) -> None:
         """Listens on a free port of 127.0.0.1. Raises OSError."""
@@ -98,6 +102,10 @@ class RuntimeApi:
         # A browser sends Origin, and another Host after DNS rebinding; a runtime sends neither.
         if request.headers.get("Host") != self.address or "Origin" in request.headers:
             return _refusal(403, "Forbidden", "only this worker's runtime may call")
+        if not await self._is_ours(request.transport):
+            return _refusal(
+                403, "Forbidden", "only this worker's runtime may call, not another user of the machine"
+            )
         operation = request.rel_url.raw_path.removeprefix(_RUNTIME)
         if request.method == "GET" and operation == "invocation/next":
             return await self._invocation_next()
@@ -109,6 +117,18 @@ class RuntimeApi:
             case "POST", "invocation", request_id, "error":
                 return await self._answered(request, request_id, is_error=True)
         return _refusal(404, "NotFound", "no such operation of the Runtime API")
+
+    async def _is_ours(self, transport: asyncio.Transport | None) -> bool:
+        """Whether the connection is of this user's processes: the port is open to all who are on the machine,
+        and whoever asks first gets the event. Looked at once for each connection."""
+        if transport is None:
+            return False
+        if transport not in self._ours:
+            peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+            if peer is None or own is None or await asyncio.to_thread(owner, peer, own) != os.geteuid():
+                return False
+            self._ours.add(transport)
+        return True
 
     async def _invocation_next(self) -> web.StreamResponse:
         if self._next is not None or (self._current is not None and not self._current[1].done()):
