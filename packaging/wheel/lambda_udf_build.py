@@ -143,10 +143,10 @@ class BdistWheel(bdist_wheel):
         super().finalize_options()
 
     def get_tag(self) -> tuple[str, str, str]:
-        machine = super().get_tag()[2]
-        if not LIBRARY.exists():  # an editable installation, which comes before anything is built
-            return "py3", "none", machine
-        return "py3", "none", _platform(machine) if BuildPy.has_library else "any"
+        platform = super().get_tag()[2] if BuildPy.has_library else "any"
+        if BuildPy.has_library and LIBRARY.exists():  # not yet in an editable installation
+            platform = _platform(platform)
+        return "py3", "none", platform
 
 
 def _platform(machine: str) -> str:
