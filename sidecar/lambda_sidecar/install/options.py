@@ -1,4 +1,4 @@
-"""The arguments of lambda-sidecar install and uninstall.
+"""The arguments of lambda-sidecar install, uninstall and migrate-check.
 
 Only argparse: `lambda-sidecar serve` imports this and must not pay for mysql.connector."""
 
@@ -84,6 +84,12 @@ def add_uninstall(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-remove", action="store_true", help="leave the library in plugin_dir: only the SQL"
     )
+
+
+def add_migrate_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dump", type=Path, metavar="FILE", help="read this dump instead of a server")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_server(parser)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
