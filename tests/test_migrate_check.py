@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import mysql.connector
 import pytest
+from tests.support.aurora_grants import GRANTS
 from tests.support.installation import Outcome, run
+from tests.support.markdown import blocks
 from tests.support.stack import ROOT, Library, Stack, execute, start_stack
 
 INSTALL = ROOT / "udf/sql/install.sql"
@@ -172,13 +175,11 @@ def test_nothing_is_changed_and_nothing_is_invoked(shop: Stack) -> None:
 
 def test_json_says_the_same(shop: Stack) -> None:
     told = check(shop, "--json")
-    blocks = json.loads(told.out)
+    said = json.loads(told.out)
     assert told.status == 1
-    assert blocks[0]["title"] == "event shop.nightly, runs as 'it''s'@'%'"
-    assert blocks[0]["findings"][0]["kind"] == "grant"
-    assert [block["title"] for block in blocks] == [
-        text.splitlines()[0] for text in REPORT.split("\n\n")[:-1]
-    ]
+    assert said[0]["title"] == "event shop.nightly, runs as 'it''s'@'%'"
+    assert said[0]["findings"][0]["kind"] == "grant"
+    assert [one["title"] for one in said] == [text.splitlines()[0] for text in REPORT.split("\n\n")[:-1]]
 
 
 def test_what_may_not_be_read_is_told(shop: Stack) -> None:
@@ -212,9 +213,9 @@ def test_the_servers_own_dump_has_the_same_objects(shop: Stack, tmp_path: Path) 
     dump.write_text(dumped.stdout)
     told = check(shop, "--dump", dump)
     assert told.status == 1
-    blocks = told.out.split("\n\n")[:-1]
+    of_dump = told.out.split("\n\n")[:-1]
     of_server = REPORT.split("\n\n")[:-1]
-    assert [block.splitlines()[:2] for block in blocks] == [block.splitlines()[:2] for block in of_server]
+    assert [one.splitlines()[:2] for one in of_dump] == [one.splitlines()[:2] for one in of_server]
     assert "GRANT AWS_LAMBDA_ACCESS TO 'app'@'%';" in told.out
 
 
@@ -222,3 +223,99 @@ def test_a_server_without_calls_says_so(shop: Stack) -> None:
     shop.query("DROP DATABASE shop")
     told = check(shop)
     assert (told.status, told.out) == (0, "nothing here uses Lambda, or what only Aurora has\n")
+
+
+# ---- what the documents say ----
+
+
+def block(document: str, language: str, holding: str) -> str:
+    """The text of the document's one block that holds this."""
+    (found,) = (one for one in blocks(ROOT / document) if one.language == language and holding in one.text)
+    return found.text
+
+
+def test_the_guides_query_finds_what_calls_directly_in_any_writing(shop: Stack) -> None:
+    query = block("docs/migrating-from-aurora.md", "sql", "UNION ALL")
+    names = {name for _, name, _ in shop.query(query.rstrip().rstrip(";"))}
+    assert names == {
+        "shop.answer", "shop.answers", "shop.by_root", "shop.innocent", "shop.new_order", "shop.nightly", "shop.notify",
+    }  # fmt: skip
+
+
+def test_the_guides_commands_let_a_dump_of_5_7_in(shop: Stack, tmp_path: Path) -> None:
+    command = block("docs/migrating-from-aurora.md", "sh", "NO_AUTO_CREATE_USER").splitlines()[-1]
+    lines = [f"/*!50003 SET sql_mode              = '{modes}' */ ;" for modes in (
+        "NO_AUTO_CREATE_USER", "STRICT_TRANS_TABLES,NO_AUTO_CREATE_USER", "NO_AUTO_CREATE_USER,NO_ZERO_DATE",
+        "STRICT_TRANS_TABLES,NO_AUTO_CREATE_USER,NO_ENGINE_SUBSTITUTION",
+    )]  # fmt: skip
+    dump = tmp_path / "dump.sql"
+    dump.write_text("\n".join([*lines, "SELECT 'NO_AUTO_CREATE_USER', @@sql_mode;"]) + "\n")
+    refused = shop.mysqld.client(input=dump.read_text())
+    assert "ERROR 1231" in refused.stderr
+    told = check(shop, "--dump", dump)
+    assert command in told.out
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    taken = shop.mysqld.client("-N", input=dump.read_text())
+    assert (taken.returncode, taken.stderr) == (0, "")
+    assert check(shop, "--dump", dump).status == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        *((line, expected) for line, expected in GRANTS if "`" not in line and "IDENTIFIED" not in line),
+        ("GRANT LOAD FROM S3, INVOKE LAMBDA, SELECT INTO S3 ON *.* TO a", "GRANT INVOKE_LAMBDA ON *.* TO a"),
+        ("grant load from s3,select,invoke comprehend on *.* to a", "grant select on *.* to a"),
+        ("GRANT INVOKE BEDROCK,SELECT ON *.* TO a", "GRANT SELECT ON *.* TO a"),
+        ("REVOKE INVOKE LAMBDA ON *.* FROM a", "REVOKE INVOKE_LAMBDA ON *.* FROM a"),
+        ("REVOKE INVOKE SAGEMAKER, LOAD FROM S3 ON *.* FROM a", None),
+        ("-- INVOKE LAMBDA, LOAD FROM S3", "-- INVOKE LAMBDA, LOAD FROM S3"),
+    ],
+)
+def test_the_guides_sed_writes_grants_as_stock_mysql_takes_them(
+    line: str, expected: str | None, tmp_path: Path
+) -> None:
+    command = block("docs/migrating-from-aurora.md", "sh", "grants.sql").rpartition("mysql ")[0]
+    file = tmp_path / "grants.sql"
+    file.write_text(f"GRANT SELECT ON a.b TO c;\n{line};\nFLUSH PRIVILEGES;\n")
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    kept = [] if expected is None else [f"{expected};"]
+    assert file.read_text().splitlines() == ["GRANT SELECT ON a.b TO c;", *kept, "FLUSH PRIVILEGES;"]
+
+
+def test_json_value_takes_any_length_as_readme_shows_it_and_says_what_is_missing(shop: Stack) -> None:
+    shown = block("README.md", "sql", "RETURNING CHAR").rstrip().rstrip(";")
+    assert shop.value(shown) == "x" * 1000
+    assert shop.value(shown.replace("1000", "100000")) == "x" * 100_000
+    alone = shown.replace("RETURNING CHAR ERROR ON EMPTY ERROR ON ERROR", "")
+    assert alone != shown
+    assert shop.value(alone) is None
+    assert shop.value(alone.replace("1000", "512")) == "x" * 512
+    for wrong, errno in (
+        (shown.replace("$.text", "$.gone"), 3966),
+        (shown.replace("CHAR", "CHAR(999)"), 1690),
+    ):
+        with pytest.raises(mysql.connector.Error) as refused:
+            shop.value(wrong)
+        assert refused.value.errno == errno
+
+
+def test_error_1370_names_who_lacks_execute_as_documented(shop: Stack) -> None:
+    call = f"CALL mysql.lambda_async('{FUNCTION}', '1')"
+    with contextlib.closing(shop.connect(user="app", database=None)) as app:
+        with pytest.raises(mysql.connector.Error) as refused:
+            execute(app, call)
+        text = "execute command denied to user 'app'@'%' for routine 'mysql.lambda_async'"
+        assert (refused.value.errno, refused.value.msg) == (1370, text)
+        assert f"| 1370 | `{text}`" in (ROOT / "docs/errors.md").read_text()
+        shop.query("GRANT EXECUTE ON PROCEDURE mysql.lambda_async TO 'app'@'%'")
+        execute(app, call)
+    shop.query("DROP FUNCTION lambda_async")
+    try:
+        with pytest.raises(
+            mysql.connector.Error, match=r"denied to user 'lambda_udf'@'localhost'"
+        ) as refused:
+            shop.query(call)
+        assert refused.value.errno == 1370
+    finally:
+        shop.query("CREATE FUNCTION lambda_async RETURNS STRING SONAME 'lambda_udf.so'")
