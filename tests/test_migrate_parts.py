@@ -124,7 +124,7 @@ def test_a_grant_reads_as_what_it_gives() -> None:
         frozenset({"EXECUTE"}), "mysql", "lambda_async"
     )
     assert read_grant("GRANT SELECT (x), INSERT ON `my\\_shop`.* TO a") == Grant(
-        frozenset({"SELECT", "INSERT"}), "my_shop", "*"
+        frozenset({"SELECT", "INSERT"}), "my\\_shop", "*"
     )
     assert read_grant("GRANT `AWS_LAMBDA_ACCESS`@`%`,r@localhost TO `a`@`%`").roles == (
         ROLE,
@@ -132,6 +132,29 @@ def test_a_grant_reads_as_what_it_gives() -> None:
     )
     assert read_grant("GRANT ALL PRIVILEGES ON *.* TO a").gives("EXECUTE", "mysql", "lambda_async")
     assert not read_grant("GRANT ALL PRIVILEGES ON shop.* TO a").gives("EXECUTE", "mysql", "lambda_async")
+
+
+@pytest.mark.parametrize(
+    ("level", "fits", "misses"),
+    [
+        ("`my\\_shop`", ["my_shop"], ["myxshop", "my_shop2", "*"]),
+        ("`my_shop`", ["my_shop", "myxshop"], ["my__shop"]),
+        ("`sh%`", ["shop", "sh"], ["ash", "*"]),
+        ("`a.b`", ["a.b"], ["axb"]),
+        ("*", ["shop", "*"], []),
+    ],
+)
+def test_a_schema_in_a_grant_is_a_pattern(level: str, fits: list[str], misses: list[str]) -> None:
+    grant = read_grant(f"GRANT EXECUTE ON {level}.* TO a")
+    assert [schema for schema in (*fits, *misses) if grant.gives("EXECUTE", schema, "p")] == fits
+
+
+def test_auroras_own_roles_are_not_told_of() -> None:
+    lines = {
+        Account("AWS_LAMBDA_ACCESS", "%"): ("GRANT INVOKE LAMBDA ON *.* TO `AWS_LAMBDA_ACCESS`@`%`",),
+        Account("AWS_LOAD_S3_ACCESS", "%"): ("GRANT LOAD FROM S3 ON *.* TO `AWS_LOAD_S3_ACCESS`@`%`",),
+    }
+    assert blocks(Inventory((), lines)) == []
 
 
 # ---- who needs what ----

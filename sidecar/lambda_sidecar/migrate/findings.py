@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from lambda_sidecar.install.options import Account
 from lambda_sidecar.migrate.callers import Callers, Needs, callers
-from lambda_sidecar.migrate.grants import ROLE, for_stock_mysql
+from lambda_sidecar.migrate.grants import AURORA_ROLES, ROLE, for_stock_mysql
 from lambda_sidecar.migrate.inventory import Inventory, SqlObject
 
 _GONE_MODE = "NO_AUTO_CREATE_USER"
@@ -172,6 +172,8 @@ def _role_statements(account: Account, inventory: Inventory) -> Iterator[str]:
 
 
 def _account(account: Account, lines: tuple[str, ...]) -> Block | None:
+    if account.user.upper() in AURORA_ROLES or account == ROLE:
+        return None  # Aurora's own; what holds them is told
     findings = []
     for new, unknown in map(for_stock_mysql, lines):
         if unknown:

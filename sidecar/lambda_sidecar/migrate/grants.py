@@ -4,6 +4,7 @@ Pure: reads them, and writes them as stock MySQL takes them; must not know who n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -39,7 +40,7 @@ class Grant:
     roles: tuple[Account, ...] = ()
 
     def gives(self, privilege: str, schema: str, name: str) -> bool:
-        place = self.schema in ("*", schema) and self.name in ("*", name)
+        place = _fits(self.schema, schema) and self.name in ("*", name)
         return place and (privilege in self.privileges or bool(self.privileges & _EVERYTHING))
 
 
@@ -100,7 +101,22 @@ def read_grant(line: str) -> Grant:
     level = [token.text for token in found[cut + 1 : end] if not token.says("TABLE", "PROCEDURE", "FUNCTION")]
     if "PROXY" in privileges or level.count(".") != 1 or len(level) != 3:
         return Grant()
-    return Grant(privileges, level[0].replace("\\", ""), level[2])
+    return Grant(privileges, level[0], level[2])
+
+
+def _fits(pattern: str, schema: str) -> bool:
+    """A schema's name in a grant is a pattern: % for any characters, _ for one, a backslash before either for
+    itself (manual, GRANT). `*.*` fits all, and only `*.*` itself is global."""
+    if "*" in (pattern, schema):
+        return pattern == "*"
+    pieces = {"%": ".*", "_": "."}
+    source = re.sub(
+        r"\\?(.)",
+        lambda one: pieces.get(one[0]) or re.escape(one[1]),
+        pattern,
+        flags=re.DOTALL,
+    )
+    return re.fullmatch(source, schema, re.DOTALL) is not None
 
 
 def for_stock_mysql(line: str) -> tuple[str | None, list[str]]:
