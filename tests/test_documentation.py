@@ -36,7 +36,7 @@ CREATE TRIGGER shop.new_order AFTER INSERT ON shop.orders FOR EACH ROW
   SELECT lambda_async('Echo', JSON_OBJECT('order', NEW.id)) INTO @result;
 CREATE USER 'app'@'%', 'app'@'10.0.0.1';
 """
-FILES = {"grants.sql": "GRANT INVOKE LAMBDA ON *.* TO 'app'@'10.0.0.1';\n"}
+FILES = {"grants.sql": "GRANT INVOKE LAMBDA, LOAD FROM S3 ON *.* TO 'app'@'10.0.0.1';\n"}
 
 
 @dataclass(frozen=True)
@@ -110,11 +110,11 @@ def machine(mysql_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         for name in ("mysql", "mysqldump", "mysqladmin"):
             client = f'"{mysql_home}/bin/{name}" --no-defaults --socket="{stack.mysqld.socket}"'
             _write_command(commands / name, f'exec {client} "$@"')
-        # install and uninstall look for the server where packages put its socket; here it is told.
+        # These look for the server where packages put its socket; here it is told.
         sidecar_command = f'"{Path(sys.executable).parent}/lambda-sidecar"'
         _write_command(
             commands / "lambda-sidecar",
-            f'case "$1" in install|uninstall) set -- "$@" --socket="{stack.mysqld.socket}";; esac\n'
+            f'case "$1" in install|uninstall|migrate-check) set -- "$@" --socket="{stack.mysqld.socket}";; esac\n'
             f'exec {sidecar_command} "$@"',
         )
         run = directory / ".run"

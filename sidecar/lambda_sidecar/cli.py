@@ -77,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     uninstall = commands.add_parser("uninstall", help="take both off a MySQL server again")
     install_options.add_uninstall(uninstall)
     uninstall.set_defaults(run=_uninstall)
+    migrate = commands.add_parser(
+        "migrate-check", help="say what of a database that comes from Aurora needs a grant or an edit"
+    )
+    install_options.add_migrate_check(migrate)
+    migrate.set_defaults(run=_migrate_check)
     return parser
 
 
@@ -188,6 +193,17 @@ def _uninstall(options: argparse.Namespace) -> int:
     from lambda_sidecar.install.uninstall import uninstall
 
     return _administer(uninstall, options)
+
+
+def _migrate_check(options: argparse.Namespace) -> int:
+    from lambda_sidecar.migrate.check import migrate_check
+
+    try:
+        good = migrate_check(options, print)
+    except InstallError as error:
+        print(f"lambda-sidecar: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    return EXIT_OK if good else EXIT_FAILED
 
 
 def _administer(

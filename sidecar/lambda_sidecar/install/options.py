@@ -1,4 +1,4 @@
-"""The arguments of lambda-sidecar install and uninstall.
+"""The arguments of lambda-sidecar install, uninstall and migrate-check.
 
 Only argparse: `lambda-sidecar serve` imports this and must not pay for mysql.connector."""
 
@@ -8,6 +8,8 @@ import argparse
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from lambda_sidecar.install.option_names import FLAGS, TEXTS
 
 
 @dataclass(frozen=True)
@@ -84,18 +86,35 @@ def add_uninstall(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_migrate_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dump", type=Path, metavar="FILE", help="read this dump instead of a server")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_server(parser)
+
+
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print every step and its SQL, change nothing")
+    add_server(parser)
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    """The options of option_names.py, with `_` for `-` in their names."""
     server = parser.add_argument_group("the server, as for the mysql client")
-    server.add_argument(
-        "--defaults-file", type=Path, metavar="FILE", help="option file; its [client] is read"
+    files = server.add_mutually_exclusive_group()
+    files.add_argument(
+        "--defaults-file", type=Path, metavar="FILE", help="the only option file; its [client] is read"
     )
-    server.add_argument("--socket", metavar="PATH", help="mysqld's Unix socket")
-    server.add_argument("--host", help="over TCP instead")
-    server.add_argument("--port", type=int, help="default 3306")
-    server.add_argument("--user", help="an administrator (default root)")
+    files.add_argument(
+        "--defaults-extra-file", type=Path, metavar="FILE", help="an option file besides the usual ones"
+    )
+    files.add_argument("--no-defaults", action="store_true", help="read no option file")
+    for name, meaning in TEXTS.items():
+        kind = int if name in ("port", "connect-timeout") else str
+        server.add_argument(f"--{name}", type=kind, metavar="VALUE", help=meaning)
+    for name, meaning in FLAGS.items():
+        server.add_argument(f"--{name}", action="store_true", help=meaning)
     server.add_argument(
         "--password",
         action="store_true",
-        help="ask for the password; otherwise the option file's or MYSQL_PWD counts",
+        help="ask for the password; otherwise the option file's or MYSQL_PWD",
     )
