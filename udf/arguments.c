@@ -19,9 +19,10 @@ static bool is_constant(const UDF_ARGS *args, unsigned int index) { return args-
 
 /* Text in quotation marks, or a parameter of a prepared statement: an argument's attribute is its source. */
 static bool is_literal(const UDF_ARGS *args, unsigned int index) {
+  if (!is_constant(args, index)) return false;
   const char *source = args->attributes[index];
   unsigned long length = args->attribute_lengths[index];
-  if (!is_constant(args, index) || source == NULL || length == 0) return false;
+  if (source == NULL || length == 0) return false;
   return *source == '\'' || *source == '"' || (*source == '?' && length == 1);
 }
 
@@ -49,19 +50,21 @@ static const char *collation_of_last(UDF_ARGS *args) {
 }
 
 /* A result is as coercible as a literal: beside one with another utf8mb4 collation it is error 1267. The
- * literals among the arguments have the collation of those around the call, in a view too, which keeps the one
- * that it was created with. Without any it is the session's. Where none of these is utf8mb4 the default mixes
- * with literals of every character set. */
+ * literals among the arguments have the collation of those around the call, in a view too, which keeps the
+ * one that it was created with. Without any it is the session's. Where none of these is utf8mb4 the default
+ * mixes with literals of every character set. */
 static bool settle_result(UDF_INIT *init, UDF_ARGS *args, MYSQL_THD session) {
   char of_session[COLLATION_SIZE];
   const char *name = collation_of(args, is_literal);
   if (name == NULL && server_is_8()) {
     name = collation_of(args, is_constant);
     if (name == NULL) name = collation_of_last(args);
-  } else if (name == NULL && server_collation(session, of_session, sizeof of_session) && is_utf8mb4(of_session)) {
+  } else if (name == NULL && server_collation(session, of_session, sizeof of_session) &&
+             is_utf8mb4(of_session)) {
     name = of_session;
   }
-  return name == NULL ? server_set_result(init, "charset", UTF8MB4) : server_set_result(init, "collation", name);
+  return name == NULL ? server_set_result(init, "charset", UTF8MB4)
+                      : server_set_result(init, "collation", name);
 }
 
 /* Whether an argument's bytes are UTF-8 as they are. Early 8.0 says utf8 for utf8mb3. */
@@ -74,10 +77,10 @@ static bool is_utf8(UDF_ARGS *args, unsigned int index) {
 }
 
 /* For STRING_RESULT, 8.0 and 8.4 make their buffer an alias of the argument's own result (sql/item_func.cc:
- * udf_handler::get_and_convert_string): from the second row on CONCAT and others write into what they read, be
- * it freed. For DECIMAL_RESULT they hand a string over as it is (get_string). 9.x copy a STRING_RESULT, which is
- * better still: an argument's evaluation may free what the one before it gave.
- * The server looks at the first argument's type, whichever is set (error 3951): so that one comes last. */
+ * udf_handler::get_and_convert_string): from the second row on CONCAT and others write into what they read,
+ * be it freed. For DECIMAL_RESULT they hand a string over as it is (get_string). 9.x copy a STRING_RESULT,
+ * which is better still: an argument's evaluation may free what the one before it gave. The server looks at
+ * the first argument's type, whichever is set (error 3951): so that one comes last. */
 static bool settle_arguments(UDF_ARGS *args) {
   bool aliases = server_is_8();
   for (unsigned int i = 0; i < args->arg_count; i++) args->arg_type[i] = STRING_RESULT;

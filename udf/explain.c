@@ -44,7 +44,8 @@ static bool skip_comment(struct scanner *scanner) {
     skip_past(scanner, "\n");
   } else if (begins(scanner, "/*!")) {
     scanner->at += 3;
-    scanner->doubt = scanner->doubt || (scanner->at < scanner->end && *scanner->at >= '0' && *scanner->at <= '9');
+    scanner->doubt =
+        scanner->doubt || (scanner->at < scanner->end && *scanner->at >= '0' && *scanner->at <= '9');
   } else if (begins(scanner, "/*")) {
     scanner->at += 2;
     skip_past(scanner, "*/");

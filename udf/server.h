@@ -35,8 +35,8 @@ bool server_attach(const char **missing);
  * the strings that they hand over. */
 bool server_is_8(void);
 
-/* In init: the "charset" or "collation" of an argument as the statement has it, or as it was set; the server's.
- * Empty if it does not tell. */
+/* In init: the "charset" or "collation" of an argument as the statement has it, or as it was set; the
+ * server's. Empty if it does not tell. */
 const char *server_argument(UDF_ARGS *args, unsigned int index, const char *what);
 
 /* In init: sets the "charset" or "collation" to which a string argument is converted, or that a result has.
