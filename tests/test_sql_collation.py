@@ -60,10 +60,14 @@ EXPRESSIONS = (
     """{f} = @text""",
     """{f} = general, {f} = bin, {f} = latin1, {f} = ascii FROM texts""",
     """CONCAT(general, {f}) = CONCAT(general, '"ok"') FROM texts""",
-    """{f} = _latin1'"ok"'""",
 )
 # A result is utf8mb4 text whatever the connection is; a native function's has the connection's character set.
-UTF8MB4_EXPRESSIONS = ("""{f} COLLATE utf8mb4_bin = '"OK"'""", "CHARSET({f})", "COLLATION({f})")
+UTF8MB4_EXPRESSIONS = (
+    """{f} COLLATE utf8mb4_bin = '"OK"'""",
+    """{f} = _latin1'"ok"'""",
+    "CHARSET({f})",
+    "COLLATION({f})",
+)
 TEXTS = """CREATE TABLE texts (general TEXT COLLATE utf8mb4_general_ci, bin TEXT COLLATE utf8mb4_bin,
                                latin1 TEXT CHARACTER SET latin1, ascii TEXT CHARACTER SET ascii)"""
 FILL = """INSERT INTO texts VALUES ('"ok"', '"ok"', '"ok"', '"ok"')"""
