@@ -68,27 +68,24 @@ def test_mysql2_prepares_statements_and_gets_json_back(stack: Stack, mysql2: Pat
 
 
 def test_pymysql_compares_results_with_literals_and_gets_json_back(stack: Stack) -> None:
-    socket = str(stack.mysqld.socket)
-    with contextlib.closing(pymysql.connect(unix_socket=socket, user="root", database="test")) as connection:
-        with connection.cursor() as cursor:
-            cursor.execute(COLLATION)
-            assert cursor.fetchall() == ((DEFAULTS["PyMySQL"],),)
-            for literal in LITERALS:
-                cursor.execute(f"SELECT {literal}")
-                assert cursor.fetchall() == ((1,),), literal
-            cursor.execute(
-                "SELECT lambda_sync(%s, %s), lambda_sync(%s, %s) = %s", ("Echo", PAYLOAD, "Echo", "1", "1")
-            )
-            ((text, compared),) = cursor.fetchall()
+    connection = pymysql.connect(unix_socket=str(stack.mysqld.socket), user="root", database="test")
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        cursor.execute(COLLATION)
+        assert cursor.fetchall() == ((DEFAULTS["PyMySQL"],),)
+        for literal in LITERALS:
+            cursor.execute(f"SELECT {literal}")
+            assert cursor.fetchall() == ((1,),), literal
+        parameters = ("Echo", PAYLOAD, "Echo", "1", "1")
+        cursor.execute("SELECT lambda_sync(%s, %s), lambda_sync(%s, %s) = %s", parameters)
+        ((text, compared),) = cursor.fetchall()
     assert (json.loads(text), compared) == (json.loads(PAYLOAD), 1)
 
 
 def test_connector_python_compares_results_with_literals(stack: Stack) -> None:
-    socket = str(stack.mysqld.socket)
-    with contextlib.closing(mysql.connector.connect(unix_socket=socket, user="root")) as connection:
-        with connection.cursor() as cursor:
-            cursor.execute(COLLATION)
-            assert cursor.fetchall() == [(DEFAULTS["MySQL Connector/Python"],)]
-            for literal in LITERALS:
-                cursor.execute(f"SELECT {literal}")
-                assert cursor.fetchall() == [(1,)], literal
+    connection = mysql.connector.connect(unix_socket=str(stack.mysqld.socket), user="root")
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        cursor.execute(COLLATION)
+        assert cursor.fetchall() == [(DEFAULTS["MySQL Connector/Python"],)]
+        for literal in LITERALS:
+            cursor.execute(f"SELECT {literal}")
+            assert cursor.fetchall() == [(1,)], literal

@@ -4,6 +4,7 @@ Knows npm and the program's two documents; asserts nothing about the answers."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -36,8 +37,12 @@ def install() -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
             _install_into(Path(temporary))
-            Path(temporary, "installed").rename(folder)
-    return folder / "node_modules" / "mysql2"
+            with contextlib.suppress(OSError):  # another process was first: the folder is not empty
+                Path(temporary, "installed").rename(folder)
+    module = folder / "node_modules" / "mysql2"
+    if not module.is_dir():
+        raise NoMysql2(f"{folder} holds no mysql2")
+    return module
 
 
 def _install_into(temporary: Path) -> None:
