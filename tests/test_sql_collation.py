@@ -1,24 +1,19 @@
 """A result beside literals, columns and variables, under the character sets and collations that clients use: as a
 native function's. The native function is the oracle.
 
-Each test's name is the sentence that it proves. Each runs with the three ways in which the collation is found:
-both builds on this server, and as on MySQL 8.4, which does not tell the session's."""
+Each test's name is the sentence that it proves. Each also runs as on MySQL 8.4, which does not tell the session's."""
 
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import mysql.connector
 import pytest
 from mysql.connector.abstracts import MySQLConnectionAbstract
 from tests.support.clients import CLIENTS
-from tests.support.old_servers import OldServer
-from tests.support.stack import ROOT, Build, Library, Stack, execute, start_stack
+from tests.support.stack import Stack, execute
 
 # Both are "ok" in quotation marks.
 OURS = """lambda_sync('Echo', '"ok"')"""
@@ -89,45 +84,10 @@ CONNECTIONS = (
 )
 
 
-@pytest.fixture(scope="session")
-def old_library() -> Build:
-    """As on MySQL 8.4."""
-    build = ROOT / "build"
-    made = subprocess.run(
-        [
-            "make",
-            "-s",
-            "-C",
-            ROOT / "udf",
-            f"BUILD={build}",
-            f"PYTHON={sys.executable}",
-            OldServer.MYSQL_8_4.path,
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert made.returncode == 0, made.stderr
-    return OldServer.MYSQL_8_4
-
-
-@pytest.fixture(scope="module", params=["plain", "sanitized", "as on 8.4"])
-def collation_stack(
-    request: pytest.FixtureRequest, mysql_home: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
-    library: Build
-    if request.param == "as on 8.4":
-        library = request.getfixturevalue("old_library")
-    else:
-        library = Library(request.param)
-    with start_stack(mysql_home, tmp_path_factory.mktemp("collation"), library) as stack:
-        yield stack
-
-
 @pytest.fixture
-def connection(collation_stack: Stack) -> Iterator[MySQLConnectionAbstract]:
-    collation_stack.reset()
-    with contextlib.closing(collation_stack.connect()) as connection:
+def connection(every_stack: Stack) -> Iterator[MySQLConnectionAbstract]:
+    every_stack.reset()
+    with contextlib.closing(every_stack.connect()) as connection:
         execute(connection, TEXTS)
         execute(connection, FILL)
         yield connection
