@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.moto_server import moto_server
-from tests.support.stack import CANARY, SANITIZER_REPORTS, Library, Stack, start_stack
+from tests.support.old_servers import OldServer
+from tests.support.stack import CANARY, SANITIZER_REPORTS, Build, Library, Stack, start_stack
 
 ROOT = Path(__file__).parent.parent
 
@@ -71,6 +73,34 @@ def stack(shared_stack: Stack) -> Stack:
     schema `test` is new."""
     shared_stack.reset()
     return shared_stack
+
+
+@pytest.fixture(scope="session")
+def library_of_8_4() -> Build:
+    """The library as it is on MySQL 8.4."""
+    path = OldServer.MYSQL_8_4.path
+    made = subprocess.run(
+        ["make", "-s", "-C", ROOT / "udf", f"BUILD={ROOT / 'build'}", f"PYTHON={sys.executable}", path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    return OldServer.MYSQL_8_4
+
+
+@pytest.fixture(scope="module", params=["plain", "sanitized", "as on 8.4"])
+def every_stack(
+    request: pytest.FixtureRequest, mysql_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """A stack for a module whose tests also run as on MySQL 8.4."""
+    old = request.param == "as on 8.4"
+    library: Build = request.getfixturevalue("library_of_8_4") if old else Library(request.param)
+    with start_stack(mysql_home, tmp_path_factory.mktemp("every"), library) as stack:
+        yield stack
+        log = stack.mysqld.log_text()
+    reports = [line for line in log.splitlines() if any(mark in line for mark in SANITIZER_REPORTS)]
+    assert not reports, "\n".join(reports)
 
 
 @pytest.fixture(scope="session")

@@ -97,6 +97,18 @@ def test_a_json_argument_is_taken_as_it_is(stack: Stack) -> None:
     assert stack.record.payloads("Echo") == [{"k": "ключ"}, {"n": None, "list": [1, "a"]}]
 
 
+def test_an_argument_survives_what_the_next_one_evaluates(stack: Stack) -> None:
+    """The view's column grows and is evaluated anew for the third argument; the server must have copied the second."""
+    stack.query("CREATE TABLE test.numbers (n INT PRIMARY KEY)")
+    stack.query("INSERT INTO test.numbers VALUES (1), (2), (3), (4), (5), (6), (7), (8), (9)")
+    stack.query(
+        """CREATE VIEW test.texts AS
+           SELECT n, CONCAT('"', REPEAT('x', 1000 * n + RAND() * 50000), '"') AS text FROM test.numbers"""
+    )
+    stack.query("SELECT lambda_invoke('Echo', text, CONCAT('{', LEFT(text, 0), '}')) FROM test.texts")
+    assert [set(payload) for payload in stack.record.payloads("Echo")] == [{"x"}] * 9
+
+
 def test_a_number_is_json_too(stack: Stack) -> None:
     assert stack.value("SELECT lambda_sync('Echo', 40 + 2)") == "42"
 

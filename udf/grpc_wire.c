@@ -25,7 +25,7 @@ static enum grpc_read start_message(struct grpc_reader *reader) {
   if (prefix[0] != 0) return GRPC_READ_COMPRESSED;
   if (length > reader->max_length) return GRPC_READ_TOO_LONG;
   if (reader->queued >= reader->max_queued) return GRPC_READ_TOO_MANY;
-  reader->partial = malloc(sizeof *reader->partial + length);
+  reader->partial = malloc(sizeof *reader->partial + length + 1);
   if (reader->partial == NULL) return GRPC_READ_NO_MEMORY;
   reader->partial->next = NULL;
   reader->partial->length = length;
@@ -34,6 +34,7 @@ static enum grpc_read start_message(struct grpc_reader *reader) {
 }
 
 static void finish_message(struct grpc_reader *reader) {
+  reader->partial->bytes[reader->partial->length] = 0;
   if (reader->last == NULL)
     reader->first = reader->partial;
   else

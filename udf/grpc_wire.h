@@ -26,7 +26,7 @@ void grpc_prefix_write(uint8_t prefix[GRPC_PREFIX_SIZE], uint32_t message_length
 struct grpc_message {
   struct grpc_message *next;
   size_t length;
-  uint8_t bytes[];
+  uint8_t bytes[]; /* length of them and a NUL */
 };
 
 /* Puts messages together from DATA chunks, which do not align with them. */

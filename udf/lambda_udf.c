@@ -7,10 +7,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "arguments.h"
 #include "component.h"
 #include "contract.h"
 #include "counters.h"
 #include "error.h"
+#include "explain.h"
 #include "grpc_wire.h"
 #include "invoke.h"
 #include "mysql_abi.h"
@@ -90,7 +92,9 @@ struct statement {
   struct server_account account;
   struct settings settings; /* once settings_known; the same for all rows of the statement */
   bool settings_known;
-  bool warned;                 /* of calls that are skipped: once is enough */
+  bool begun;                  /* the first row has been evaluated */
+  bool explained;              /* once begun: the statement is EXPLAIN and nothing is executed */
+  bool warned;                 /* of calls that are left out: once is enough */
   struct grpc_message *answer; /* the last row's; its result points into it */
   char accepted[ACCEPTED_SIZE];
 };
@@ -106,7 +110,8 @@ static bool start_statement(UDF_INIT *init, UDF_ARGS *args, char *message, const
                    missing);
     return true;
   }
-  if (!server_use_utf8mb4(init, args)) {
+  MYSQL_THD session = server_session();
+  if (!arguments_settle(init, args, session)) {
     (void)snprintf(message, MYSQL_ERRMSG_SIZE, "the server refuses utf8mb4 for the arguments of %s", name);
     return true;
   }
@@ -116,7 +121,7 @@ static bool start_statement(UDF_INIT *init, UDF_ARGS *args, char *message, const
     return true;
   }
   statement->function = function;
-  statement->session = server_session();
+  statement->session = session;
   /* Looked up now, refused at the first invocation: refusing here would break CREATE VIEW, CHECK
    * TABLE and mysqldump. */
   const char *privilege = component_is_installed() ? COMPONENT_PRIVILEGE : NULL;
@@ -239,6 +244,23 @@ static bool invoke_row(struct statement *statement, const UDF_ARGS *args, struct
   return true;
 }
 
+static void warn_once(struct statement *statement, const char *text) {
+  if (!statement->warned) server_warn(statement->session, statement->function->name, text);
+  statement->warned = true;
+}
+
+/* EXPLAIN evaluates what depends on constant tables alone. Looked up at the first row and not in init, which
+ * runs for every row of a trigger. */
+static bool is_explained(struct statement *statement) {
+  if (!statement->begun) {
+    MYSQL_LEX_CSTRING text = server_statement_text(statement->session);
+    statement->explained = text.str != NULL && explain_only(text.str, text.length);
+    statement->begun = true;
+  }
+  if (statement->explained) warn_once(statement, "not invoked: EXPLAIN executes nothing; the result is NULL");
+  return statement->explained;
+}
+
 /* One row as lambda_udf.mode says. True: *response is the answer. False: the row is NULL, or it failed;
  * then an error was raised and *error is 1, which together fail the statement and alone do not. */
 static bool evaluate_row(struct statement *statement, const UDF_ARGS *args, struct invoke_response *response,
@@ -247,13 +269,12 @@ static bool evaluate_row(struct statement *statement, const UDF_ARGS *args, stru
   struct failure failure;
   *is_null = 1;
   *error = 0;
+  if (is_explained(statement)) return false;
   counter_add(statement->function->calls, 1);
   bool known = know_settings(statement, &failure);
   if (known && statement->settings.mode == MODE_SKIP) {
     counter_add(COUNTER_SKIPPED, 1);
-    if (!statement->warned)
-      server_warn(statement->session, name, "skipped, because lambda_udf.mode is 'skip'");
-    statement->warned = true;
+    warn_once(statement, "skipped, because lambda_udf.mode is 'skip'");
     return false;
   }
   if (known && statement->settings.mode == MODE_DENY) {
@@ -276,7 +297,12 @@ static char *payload_row(UDF_INIT *init, UDF_ARGS *args, char *result, unsigned 
   if (!evaluate_row(statement, args, &response, is_null, error)) return NULL;
   *length = response.payload.length;
   /* An empty answer has no bytes to point at; the server's own buffer will do. */
-  return response.payload.length > 0 ? (char *)(uintptr_t)response.payload.data : result;
+  if (response.payload.length == 0) return result;
+  /* The server looks for a NUL behind a string's last byte (String::c_ptr). Here stands the next field's
+   * tag, which has been read, or grpc_message's own NUL. */
+  char *payload = (char *)(uintptr_t)response.payload.data;
+  payload[response.payload.length] = '\0';
+  return payload;
 }
 
 /* ---- lambda_sync(function, payload): what the function returned ---- */

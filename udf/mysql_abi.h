@@ -85,6 +85,11 @@ const struct s_mysql_registry *mysql_plugin_registry_acquire(void) __asm__(
 int mysql_plugin_registry_release(const struct s_mysql_registry *registry) __asm__(
     "_Z29mysql_plugin_registry_releasePK16s_mysql_registry") __attribute__((weak, visibility("default")));
 
+/* sql/sql_thd_internal_api.h, with C++ linkage: the statement's text, without a lock, for the session's own
+ * thread. Weak: the server promises it to its own storage engines only. */
+MYSQL_LEX_CSTRING thd_query_unsafe(MYSQL_THD thd) __asm__("_Z16thd_query_unsafeP3THD")
+    __attribute__((weak, visibility("default")));
+
 /* include/mysql/components/services/mysql_runtime_error.h */
 struct s_mysql_mysql_runtime_error {
   void (*emit)(int error_id, int flags, va_list args);

@@ -31,12 +31,29 @@ enum server_interrupt { SERVER_RUNS = 0, SERVER_KILLED, SERVER_QUERY_TIME };
  * what it lacks. Must come before every other call here. Safe from any thread. */
 bool server_attach(const char **missing);
 
-/* Makes every argument arrive as utf8mb4 text and the result leave as utf8mb4. For init functions.
- * False if the server refuses. */
-bool server_use_utf8mb4(UDF_INIT *init, UDF_ARGS *args);
+/* Whether this is 8.0 or 8.4, told by what they lack: they do not know a session's variables, and do not copy
+ * the strings that they hand over. */
+bool server_is_8(void);
+
+/* In init: the "charset" or "collation" of an argument as the statement has it, or as it was set; the
+ * server's. Empty if it does not tell. */
+const char *server_argument(UDF_ARGS *args, unsigned int index, const char *what);
+
+/* In init: sets the "charset" or "collation" to which a string argument is converted, or that a result has.
+ * False: the server refuses, and has raised an error. */
+bool server_set_argument(UDF_ARGS *args, unsigned int index, const char *what, const char *name);
+bool server_set_result(UDF_INIT *init, const char *what, const char *name);
+
+/* The session's collation_connection; false on 8.x. */
+bool server_collation(MYSQL_THD session, char *text, size_t size);
 
 /* The running session; NULL if there is none. */
 MYSQL_THD server_session(void);
+
+/* The text of the statement that the session runs, in its client's character set: inside a routine the
+ * statement of the body, of a prepared statement what was prepared. The server's, valid until the statement
+ * ends, and only in the session's own thread. NULL, 0 where the server does not tell. */
+MYSQL_LEX_CSTRING server_statement_text(MYSQL_THD session);
 
 /* Fills account from the session's security context. privilege is the dynamic privilege that suffices
  * beside SUPER, NULL if none does. False if the server does not tell; then nobody may invoke. */

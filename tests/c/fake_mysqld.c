@@ -26,6 +26,8 @@ void fake_session_start(struct fake_session *session) {
 
 void fake_registry_remove(const char *service) { (void)snprintf(removed, sizeof removed, "%s", service); }
 
+bool fake_registry_has(const char *service) { return strcmp(removed, service) != 0; }
+
 int fake_held(void) { return atomic_load(&held); }
 
 /* ---- the services ---- */
@@ -55,15 +57,34 @@ static void emit(int error_id, int flags, va_list arguments) {
   current->times_raised++;
 }
 
+/* As in 8.0: the type of the first argument is what counts, whichever is set. */
 static int argument_set(UDF_ARGS *args, const char *extension_type, unsigned int index, void *in_value) {
-  bool right = strcmp(extension_type, "charset") == 0 && index < args->arg_count &&
-               args->arg_type[index] == STRING_RESULT && strcmp(in_value, "utf8mb4") == 0;
-  return right ? 0 : 1;
+  struct fake_arguments *arguments = args->extension;
+  if (index >= args->arg_count) crash("the character set of no argument");
+  if (strcmp(extension_type, "charset") != 0 || args->arg_type[0] != STRING_RESULT) return 1;
+  if (strcmp(in_value, "utf8mb4") != 0) return 1;
+  arguments->collation[index] = "utf8mb4_0900_ai_ci";
+  return 0;
+}
+
+static int argument_get(UDF_ARGS *args, const char *extension_type, unsigned int index, void **out_value) {
+  static _Thread_local char charset[REMOVED_SIZE];
+  const struct fake_arguments *arguments = args->extension;
+  if (index >= args->arg_count) crash("the character set of no argument");
+  const char *collation = arguments->collation[index];
+  if (strcmp(extension_type, "charset") == 0) {
+    (void)snprintf(charset, sizeof charset, "%.*s", (int)strcspn(collation, "_"), collation);
+    *out_value = charset;
+  } else {
+    *out_value = (void *)(uintptr_t)collation;
+  }
+  return 0;
 }
 
 static int result_set(UDF_INIT *init, const char *extension_type, void *in_value) {
   (void)init;
-  return strcmp(extension_type, "charset") == 0 && strcmp(in_value, "utf8mb4") == 0 ? 0 : 1;
+  if (strcmp(extension_type, "collation") == 0) return strncmp(in_value, "utf8mb4_", 8) != 0;
+  return strcmp(extension_type, "charset") != 0 || strcmp(in_value, "utf8mb4") != 0;
 }
 
 static int current_thread(MYSQL_THD *thd) {
@@ -120,13 +141,15 @@ static int convert_to_buffer(my_h_string in_string, char *out_buffer, uint64_t l
 
 static int variable(MYSQL_THD thd, const char *variable_type, const char *component_name,
                     const char *variable_name, void **val, size_t *out_length_of_val) {
-  static const char number[] = "4711";
+  const char *value = "4711";
   (void)thd;
+  if (strcmp(variable_name, "collation_connection") == 0) value = "utf8mb4_0900_ai_ci";
+  size_t length = strlen(value);
   if (strcmp(variable_type, "SESSION") != 0 || strcmp(component_name, "mysql_server") != 0 ||
-      strcmp(variable_name, "pseudo_thread_id") != 0 || *out_length_of_val < sizeof number)
+      (*value == '4' && strcmp(variable_name, "pseudo_thread_id") != 0) || *out_length_of_val <= length)
     return 1;
-  memcpy(*val, number, sizeof number);
-  *out_length_of_val = sizeof number - 1;
+  memcpy(*val, value, length + 1);
+  *out_length_of_val = length;
   return 0;
 }
 
@@ -143,8 +166,8 @@ static int get_variable(const char *component_name, const char *name, void **val
 /* ---- the registry ---- */
 
 static const struct s_mysql_mysql_runtime_error runtime_error = {emit};
-static const struct s_mysql_mysql_udf_metadata udf_metadata = {.argument_set = argument_set,
-                                                               .result_set = result_set};
+static const struct s_mysql_mysql_udf_metadata udf_metadata = {
+    .argument_get = argument_get, .argument_set = argument_set, .result_set = result_set};
 static const struct s_mysql_mysql_current_thread_reader thread_reader = {current_thread};
 static const struct s_mysql_mysql_thd_security_context thd_security_context = {.get = context_of};
 static const struct s_mysql_mysql_security_context_options context_options = {.get = context_option};

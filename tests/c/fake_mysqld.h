@@ -12,6 +12,14 @@
 
 #define RAISED_TEXT_SIZE 1024
 
+#define FAKE_ARGUMENTS_MAX 4
+
+/* What UDF_ARGS.extension points to: the collation of each argument, as the statement has it or as it was
+ * set. */
+struct fake_arguments {
+  const char *collation[FAKE_ARGUMENTS_MAX];
+};
+
 /* One session; each thread that calls functions has its own. */
 struct fake_session {
   _Atomic uint16_t status; /* "thd_status"; any thread may set it */
@@ -28,6 +36,9 @@ void fake_session_start(struct fake_session *session);
 
 /* From now on the registry has no such service. */
 void fake_registry_remove(const char *service);
+
+/* Whether the registry has it still. */
+bool fake_registry_has(const char *service);
 
 /* Services, registries and strings that the library holds now. */
 int fake_held(void);

@@ -6,6 +6,7 @@
 
 #include "contract.h"
 #include "error.h"
+#include "explain.h"
 #include "grpc_wire.h"
 #include "server.h"
 
@@ -76,6 +77,7 @@ static void try_texts(const uint8_t *bytes, size_t length) {
   require(status >= GRPC_STATUS_OK && status <= GRPC_STATUS_LAST, "a status that is none");
   failure_set(&failure, FAILURE_API, "%.*s", (int)length, (const char *)bytes);
   touch(failure.text, strlen(failure.text));
+  checksum += explain_only((const char *)bytes, length);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
@@ -123,8 +125,9 @@ static size_t make_response(uint8_t *out) {
 
 static size_t make_input(uint8_t *input) {
   static const char text[] = "%E2%82%AC 18446744073709551615 \xc3\xa4%";
+  static const char statement[] = "-- a\n#b\n/* c */ /*! EXPLAIN */ FORMAT='x\\'y' INTO @`z` (SELECT 1)";
   size_t length = 0;
-  switch (random_below(3)) {
+  switch (random_below(4)) {
     case 0:
       return make_response(input);
     case 1: /* a stream of messages, after the byte that splits it */
@@ -134,6 +137,10 @@ static size_t make_input(uint8_t *input) {
         grpc_prefix_write(input + length, (uint32_t)size);
         length += GRPC_PREFIX_SIZE + size;
       }
+      return length;
+    case 2:
+      length = random_below(sizeof statement);
+      memcpy(input, statement + sizeof statement - 1 - length, length);
       return length;
     default:
       length = random_below(sizeof text);

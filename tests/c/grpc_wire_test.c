@@ -45,6 +45,7 @@ static void assert_all_messages(struct grpc_reader *reader) {
     assert_non_null(message);
     assert_int_equal(message->length, lengths[i]);
     for (size_t at = 0; at < message->length; at++) assert_int_equal(message->bytes[at], 'a' + i);
+    assert_int_equal(message->bytes[message->length], 0);
     free(message);
   }
   assert_null(grpc_reader_take(reader));

@@ -3,11 +3,13 @@
  *
  * host LIBRARY [SERVICE]: SERVICE is missing in the registry. Commands and answers, fields between tabs:
  *   call FUNCTION ARG…              -> ok MS LENGTH HEX… | error MS ERRNO FLAGS HEX-TEXT | refused HEX-TEXT
- *   load FUNCTION NAME ARG CALLS THREADS ROWS -> loaded MS FAILED HEX-TEXT-OF-A-FAILURE
- *   interrupt STATUS MS             -> done        (the next call's session gets STATUS after MS; 0: before)
- *   super 0|1, lost 0|1             -> done
- *   unload                          -> unloaded DESCRIPTORS HELD MAPPED LEAKED (each 0 if all is well)
- * ARG: "-" is NULL, "*N" a JSON string of N bytes, otherwise hex. Ends with standard input. */
+ *   rows FUNCTION COLLATION COUNT ARG… -> rows RESULT…   (a result in hex, or ! and its error in hex; row n
+ * has id n) load FUNCTION NAME ARG CALLS THREADS ROWS -> loaded MS FAILED HEX-TEXT-OF-A-FAILURE interrupt
+ * STATUS MS             -> done        (the next call's session gets STATUS after MS; 0: before) super 0|1,
+ * lost 0|1             -> done unload                          -> unloaded DESCRIPTORS HELD MAPPED LEAKED
+ * (each 0 if all is well) ARG: "-" is NULL, "*N" a JSON string of N bytes, otherwise hex. Of rows: hex, or
+ * "PREFIX,SUFFIX,GROWTH" for CONCAT('prefix', text, id, 'suffix'), see expression.h. Ends with standard
+ * input. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <pthread.h>
@@ -17,12 +19,14 @@
 #include <string.h>
 #include <time.h>
 
+#include "expression.h"
 #include "fake_mysqld.h"
 
-#define ARGUMENTS_MAX 4
+#define ARGUMENTS_MAX FAKE_ARGUMENTS_MAX
 #define FIELDS_MAX 8
 #define RESULT_SIZE 255 /* of the buffer that mysqld hands to a row function */
 #define SHOWN_MAX 512
+#define UTF8MB4 "utf8mb4_0900_ai_ci"
 
 struct text {
   char *bytes; /* NULL: SQL NULL */
@@ -79,6 +83,9 @@ struct statement {
   enum Item_result types[ARGUMENTS_MAX];
   char *values[ARGUMENTS_MAX];
   unsigned long lengths[ARGUMENTS_MAX];
+  char *attributes[ARGUMENTS_MAX];
+  unsigned long attribute_lengths[ARGUMENTS_MAX];
+  struct fake_arguments extension;
   UDF_INIT init;
   UDF_ARGS args;
   char refusal[MYSQL_ERRMSG_SIZE];
@@ -87,26 +94,26 @@ struct statement {
   unsigned long result_length;
 };
 
-/* As in mysqld, init sees no values; false: it refused. */
-static bool statement_start(struct statement *statement, struct function function, unsigned int count) {
+/* Init sees no values, as where none is constant; false: it refused. */
+static bool statement_start(struct statement *statement, struct function function, unsigned int count,
+                            const char *collation) {
   memset(statement, 0, sizeof *statement);
   statement->function = function;
   for (int i = 0; i < ARGUMENTS_MAX; i++) statement->types[i] = REAL_RESULT;
+  for (int i = 0; i < ARGUMENTS_MAX; i++) statement->extension.collation[i] = collation;
   statement->args = (UDF_ARGS){.arg_count = count,
                                .arg_type = statement->types,
                                .args = statement->values,
-                               .lengths = statement->lengths};
+                               .lengths = statement->lengths,
+                               .attributes = statement->attributes,
+                               .attribute_lengths = statement->attribute_lengths,
+                               .extension = &statement->extension};
   return !function.init(&statement->init, &statement->args, statement->refusal);
 }
 
 /* False: an error was raised, and the function said so in both ways. */
-static bool statement_row(struct statement *statement, const struct text *arguments,
-                          struct fake_session *session) {
+static bool statement_evaluate(struct statement *statement, struct fake_session *session) {
   unsigned char is_null = 0, error = 0;
-  for (unsigned int i = 0; i < statement->args.arg_count; i++) {
-    statement->values[i] = arguments[i].bytes;
-    statement->lengths[i] = arguments[i].length;
-  }
   session->times_raised = 0;
   statement->result_length = RESULT_SIZE;
   statement->result = statement->function.row(&statement->init, &statement->args, statement->buffer,
@@ -114,7 +121,19 @@ static bool statement_row(struct statement *statement, const struct text *argume
   bool failed = statement->result == NULL || is_null != 0;
   if (failed != (error != 0) || session->times_raised != (failed ? 1 : 0))
     stop_here("result, error flag and raised error contradict each other");
+  /* String::c_ptr reads it. */
+  if (!failed && statement->result != statement->buffer && statement->result[statement->result_length] != 0)
+    stop_here("no NUL behind the result");
   return !failed;
+}
+
+static bool statement_row(struct statement *statement, const struct text *arguments,
+                          struct fake_session *session) {
+  for (unsigned int i = 0; i < statement->args.arg_count; i++) {
+    statement->values[i] = arguments[i].bytes;
+    statement->lengths[i] = arguments[i].length;
+  }
+  return statement_evaluate(statement, session);
 }
 
 static void statement_end(struct statement *statement) { statement->function.deinit(&statement->init); }
@@ -166,7 +185,7 @@ static void command_call(char *fields[], int count) {
   bool interrupted = interrupt_status != 0 && interrupt_ms > 0;
   if (interrupt_status != 0 && !interrupted) atomic_store(&session.status, interrupt_status);
   if (interrupted && pthread_create(&interrupter, NULL, interrupt, &session) != 0) stop_here("no thread");
-  if (!statement_start(&statement, look_up(fields[1]), (unsigned int)(count - 2))) {
+  if (!statement_start(&statement, look_up(fields[1]), (unsigned int)(count - 2), UTF8MB4)) {
     (void)printf("refused\t");
     print_hex(statement.refusal, strlen(statement.refusal));
   } else {
@@ -186,6 +205,58 @@ static void command_call(char *fields[], int count) {
   for (int i = 2; i < count; i++) free(arguments[i - 2].bytes);
 }
 
+static struct string read_hex(const char *field, size_t digits) {
+  struct string string = {NULL, digits / 2, digits / 2, true};
+  string.bytes = malloc(string.length + 1);
+  if (string.bytes == NULL) stop_here("no memory");
+  for (size_t i = 0; i < string.length; i++) {
+    char two[] = {field[2 * i], field[2 * i + 1], '\0'};
+    string.bytes[i] = (char)strtoul(two, NULL, 16);
+  }
+  return string;
+}
+
+static void read_expression(struct expression *expression, const char *field, const char *collation) {
+  const char *suffix = strchr(field, ',');
+  *expression = (struct expression){.collation = collation};
+  expression->prefix = read_hex(field, strcspn(field, ","));
+  if (suffix == NULL) return;
+  expression->computed = true;
+  expression->suffix = read_hex(suffix + 1, strcspn(suffix + 1, ","));
+  const char *growth = strrchr(field, ',');
+  expression->growth = strtoul(growth + 1, NULL, 10);
+}
+
+static void command_rows(char *fields[], int count) {
+  struct expression expressions[ARGUMENTS_MAX];
+  struct handed handed[ARGUMENTS_MAX];
+  struct fake_session session;
+  struct statement statement;
+  bool copies = fake_registry_has("mysql_system_variable_reader"); /* as 9.x; 8.x have it not */
+  unsigned int arguments = (unsigned int)(count - 4);
+  memset(handed, 0, sizeof handed);
+  start_session(&session);
+  for (unsigned int i = 0; i < arguments; i++) {
+    read_expression(&expressions[i], fields[4 + i], fields[2]);
+    handed[i].expression = &expressions[i];
+  }
+  if (!statement_start(&statement, look_up(fields[1]), arguments, fields[2])) stop_here(statement.refusal);
+  (void)printf("rows");
+  for (long id = 1; id <= strtol(fields[3], NULL, 10); id++) {
+    for (unsigned int i = 0; i < arguments; i++)
+      hand_over(&handed[i], &statement.args, i, statement.extension.collation[i], id, copies);
+    if (statement_evaluate(&statement, &session)) {
+      (void)printf("\t");
+      print_hex(statement.result, statement.result_length);
+    } else {
+      (void)printf("\t!");
+      print_hex(session.raised_text, strlen(session.raised_text));
+    }
+  }
+  statement_end(&statement);
+  for (unsigned int i = 0; i < arguments; i++) handed_free(&handed[i]);
+}
+
 struct load {
   struct function function;
   struct text arguments[2];
@@ -201,7 +272,7 @@ static void *run_load(void *arg) {
   fake_session_start(&session);
   for (long done = 0; done < load->calls;) {
     struct statement statement;
-    if (!statement_start(&statement, load->function, 2)) stop_here(statement.refusal);
+    if (!statement_start(&statement, load->function, 2, UTF8MB4)) stop_here(statement.refusal);
     for (long row = 0; row < load->rows && done < load->calls; row++, done++) {
       bool good = statement_row(&statement, load->arguments, &session);
       bool same = good && statement.result_length == load->arguments[1].length &&
@@ -295,6 +366,8 @@ int main(int argc, char **argv) {
     bool known = true;
     if (strcmp(fields[0], "call") == 0 && count >= 2 && count <= 2 + ARGUMENTS_MAX)
       command_call(fields, count);
+    else if (strcmp(fields[0], "rows") == 0 && count >= 5 && count <= 4 + ARGUMENTS_MAX)
+      command_rows(fields, count);
     else if (strcmp(fields[0], "load") == 0 && count == 7)
       command_load(fields);
     else if (strcmp(fields[0], "unload") == 0)

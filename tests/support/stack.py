@@ -11,10 +11,10 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from mysql.connector.abstracts import MySQLConnectionAbstract
 
@@ -56,6 +56,15 @@ class Library(enum.Enum):
             return {}
         runtimes = (_runtime("libasan.so"), _runtime("libubsan.so"))
         return {"LAMBDA_UDF_PRELOAD": ":".join(runtimes), "ASAN_OPTIONS": _SANITIZER_OPTIONS}
+
+
+class Build(Protocol):
+    """A build of the library: one of the two, or one made for a few tests."""
+
+    @property
+    def path(self) -> Path: ...
+
+    def environment(self) -> dict[str, str]: ...
 
 
 def _runtime(name: str) -> str:
@@ -165,22 +174,26 @@ def local_config(port: int, functions: Path = FUNCTIONS, **top_level: Any) -> di
 def start_stack(
     mysql_home: Path,
     directory: Path,
-    library: Library,
+    library: Build,
     *,
     environment: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
+    port: int | None = None,
     option_file: str | None = None,
     **sidecar_settings: Any,
 ) -> Iterator[Stack]:
-    """`environment` and `option_file` are mysqld's; `sidecar_settings` are top-level keys of the sidecar's configuration."""
-    port = free_port()
-    sidecar = SidecarProcess(directory / "sidecar", local_config(port, **sidecar_settings))
+    """`environment`, `options`, `port` (TCP) and `option_file` are mysqld's; `sidecar_settings` are top-level keys of
+    the sidecar's configuration."""
+    local_port = free_port()
+    sidecar = SidecarProcess(directory / "sidecar", local_config(local_port, **sidecar_settings))
     mysqld = Mysqld(
         mysql_home,
         directory / "mysql",
         library=library.path,
         performance_schema=True,
+        port=port,
         option_file=option_file,
-        options=("--event-scheduler=ON", "--max-connections=400", "--max-allowed-packet=64M"),
+        options=("--event-scheduler=ON", "--max-connections=400", "--max-allowed-packet=64M", *options),
         environment={
             "LAMBDA_UDF_SOCKET": str(sidecar.socket),
             **library.environment(),
@@ -191,6 +204,6 @@ def start_stack(
         with contextlib.closing(mysqld.connect()) as connection:
             for statement in CREATE_FUNCTIONS:
                 execute(connection, statement)
-        stack = Stack(mysqld, sidecar, Record(port))
+        stack = Stack(mysqld, sidecar, Record(local_port))
         stack.reset()
         yield stack

@@ -1,0 +1,15 @@
+/* What an init function settles about its arguments and its result: the way in which the server hands strings
+ * over, character sets and the collation. Knows SQL expressions; nothing of what the strings mean. */
+#ifndef LAMBDA_UDF_ARGUMENTS_H
+#define LAMBDA_UDF_ARGUMENTS_H
+
+#include <stdbool.h>
+
+#include "mysql_abi.h"
+
+/* Makes every argument arrive as UTF-8 text, and the result leave as utf8mb4 with the collation that literals
+ * around the call have. args->args must hold the constants still, as the server hands them to init. False if
+ * the server refuses. */
+bool arguments_settle(UDF_INIT *init, UDF_ARGS *args, MYSQL_THD session);
+
+#endif
