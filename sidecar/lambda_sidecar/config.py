@@ -46,7 +46,7 @@ class Config:
     account_id: str | None = None
     """The AWS account (12 digits) of functions whose name tells none."""
     drain_seconds: float = 30.0
-    """How long running calls may go on after SIGTERM; 0 to 900."""
+    """How long running calls may go on after SIGTERM; 0 to 900. While they do, new ones are taken too."""
     connect_timeout_seconds: float = 5.0
     """How long one attempt to reach the Lambda endpoint may take; above 0, to 60."""
     max_concurrency: int = 1000
