@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.support.invoker_client import InvokerStream, connect, open_stream
+from tests.support.scrape import scrape
 from tests.support.stack import Record, free_port, local_config, wait_until
 
 from lambda_sidecar.config import SOCKET_PATH_MAX
@@ -28,9 +30,9 @@ from lambda_sidecar.testing.sidecar import SidecarProcess
 REFUSED = "another sidecar serves "
 
 
-def sidecar_on(socket: Path, directory: Path, **settings: Any) -> SidecarProcess:
+def sidecar_on(path: Path, directory: Path, **settings: Any) -> SidecarProcess:
     """One with a local Lambda of its own."""
-    return SidecarProcess(directory, {"socket": str(socket), **local_config(free_port(), **settings)})
+    return SidecarProcess(directory, {"socket": str(path), **local_config(free_port(), **settings)})
 
 
 @pytest.fixture
@@ -75,13 +77,13 @@ def long_call(sidecar: SidecarProcess, seconds: float = 2) -> Iterator[InvokerSt
         yield stream
 
 
-def answers(socket: Path) -> bool:
-    with open_stream(socket) as stream:
+def answers(path: Path) -> bool:
+    with open_stream(path) as stream:
         return stream.ask("Echo", b"1").result.payload == b"1"
 
 
-def health(socket: Path) -> int:
-    with connect(socket) as channel:
+def health(path: Path) -> int:
+    with connect(path) as channel:
         answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
     status: int = answer.status
     return status
@@ -190,12 +192,12 @@ def test_with_the_lock_file_deleted_a_stopped_process_is_replaced_and_its_end_le
 def test_a_successor_that_cannot_start_leaves_the_socket_to_the_first(
     first: SidecarProcess, second: SidecarProcess, tmp_path: Path
 ) -> None:
-    second.config["metrics"] = {"listen": "192.0.2.1:1"}  # RFC 5737: nobody's address
+    second.config["local"] = first.config["local"]  # its port is taken
     with long_call(first) as long:
         os.kill(first.pid, signal.SIGTERM)
         second.launch()
         wait_until(lambda: not second.running, what="its end")
-        assert second.log_contains("metrics: cannot listen")
+        assert second.log_contains("lambda-sidecar: ")
         assert answers(first.socket)
         assert long.receive().result.status_code == 200
     wait_until(lambda: not first.running, what="the first one's end")
@@ -203,36 +205,56 @@ def test_a_successor_that_cannot_start_leaves_the_socket_to_the_first(
 
 
 def test_a_successor_may_have_the_port_of_the_metrics(tmp_path: Path, folder: Path) -> None:
-    listen = {"metrics": {"listen": f"127.0.0.1:{free_port()}"}}
+    port = free_port()
+    listen = {"metrics": {"listen": f"127.0.0.1:{port}"}}
     second = sidecar_on(folder / "s", tmp_path / "2", **listen)
     with sidecar_on(folder / "s", tmp_path / "1", **listen) as first, long_call(first):
         os.kill(first.pid, signal.SIGTERM)
+        wait_until(lambda: first.log_contains("stopping; "), what="SIGTERM seen")
+        assert scrape(port).value("calls_in_flight") == 1
         second.launch()
-        wait_until(lambda: listens(second), what="the successor")
+        wait_until(lambda: second.log_contains("metrics at http://"), what="the successor's metrics")
+        assert first.running
+        assert scrape(port).value("calls_in_flight") == 0
     second.stop()
 
 
-def is_a_directory(socket: Path) -> None:
-    socket.unlink()
-    (socket / "full").mkdir(parents=True)
+def test_a_successor_serves_without_metrics_where_the_port_is_anothers(
+    first: SidecarProcess, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        listen = f"127.0.0.1:{other.getsockname()[1]}"
+        second = sidecar_on(first.socket, tmp_path / "2", metrics={"listen": listen})
+        with long_call(first, 8):
+            os.kill(first.pid, signal.SIGTERM)
+            second.launch()
+            text = f"ERROR lambda_sidecar.server: metrics: cannot listen on {listen}: Address already in use"
+            wait_until(lambda: second.log_contains(text), what="the error")
+        assert answers(second.socket)
+        second.stop()
 
 
-def is_a_file(socket: Path) -> None:
-    socket.unlink()
-    socket.write_text("precious")
+def is_a_directory(path: Path) -> None:
+    path.unlink()
+    (path / "full").mkdir(parents=True)
 
 
-def has_no_folder(socket: Path) -> None:
-    shutil.rmtree(socket.parent)
+def is_a_file(path: Path) -> None:
+    path.unlink()
+    path.write_text("precious")
 
 
-def has_a_file_for_its_folder(socket: Path) -> None:
-    shutil.rmtree(socket.parent)
-    socket.parent.write_text("precious")
+def has_no_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
 
 
-def is_gone(socket: Path) -> None:
-    socket.unlink()
+def has_a_file_for_its_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+    path.parent.write_text("precious")
+
+
+def is_gone(path: Path) -> None:
+    path.unlink()
 
 
 @pytest.mark.parametrize(
@@ -271,13 +293,13 @@ def test_the_second_ones_socket_stays_whatever_becomes_of_the_first(
 def test_the_longest_path_that_can_be_connected_to_can_be_served(tmp_path: Path) -> None:
     folder = tmp_path / ("f" * (SOCKET_PATH_MAX - 7 - len(os.fsencode(tmp_path)) - 1))
     folder.mkdir()
-    socket = folder / "socket"
-    assert len(os.fsencode(socket)) == SOCKET_PATH_MAX
-    with sidecar_on(socket, tmp_path / "1") as sidecar:
-        assert answers(socket)
-        assert stat.S_IMODE(socket.stat().st_mode) == 0o660
+    path = folder / "socket"
+    assert len(os.fsencode(path)) == SOCKET_PATH_MAX
+    with sidecar_on(path, tmp_path / "1") as sidecar:
+        assert answers(path)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
         sidecar.stop()
-    assert list(folder.iterdir()) == [socket.with_name("socket.lock")]
+    assert list(folder.iterdir()) == [path.with_name("socket.lock")]
 
 
 def test_what_a_killed_start_has_left_is_removed_by_the_next(first: SidecarProcess, tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import functools
 import gc
 import logging
 import os
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -20,10 +22,9 @@ from lambda_sidecar.closers import Closers, going_on
 from lambda_sidecar.concurrency import Concurrency
 from lambda_sidecar.config import Config
 from lambda_sidecar.credentials import ChainCredentials, CredentialSource, PlaceholderCredentials
-from lambda_sidecar.drain import serve_on
+from lambda_sidecar.drain import LOOK_SECONDS, serve_on
 from lambda_sidecar.invoker import RESPONSE_MAX, Invoker
 from lambda_sidecar.local import LocalLambda
-from lambda_sidecar.metrics_settings import MetricsSettings
 from lambda_sidecar.monitor import Monitor
 from lambda_sidecar.policy import make_policy
 from lambda_sidecar.reload import Reload
@@ -45,6 +46,8 @@ KEEP_FREED_BYTES = 64 * 1024 * 1024
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 # What closing everything may take beyond drain_seconds, before systemd loses patience.
 CLOSE_SECONDS = 10.0
+# What a sidecar that has been replaced takes to see it and to give the port of /metrics up; much more.
+PORT_SECONDS = 5.0
 SERVICE_NAME = invoker_pb2.DESCRIPTOR.services_by_name["LambdaInvoker"].full_name
 
 
@@ -59,8 +62,7 @@ class Server:
         self._reload_wanted = False
         self._stop = asyncio.Event()
         self._socket = SocketFile(config.socket)
-        # A successor needs them, so they are given up before the calls have ended; and all the rest.
-        self._given_up, self._resources = Closers(), Closers()
+        self._resources, self._metrics = Closers(), Closers()
         self._service: LambdaInvoker | None = None
         self._grpc: grpc.aio.Server | None = None
         self._health = health.aio.HealthServicer()
@@ -83,7 +85,6 @@ class Server:
         self._resources.add("the watchdog's timer", self._manager.close)
         self._resources.add("the socket's file", self._socket.close)
         await self._socket.claim()
-        self._given_up.add("the lock", self._socket.release)
         aws = AwsConfiguration()
         policy = make_policy(config, aws)
         rules = (len(config.allow or ()), len(config.role_rules or ()))
@@ -96,9 +97,12 @@ class Server:
             await aws.endpoint(region)  # now, not in the first call
         concurrency = Concurrency(config.max_concurrency, config.max_concurrency_per_function)
         self._service = LambdaInvoker(invoker.invoke, credentials, policy, concurrency)
-        if config.metrics is not None:
-            await self._start_metrics(config.metrics, self._service, invoker, credentials)
+        start_metrics = functools.partial(self._start_metrics, self._service, invoker, credentials)
+        if not self._socket.is_successor:
+            await start_metrics()
         await self._listen(self._service)
+        if self._socket.is_successor:
+            await _within(PORT_SECONDS, start_metrics)
         self._reload = Reload(config, self._load, aws=aws, service=self._service, invoker=invoker, sts=sts)
         self._manager.ready(f"serving on {config.socket}")
         if self._reload_wanted:
@@ -131,18 +135,22 @@ class Server:
         return None, roles, sts
 
     async def _start_metrics(
-        self, settings: MetricsSettings, service: LambdaInvoker, invoker: Invoker, source: CredentialSource
+        self, service: LambdaInvoker, invoker: Invoker, source: CredentialSource
     ) -> None:
+        settings = self._config.metrics
+        if settings is None:
+            return
         # Imported where it is wanted: a sidecar without /metrics does without the memory.
         from lambda_sidecar.metrics import Sources, make_registry
         from lambda_sidecar.metrics_listener import MetricsListener
 
         roles = source if isinstance(source, RoleCredentials) else None
         listener = MetricsListener(settings, make_registry(Sources(service, invoker, roles)))
-        self._given_up.add("metrics", listener.stop)
+        self._metrics.add("metrics", listener.stop)
         try:
             await listener.start()
         except OSError as error:
+            await self._metrics.close()
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise StartError(f"metrics: cannot listen on {settings.listen}: {reason}") from None
 
@@ -172,7 +180,7 @@ class Server:
         """Ends what runs, then closes everything. Whatever fails is named in the log and keeps nothing up."""
         if self._grpc is not None and self._service is not None:
             await self._end(self._service, self._grpc)
-        await self._given_up.close()
+        await self._metrics.close()
         await self._resources.close()
 
     async def _end(self, service: LambdaInvoker, server: grpc.aio.Server) -> None:
@@ -184,11 +192,13 @@ class Server:
             self._manager.stopping(f"stopping; running calls have {left:g} s", left + CLOSE_SECONDS)
         with going_on("health"):  # before the lock: a successor that has it asks
             await self._health.enter_graceful_shutdown()
-        await self._given_up.close()
+        with going_on("the lock"):
+            self._socket.release()
         with going_on("serving on"):
             left = await serve_on(service.traffic, self._socket.is_taken_over, left)
         if self._socket.is_taken_over():
             log.info("a successor serves on %s", self._config.socket)
+            await self._metrics.close()  # it waits for the port
         # First: whoever connects now would meet gRPC's end, which is CANCELLED and not UNAVAILABLE.
         with going_on("the socket"):
             self._socket.remove()
@@ -200,6 +210,19 @@ class Server:
             await server.stop(None)
         with going_on("the socket"):  # again: a successor that was starting may have failed
             self._socket.remove()
+
+
+async def _within(seconds: float, start: Callable[[], Awaitable[None]]) -> None:
+    """Tries `start` for so long. It serves already: what does not start is named in the log, and left out."""
+    give_up = time.monotonic() + seconds
+    while True:
+        try:
+            return await start()
+        except StartError as error:
+            if time.monotonic() >= give_up:
+                log.error("%s", error)  # noqa: TRY400
+                return None
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _settle_memory() -> None:

@@ -38,6 +38,8 @@ class SocketFile:
         self._lock: TextIO | None = None
         self._folder = -1  # its descriptor, where the file's path would be too long for bind(2)
         self._beside: Path | None = None
+        self.is_successor = False
+        """Whether a sidecar that is stopping had the path at `claim`."""
         self._own: tuple[int, int] | None = None  # st_dev, st_ino of what was published
 
     async def claim(self) -> None:
@@ -56,7 +58,8 @@ class SocketFile:
             ) from None
         if self._path.exists() and not self._path.is_socket():
             raise StartError(f"{self._path} exists and is not a socket: choose another path, or remove it")
-        if _is_listening(self._path) and await _is_serving(self._path):
+        self.is_successor = _is_listening(self._path)
+        if self.is_successor and await _is_serving(self._path):
             raise another
 
     def bind(self, server: grpc.aio.Server) -> None:
