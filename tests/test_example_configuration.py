@@ -79,4 +79,4 @@ def test_all_of_it_can_be_set_but_roles_not_with_functions_on_this_machine(
     path.write_text(toml_text({key: value for key, value in settings.items() if key not in without}))
     (tmp_path / "functions").mkdir()
     config = load_config(path, {})
-    assert (config.local is None, config.role_rules == ()) == (left_out == "local", left_out == "roles")
+    assert (config.local is None, config.role_rules is None) == (left_out == "local", left_out == "roles")

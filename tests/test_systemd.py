@@ -21,6 +21,8 @@ from lambda_sidecar.testing.sidecar import SidecarProcess, toml_text
 
 # Short, so that a few of its halves fit into a test; long beside what a loaded machine holds a process up.
 WATCHDOG_SECONDS = 2.0
+# systemd's: it ignores longer datagrams.
+NOTIFY_BUFFER_MAX = 4096
 
 
 @contextmanager
@@ -97,6 +99,24 @@ def test_a_broken_file_is_told_in_the_status_and_the_service_stays_ready(
             f"; configuration not reloaded, the old one stays: {sidecar.config_file}: {reason}"
             in ready["STATUS"]
         )
+
+
+def test_a_reason_of_any_length_leaves_a_datagram_that_systemd_takes(tmp_path: Path) -> None:
+    with watched_sidecar(tmp_path) as (sidecar, manager):
+        manager.wait_for("READY")
+        hang_up(sidecar, f"'{'ä' * 10_000}' = 1")
+        ready = manager.wait_for("READY")
+        assert "configuration not reloaded, the old one stays: " in ready["STATUS"]
+        datagram = "\n".join(f"{key}={value}" for key, value in ready.items())
+        assert len(datagram.encode()) < NOTIFY_BUFFER_MAX
+
+
+def test_rules_that_vanish_are_told_in_the_status(tmp_path: Path) -> None:
+    with watched_sidecar(tmp_path, allow=[{"account": "app@*"}]) as (sidecar, manager):
+        manager.wait_for("READY")
+        hang_up(sidecar, toml_text({**sidecar.config, "allow": {}}).replace('["allow"]', ""))
+        ready = manager.wait_for("READY")
+        assert "the old one stays: the file has no [[allow]], and 1 were in force;" in ready["STATUS"]
 
 
 def test_the_watchdog_is_fed_every_half_of_its_time(tmp_path: Path) -> None:

@@ -162,7 +162,9 @@ def test_the_sandbox_hides_mysqls_files_and_forbids_what_it_should(machine: Syst
 def test_all_the_sessions_of_a_server_may_connect_at_once(machine: SystemdMachine) -> None:
     """The kernel's limit, not the 128 that gRPC falls back to when it may not read it."""
     start(machine)
-    listening = machine.run("ss", "--no-header", "--listening", "--unix", f"src unix:{SOCKET}").stdout.split()
+    listening = machine.run(
+        "ss", "--no-header", "--listening", "--unix", f"src unix:{SOCKET}*"
+    ).stdout.split()
     assert int(listening[3]) == int(Path("/proc/sys/net/core/somaxconn").read_text())
 
 
@@ -258,6 +260,32 @@ def test_a_stop_waits_for_running_calls_longer_than_systemd_would(
         assert stream.receive().result.payload == b'"done"'
     wait_until(lambda: machine.show(SERVICE, "ActiveState") == "inactive", what="its end")
     assert machine.show(SERVICE, "Result") == "success"
+
+
+def test_a_restart_serves_on_until_the_call_under_way_is_done_and_then_anew(
+    machine: SystemdMachine, endpoint: Endpoint
+) -> None:
+    number = start(machine)
+    go_on = threading.Event()
+
+    def waits(handler: Handler) -> None:
+        go_on.wait(60)
+        OK(handler)
+
+    endpoint.answers.insert(0, waits)
+    with open_stream(machine.path(SOCKET)) as stream:
+        seen = len(endpoint.paths)
+        stream.send("Echo")
+        wait_until(lambda: len(endpoint.paths) > seen, what="the call at the endpoint")
+        machine.systemctl("restart", "--no-block", SERVICE)
+        wait_until(lambda: machine.show(SERVICE, "ActiveState") == "deactivating", what="a stop")
+        assert call(machine) == b'"done"'
+        assert int(machine.show(SERVICE, "MainPID")) == number
+        go_on.set()
+        assert stream.receive().result.payload == b'"done"'
+    wait_until(lambda: machine.show(SERVICE, "ActiveState") == "active", what="a new sidecar")
+    assert int(machine.show(SERVICE, "MainPID")) not in (0, number)
+    assert call(machine) == b'"done"'
 
 
 def test_mysql_starts_when_the_sidecar_serves(machine: SystemdMachine) -> None:

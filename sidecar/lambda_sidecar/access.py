@@ -57,14 +57,14 @@ class AccessRules:
     def __init__(self, config: Config, defaults: Defaults) -> None:
         """Raises ConfigError for a rule that names functions where account or region is not known."""
         self._allow = [
-            _Match(f"allow {number}", rule, defaults) for number, rule in enumerate(config.allow, 1)
+            _Match(f"allow {number}", rule, defaults) for number, rule in enumerate(config.allow or (), 1)
         ]
         self._roles = [
             (
                 _Match(f"role_rules {number}", rule, defaults),
                 _role(config, rule.role, rule.external_id, rule.duration_seconds),
             )
-            for number, rule in enumerate(config.role_rules, 1)
+            for number, rule in enumerate(config.role_rules or (), 1)
         ]
         default = config.aws_default_lambda_role
         self._default = _role(config, default) if default is not None else None

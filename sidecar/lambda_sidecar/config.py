@@ -46,7 +46,7 @@ class Config:
     account_id: str | None = None
     """The AWS account (12 digits) of functions whose name tells none."""
     drain_seconds: float = 30.0
-    """How long running calls may go on after SIGTERM; 0 to 900."""
+    """How long running calls may go on after SIGTERM; 0 to 900. While they do, new ones are taken too."""
     connect_timeout_seconds: float = 5.0
     """How long one attempt to reach the Lambda endpoint may take; above 0, to 60."""
     max_concurrency: int = 1000
@@ -69,10 +69,11 @@ class Config:
     """How long a role's credentials last, 900 to 43200; a rule may have its own."""
     session_tags: bool = False
     """Whether STS gets the account as the session tags mysql_user and mysql_host."""
-    role_rules: tuple[RoleRule, ...] = ()
-    """[[role_rules]]: the first one that matches account and function tells the role."""
-    allow: tuple[AllowRule, ...] = ()
-    """[[allow]]: which account may invoke which function; without any, all may."""
+    role_rules: tuple[RoleRule, ...] | None = None
+    """[[role_rules]]: the first one that matches account and function tells the role. None: not in the file,
+    as in one that was cut off; empty: `role_rules = []`, which says so."""
+    allow: tuple[AllowRule, ...] | None = None
+    """[[allow]]: which account may invoke which function; without any, all may. None as above."""
     metrics: MetricsSettings | None = None
     """[metrics]: /metrics for Prometheus."""
     local: LocalLambdaSettings | None = None
@@ -155,7 +156,7 @@ def _validate_roles(config: Config) -> None:
     check_external_id("external_id", config.external_id)
     check_duration("role_duration_seconds", config.role_duration_seconds)
     roles = {"aws_default_lambda_role": config.aws_default_lambda_role} | {
-        f"role_rules {number}: role": rule.role for number, rule in enumerate(config.role_rules, 1)
+        f"role_rules {number}: role": rule.role for number, rule in enumerate(config.role_rules or (), 1)
     }
     for key, named in roles.items():
         if config.associated_roles and named is not None and named not in config.associated_roles:

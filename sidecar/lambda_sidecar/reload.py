@@ -6,13 +6,17 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import traceback
 from collections.abc import Callable
 
+from botocore.exceptions import BotoCoreError
+
+from lambda_sidecar.access_changes import access_changes, vanished_rules
 from lambda_sidecar.aws import AwsConfiguration
-from lambda_sidecar.config import Config, ConfigError, validate
+from lambda_sidecar.config import Config, ConfigError, load_config, validate
 from lambda_sidecar.invoker import Invoker
 from lambda_sidecar.log_format import set_logging
-from lambda_sidecar.policy import make_policy
+from lambda_sidecar.policy import Policy, make_policy
 from lambda_sidecar.service import LambdaInvoker
 from lambda_sidecar.sts import Sts
 
@@ -23,8 +27,8 @@ FIXED = ("socket", "metrics", "local")
 
 
 class Reload:
-    """Reads the configuration again when called; gives the one that is in force then. `outcome` says what
-    came of it, in the words of the log."""
+    """Reads the configuration again when called; gives the one that is in force then: the new one whole, or
+    the old one. `outcome` says what came of it, in the words of the log."""
 
     def __init__(
         self,
@@ -50,24 +54,59 @@ class Reload:
             wanted = self._load()
             new = dataclasses.replace(wanted, **{key: getattr(old, key) for key in FIXED})
             validate(new, where="with the [local] that runs")
-            policy = make_policy(new, self._aws)
-        except ConfigError as error:
-            self.outcome = f"configuration not reloaded, the old one stays: {error}"
+            _refuse_what_vanished(old, wanted)
+            self._put_in_force(new, make_policy(new, self._aws))
+        except Exception as error:
+            self.outcome = f"configuration not reloaded, the old one stays: {_reason(error)}"
             log.error("%s", self.outcome)  # noqa: TRY400
             return old
-        set_logging(new.log_level, new.log_format)
-        self._invoker.set_connect_timeout(new.connect_timeout_seconds)
-        if self._sts is not None:
-            self._sts.region = policy.defaults.region
-        self._service.policy = policy
-        self._service.concurrency.limit(new.max_concurrency, new.max_concurrency_per_function)
         self._config = new
+        for change in access_changes(old, new):
+            log.warning("access has changed: %s", change)
         changes = ", ".join(_differences(old, new)) or "nothing"
         self.outcome = f"configuration reloaded; changed: {changes}"
         if ignored := _differences(new, wanted):
             self.outcome += f"; needs a restart: {', '.join(ignored)}"
         log.log(logging.WARNING if ignored else logging.INFO, "%s", self.outcome)
         return new
+
+    def _put_in_force(self, config: Config, policy: Policy) -> None:
+        before = self._service.policy
+        try:
+            self._apply(config, policy)
+        except Exception:
+            self._apply(self._config, before)
+            raise
+
+    def _apply(self, config: Config, policy: Policy) -> None:
+        self._service.policy = policy
+        if self._sts is not None:
+            self._sts.region = policy.defaults.region
+        self._invoker.set_connect_timeout(config.connect_timeout_seconds)
+        self._service.concurrency.limit(config.max_concurrency, config.max_concurrency_per_function)
+        set_logging(config.log_level, config.log_format)
+
+
+def _refuse_what_vanished(old: Config, wanted: Config) -> None:
+    """A file that was cut off, or is being written, must not open what was closed. Raises ConfigError."""
+    if old != wanted == load_config(None):
+        raise ConfigError(
+            "the file sets nothing that is not the default anyway; if that is meant, restart the sidecar"
+        )
+    if key := vanished_rules(old, wanted):
+        count = len(getattr(old, key))
+        raise ConfigError(
+            f"the file has no [[{key}]], and {count} were in force; if that is meant, write {key} = []"
+        )
+
+
+def _reason(error: Exception) -> str:
+    """Of errors that are not about configuration the text may hold anything; the log has where they arose."""
+    if isinstance(error, ConfigError | BotoCoreError):
+        return str(error)
+    stack = "".join(traceback.format_tb(error.__traceback__))
+    log.error("internal failure in a reload: %s\n%s", type(error).__name__, stack)
+    return f"internal failure: {type(error).__name__}"
 
 
 def _differences(one: Config, other: Config) -> list[str]:

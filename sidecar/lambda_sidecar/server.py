@@ -5,39 +5,39 @@ Knows every part and what each needs; nothing of a single call."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
-import fcntl
+import functools
 import gc
 import logging
 import os
 import signal
-import stat
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import time
+from collections.abc import Awaitable, Callable
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from lambda_sidecar.aws import AwsConfiguration
+from lambda_sidecar.closers import Closers, going_on
 from lambda_sidecar.concurrency import Concurrency
 from lambda_sidecar.config import Config
 from lambda_sidecar.credentials import ChainCredentials, CredentialSource, PlaceholderCredentials
+from lambda_sidecar.drain import LOOK_SECONDS, serve_on
 from lambda_sidecar.invoker import RESPONSE_MAX, Invoker
 from lambda_sidecar.local import LocalLambda
-from lambda_sidecar.metrics_settings import MetricsSettings
 from lambda_sidecar.monitor import Monitor
 from lambda_sidecar.policy import make_policy
 from lambda_sidecar.reload import Reload
 from lambda_sidecar.role_credentials import RoleCredentials
 from lambda_sidecar.service import LambdaInvoker
 from lambda_sidecar.service_manager import ServiceManager
+from lambda_sidecar.socket_file import SocketFile
+from lambda_sidecar.socket_file import StartError as StartError
 from lambda_sidecar.sts import Sts
 from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc, monitor_pb2_grpc
 
 log = logging.getLogger(__name__)
 
-SOCKET_MODE = 0o660
 # The largest payload and room for the rest of its message.
 MESSAGE_MAX = RESPONSE_MAX + 65_536
 # Some payloads of the largest size and their copies.
@@ -46,11 +46,9 @@ KEEP_FREED_BYTES = 64 * 1024 * 1024
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 # What closing everything may take beyond drain_seconds, before systemd loses patience.
 CLOSE_SECONDS = 10.0
+# What a sidecar that has been replaced takes to see it and to give the port of /metrics up; much more.
+PORT_SECONDS = 5.0
 SERVICE_NAME = invoker_pb2.DESCRIPTOR.services_by_name["LambdaInvoker"].full_name
-
-
-class StartError(Exception):
-    """The sidecar cannot start; the text says why and what to do."""
 
 
 class Server:
@@ -63,7 +61,8 @@ class Server:
         self._reload: Reload | None = None
         self._reload_wanted = False
         self._stop = asyncio.Event()
-        self._resources = contextlib.AsyncExitStack()
+        self._socket = SocketFile(config.socket)
+        self._resources, self._metrics = Closers(), Closers()
         self._service: LambdaInvoker | None = None
         self._grpc: grpc.aio.Server | None = None
         self._health = health.aio.HealthServicer()
@@ -83,21 +82,27 @@ class Server:
 
     async def startup(self) -> None:
         config = self._config
-        self._resources.enter_context(_only_one_on(config.socket))
-        self._resources.callback(self._manager.close)
+        self._resources.add("the watchdog's timer", self._manager.close)
+        self._resources.add("the socket's file", self._socket.close)
+        await self._socket.claim()
         aws = AwsConfiguration()
         policy = make_policy(config, aws)
+        rules = (len(config.allow or ()), len(config.role_rules or ()))
+        log.info("access: %d allow entries, %d role_rules entries", *rules)
         region = policy.defaults.region
         endpoint_url, credentials, sts = await self._start_credentials(aws, region)
         invoker = Invoker(aws, connect_timeout=config.connect_timeout_seconds, endpoint_url=endpoint_url)
-        self._resources.push_async_callback(invoker.close)
+        self._resources.add("connections to Lambda", invoker.close)
         if endpoint_url is None and region is not None and region in policy.defaults.partitions:
             await aws.endpoint(region)  # now, not in the first call
         concurrency = Concurrency(config.max_concurrency, config.max_concurrency_per_function)
         self._service = LambdaInvoker(invoker.invoke, credentials, policy, concurrency)
-        if config.metrics is not None:
-            await self._start_metrics(config.metrics, self._service, invoker, credentials)
+        start_metrics = functools.partial(self._start_metrics, self._service, invoker, credentials)
+        if not self._socket.is_successor:
+            await start_metrics()
         await self._listen(self._service)
+        if self._socket.is_successor:
+            await _within(PORT_SECONDS, start_metrics)
         self._reload = Reload(config, self._load, aws=aws, service=self._service, invoker=invoker, sts=sts)
         self._manager.ready(f"serving on {config.socket}")
         if self._reload_wanted:
@@ -118,30 +123,34 @@ class Server:
         """The endpoint that replaces every region's, and where credentials come from."""
         if self._config.local is not None:
             local = LocalLambda(self._config.local)
-            self._resources.push_async_callback(local.stop)
+            self._resources.add("the local Lambda", local.stop)
             await local.start()
             log.info("local Lambda serves %s at %s", self._config.local.functions, local.endpoint)
             return local.endpoint, PlaceholderCredentials(), None
         base = ChainCredentials(aws.session)
         sts = Sts(aws, base, region)
-        self._resources.push_async_callback(sts.close)
+        self._resources.add("connections to STS", sts.close)
         roles = RoleCredentials(base, sts.assume)
-        self._resources.push_async_callback(roles.close)
+        self._resources.add("the roles' credentials", roles.close)
         return None, roles, sts
 
     async def _start_metrics(
-        self, settings: MetricsSettings, service: LambdaInvoker, invoker: Invoker, source: CredentialSource
+        self, service: LambdaInvoker, invoker: Invoker, source: CredentialSource
     ) -> None:
+        settings = self._config.metrics
+        if settings is None:
+            return
         # Imported where it is wanted: a sidecar without /metrics does without the memory.
         from lambda_sidecar.metrics import Sources, make_registry
         from lambda_sidecar.metrics_listener import MetricsListener
 
         roles = source if isinstance(source, RoleCredentials) else None
         listener = MetricsListener(settings, make_registry(Sources(service, invoker, roles)))
-        self._resources.push_async_callback(listener.stop)
+        self._metrics.add("metrics", listener.stop)
         try:
             await listener.start()
         except OSError as error:
+            await self._metrics.close()
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise StartError(f"metrics: cannot listen on {settings.listen}: {reason}") from None
 
@@ -156,30 +165,64 @@ class Server:
         invoker_pb2_grpc.add_LambdaInvokerServicer_to_server(service, server)
         monitor_pb2_grpc.add_MonitorServicer_to_server(Monitor(service), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        _bind(server, self._config.socket)
+        self._socket.bind(server)
         self._grpc = server
         await server.start()
         for name in ("", SERVICE_NAME):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._socket.publish()
         log.info("listening on %s", self._config.socket)
 
     async def main_loop(self) -> None:
         await self._stop.wait()
 
     async def shutdown(self) -> None:
-        """Ends idle streams at once, lets running calls finish for drain_seconds, closes everything."""
+        """Ends what runs, then closes everything. Whatever fails is named in the log and keeps nothing up."""
         if self._grpc is not None and self._service is not None:
-            seconds = self._config.drain_seconds
-            log.info("stopping; running calls have %g s", seconds)
-            self._manager.stopping(f"stopping; running calls have {seconds:g} s", seconds + CLOSE_SECONDS)
-            # First: whoever connects now would meet gRPC's end, which is CANCELLED and not UNAVAILABLE.
-            self._config.socket.unlink(missing_ok=True)
+            await self._end(self._service, self._grpc)
+        await self._metrics.close()
+        await self._resources.close()
+
+    async def _end(self, service: LambdaInvoker, server: grpc.aio.Server) -> None:
+        """Within drain_seconds: serves on as drain.py says, while a successor may start; then ends idle
+        streams at once and lets running calls finish."""
+        left = self._config.drain_seconds
+        log.info("stopping; running calls have %g s", left)
+        with going_on("systemd"):
+            self._manager.stopping(f"stopping; running calls have {left:g} s", left + CLOSE_SECONDS)
+        with going_on("health"):  # before the lock: a successor that has it asks
             await self._health.enter_graceful_shutdown()
-            await self._service.drain(seconds)
-            # Not with a grace period: gRPC would wait up to 20 s for each idle client to answer a ping,
-            # and mysqld's threads read an idle channel only when they need it again.
-            await self._grpc.stop(None)
-        await self._resources.aclose()
+        with going_on("the lock"):
+            self._socket.release()
+        with going_on("serving on"):
+            left = await serve_on(service.traffic, self._socket.is_taken_over, left)
+        if self._socket.is_taken_over():
+            log.info("a successor serves on %s", self._config.socket)
+            await self._metrics.close()  # it waits for the port
+        # First: whoever connects now would meet gRPC's end, which is CANCELLED and not UNAVAILABLE.
+        with going_on("the socket"):
+            self._socket.remove()
+        with going_on("running calls"):
+            await service.drain(left)
+        # Not with a grace period: gRPC would wait up to 20 s for each idle client to answer a ping,
+        # and mysqld's threads read an idle channel only when they need it again.
+        with going_on("gRPC"):
+            await server.stop(None)
+        with going_on("the socket"):  # again: a successor that was starting may have failed
+            self._socket.remove()
+
+
+async def _within(seconds: float, start: Callable[[], Awaitable[None]]) -> None:
+    """Tries `start` for so long. It serves already: what does not start is named in the log, and left out."""
+    give_up = time.monotonic() + seconds
+    while True:
+        try:
+            return await start()
+        except StartError as error:
+            if time.monotonic() >= give_up:
+                log.error("%s", error)  # noqa: TRY400
+                return None
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _settle_memory() -> None:
@@ -191,35 +234,3 @@ def _settle_memory() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024)  # the most that glibc takes
         mallopt(M_TRIM_THRESHOLD, KEEP_FREED_BYTES)
-
-
-def _bind(server: grpc.aio.Server, path: Path) -> None:
-    """gRPC makes the socket's file itself, so its mode is decided by the umask: nobody may connect
-    before it is right. A file left by a sidecar that was killed is replaced; the lock is ours."""
-    if path.exists() and not stat.S_ISSOCK(path.stat().st_mode):
-        raise StartError(f"{path} exists and is not a socket: choose another path, or remove it")
-    before = os.umask(0o777 & ~SOCKET_MODE)
-    try:
-        server.add_insecure_port(f"unix:{path}")
-    except RuntimeError as error:
-        raise StartError(f"cannot listen on {path}: {error}") from None
-    finally:
-        os.umask(before)
-
-
-@contextlib.contextmanager
-def _only_one_on(socket: Path) -> Iterator[None]:
-    """A second sidecar on the same socket would take its file away from the first."""
-    path = socket.with_name(socket.name + ".lock")
-    try:
-        file = path.open("a")
-    except OSError as error:
-        raise StartError(
-            f"cannot write {path}: {error.strerror}; the socket's folder must be writable"
-        ) from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StartError(f"another sidecar serves {socket}: stop it first") from None
-        yield

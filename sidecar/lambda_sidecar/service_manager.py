@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 
 # sd_watchdog_enabled(3): "send a keep-alive notification … every half of the time returned here".
 PINGS_PER_TIMEOUT = 2
+# Bytes. systemd ignores a datagram of more than 4096 whole (its NOTIFY_BUFFER_MAX is PIPE_BUF): without the
+# READY=1 in it a reload would never be over. A status is one line of `systemctl status`.
+STATUS_MAX = 2048
 
 
 class ServiceManager:
@@ -74,5 +77,10 @@ def _address(variable: str) -> str:
 
 
 def _status(text: str) -> str:
-    """One line: a second one would be an assignment of its own."""
-    return "STATUS=" + " ".join(text.split())
+    """One line: a second one would be an assignment of its own. Cut where it is too long."""
+    line = " ".join(text.split()).encode(
+        errors="backslashreplace"
+    )  # a path may hold bytes that are not UTF-8
+    return "STATUS=" + (line if len(line) <= STATUS_MAX else line[:STATUS_MAX] + b" ...").decode(
+        errors="ignore"
+    )

@@ -5,12 +5,16 @@ Knows gRPC's reading and writing; nothing of what a call does. What a stream pro
 from __future__ import annotations
 
 import asyncio
+import logging
+import traceback
 from collections.abc import Awaitable, Callable
 
 import grpc
 
 from lambda_sidecar.concurrency import Share
 from lambda_udf.v1 import invoker_pb2
+
+log = logging.getLogger(__name__)
 
 LAST_CALL_ID = "lambda-udf-last-call-id"
 """In the trailers when the sidecar stops: what came after the call of this number was never looked at."""
@@ -35,6 +39,7 @@ class Stream:
         self._no_more = asyncio.Event()
         self._writing = asyncio.Lock()  # grpc.aio takes one write at a time
         self._last_call_id = 0
+        self._broken = False  # an answer could not be written
 
     async def serve(self, draining: asyncio.Event) -> None:
         self._reading = asyncio.create_task(self._take_one())
@@ -46,9 +51,11 @@ class Stream:
             for task in (self._reading, *ends):
                 task.cancel()
             await asyncio.gather(self._reading, *ends, return_exceptions=True)
-        if self._calls:
+        if self._calls and not self._broken:
             await asyncio.wait(self._calls)
-        if draining.is_set():
+        if self._broken:
+            self._context.set_code(grpc.StatusCode.INTERNAL)
+        elif draining.is_set():
             self._context.set_trailing_metadata(((LAST_CALL_ID, str(self._last_call_id)),))
             self._context.set_code(grpc.StatusCode.UNAVAILABLE)
 
@@ -68,9 +75,23 @@ class Stream:
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
         self._reading = asyncio.create_task(self._take_one())
-        response = await self._answer(request, self._share)
-        async with self._writing:
-            await self._context.write(response)
+        try:
+            response = await self._answer(request, self._share)
+            async with self._writing:
+                await self._context.write(response)
+        except Exception as error:
+            self._break(error)
+
+    def _break(self, error: Exception) -> None:
+        """The stream ends, with all its calls: whoever waits for this answer would wait for ever. Mostly the
+        client has gone as its answer was written; Lambda has answered, and so the call is counted."""
+        if isinstance(error, grpc.aio.BaseError):
+            log.debug("a client left as its answer was written")
+        else:
+            stack = "".join(traceback.format_tb(error.__traceback__))
+            log.error("internal failure: %s\n%s", type(error).__name__, stack)
+        self._broken = True
+        self._no_more.set()
 
     async def cancel_calls(self) -> None:
         """What still runs when the client has gone: its HTTP requests are closed."""

@@ -13,10 +13,9 @@ from lambda_sidecar.config import Config
 
 def dataclass_in(hint: Any) -> type | None:
     """The dataclass that a field's type is, or may be, or is a tuple of."""
-    for candidate in (hint, *typing.get_args(hint)):
-        if isinstance(candidate, type) and dataclasses.is_dataclass(candidate):
-            return candidate
-    return None
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return hint
+    return next(filter(None, map(dataclass_in, typing.get_args(hint))), None)
 
 
 def configuration_tables() -> dict[str, type]:
