@@ -105,24 +105,38 @@ def lowest_python(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(mysql_home: Path, tmp_path: Path) -> Iterator[Mysqld]:
-    with Mysqld(mysql_home, tmp_path / "mysql", option_file="[mysqld]\n") as mysqld:
+def server(mysql_home: Path, tmp_path: Path, port: int) -> Iterator[Mysqld]:
+    options = ("--skip-networking=OFF", "--bind-address=127.0.0.1", f"--port={port}")
+    with Mysqld(mysql_home, tmp_path / "mysql", option_file="[mysqld]\n", options=options) as mysqld:
+        with contextlib.closing(mysqld.connect()) as connection:
+            execute(connection, "CREATE USER boss@'%' IDENTIFIED BY 'Sesame-42'")
+            execute(connection, "GRANT ALL ON *.* TO boss@'%' WITH GRANT OPTION")
         yield mysqld
 
 
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
 def test_the_lowest_versions_that_are_allowed_serve_measure_and_install(
-    lowest_python: Path, server: Mysqld, tmp_path: Path
+    lowest_python: Path, server: Mysqld, port: int, tmp_path: Path
 ) -> None:
-    port, local_port = free_port(), free_port()
-    config = {**local_config(local_port), "metrics": listener(port)}
+    metrics, option_file = free_port(), tmp_path / "client.cnf"
+    config = {**local_config(free_port()), "metrics": listener(metrics)}
+    lines = ["host=127.0.0.1", f"port={port}", "user=boss", "password=Sesame-42", "ssl-mode=VERIFY_CA"]
+    lines.append(f"ssl-ca={server.datadir / 'ca.pem'}")
+    option_file.write_text("\n".join(["[client]", *lines, ""]))
     command = lowest_python.with_name("lambda-sidecar")
     with SidecarProcess(tmp_path / "sidecar", config, python=lowest_python) as sidecar:
         with open_stream(sidecar.socket) as stream:
             assert stream.ask("Echo", b'{"a": 1}').result.payload == b'{"a": 1}'
-        assert scrape(port).value("calls_total", function="Echo", outcome="success") == 1
+        assert scrape(metrics).value("calls_total", function="Echo", outcome="success") == 1
         for arguments in (
             f"health --config {sidecar.config_file}",
             f"top --once --socket {sidecar.socket}",
+            f"install --defaults-file {option_file} --socket-of-sidecar {sidecar.socket}",
+            f"uninstall --defaults-file {option_file}",
             f"install --socket {server.socket} --socket-of-sidecar {sidecar.socket}",
         ):
             done = wheel.run([command, *arguments.split()], cwd=tmp_path)
