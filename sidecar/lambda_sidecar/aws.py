@@ -6,8 +6,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import aiobotocore.session
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import EndpointProviderError, EndpointVariantError
 from botocore.utils import get_environ_proxies
 
 from lambda_sidecar.errors import InvalidRequest
@@ -62,16 +65,30 @@ class AwsConfiguration:
         if known is not None:
             return known
         try:
-            async with self.session.create_client(
-                "lambda",
-                region_name=region,
-                aws_access_key_id="-",
-                aws_secret_access_key="-",  # noqa: S106
-            ) as client:
-                url: str = client.meta.endpoint_url.rstrip("/")
-        except ValueError as error:
+            url = await self._endpoint_url(region)
+        except (ValueError, EndpointVariantError, EndpointProviderError) as error:
             raise InvalidRequest(f"no Lambda endpoint for region '{region}': {error}") from None
         proxies = get_environ_proxies(url)
         proxy = proxies.get("https" if url.startswith("https:") else "http")
         self._endpoints[region] = Endpoint(url, proxy)
         return self._endpoints[region]
+
+    async def _endpoint_url(self, region: str) -> str:
+        """Where botocore would send an Invoke to. `client.meta.endpoint_url` is older than the rules by which
+        botocore resolves endpoints, and differs from them (dual-stack in isolated regions); so it is made
+        to begin a call, and the event `before-call` answers it in the endpoint's place."""
+        urls: list[str] = []
+
+        def answer(params: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
+            urls.append(params["url"])
+            return AWSResponse(params["url"], 200, {}, None), {}
+
+        async with self.session.create_client(
+            "lambda",
+            region_name=region,
+            aws_access_key_id="-",
+            aws_secret_access_key="-",  # noqa: S106
+        ) as client:
+            client.meta.events.register_first("before-call.lambda.Invoke", answer)
+            await client.invoke(FunctionName="f")
+        return urls[0].removesuffix("/2015-03-31/functions/f/invocations")
