@@ -4,6 +4,7 @@ Imported only where it is configured. Knows HTTP and prometheus_client's formats
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -16,22 +17,60 @@ from lambda_sidecar.metrics_settings import MetricsSettings
 
 log = logging.getLogger(__name__)
 
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
 # Nobody waits long for an answer that takes milliseconds.
 SHUTDOWN_SECONDS = 1.0
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+# Prometheus needs one connection. Beyond, the oldest makes room for the new: whoever opens them and says
+# nothing takes neither the sidecar's descriptors nor the place of the one that asks.
+CONNECTIONS_MAX = 100
+# Until a connection has said what it wants, and between two requests.
+SILENCE_SECONDS = 10.0
+
+
+class _BoundedServer(web.Server):
+    """aiohttp's server knows no most number of connections, and before 3.14 no limit to the silence of one
+    that never made a request; between requests it does."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(self._answer, access_log=None, keepalive_timeout=SILENCE_SECONDS)
+        self._answer_to = answer
+        self._by_age: dict[web.RequestHandler, asyncio.Transport] = {}
+        self._silent: set[web.RequestHandler] = set()
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        while len(self._by_age) >= CONNECTIONS_MAX:
+            oldest = next(iter(self._by_age))
+            self._by_age.pop(oldest).abort()  # at once, also where nobody reads what was written
+        self._by_age[handler] = transport
+        self._silent.add(handler)
+        asyncio.get_running_loop().call_later(SILENCE_SECONDS, self._close_silent, handler)
+        super().connection_made(handler, transport)
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        self._by_age.pop(handler, None)
+        self._silent.discard(handler)
+        super().connection_lost(handler, exc)
+
+    def _close_silent(self, handler: web.RequestHandler) -> None:
+        if handler in self._silent:
+            handler.force_close()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._silent.discard(request.protocol)
+        return await self._answer_to(request)
 
 
 class MetricsListener:
     """One listening socket. `start`, and `stop` at the end."""
 
     def __init__(self, settings: MetricsSettings, registry: CollectorRegistry) -> None:
+        """In a running event loop."""
         self._settings = settings
         self._registry = registry
         self._loopback = settings.address.is_loopback
-        application = web.Application(middlewares=[self._check_host])
-        application.router.add_get("/metrics", self._metrics)  # and HEAD
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        self._runner = web.ServerRunner(_BoundedServer(self._answer), shutdown_timeout=SHUTDOWN_SECONDS)
 
     async def start(self) -> None:
         """Raises OSError where the address cannot be had."""
@@ -47,15 +86,15 @@ class MetricsListener:
         """Closes the socket and every connection."""
         await self._runner.cleanup()
 
-    @web.middleware
-    async def _check_host(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
         """What listens on loopback answers under loopback's names only: a web page that makes its own name
         point here (DNS rebinding) must not read which functions there are."""
         if self._loopback and not is_loopback_host(request.headers.get("Host", "")):
             raise web.HTTPForbidden(text="metrics are served under a loopback host name only\n")
-        return await handler(request)
-
-    async def _metrics(self, _request: web.Request) -> web.Response:
+        if request.path != "/metrics":
+            raise web.HTTPNotFound
+        if request.method not in ("GET", "HEAD"):
+            raise web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD"))
         # Whatever is asked for: OpenMetrics takes the event loop twice as long and would tell no more.
         body = generate_latest(self._registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
