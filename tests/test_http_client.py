@@ -7,43 +7,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from tests.support.http_peer import Peer, answers, certificate, peer, tunnel
+from tests.support.http_post import OK, at, client, post
 
-from lambda_sidecar.http_client import ConnectFailed, HttpClient, Origin, origin_of, request_target
-from lambda_sidecar.http_connection import ConnectionBroken, Response, ResponseTooLarge
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-One: 1\r\n\r\n{}"
-
-
-@contextlib.asynccontextmanager
-async def client(tls: ssl.SSLContext | None = None, connect_timeout: float = 5) -> AsyncIterator[HttpClient]:
-    made = HttpClient(connect_timeout=connect_timeout, tls=tls or ssl.create_default_context())
-    try:
-        yield made
-    finally:
-        await made.close()
-
-
-async def post(http: HttpClient, origin: Origin, body: bytes = b"[]", *, body_max: int = 100) -> Response:
-    target, more = request_target(origin, "/x?y=1")
-    lines = f"POST {target} HTTP/1.1\r\nhost: {origin.authority}\r\n{more}content-length: {len(body)}\r\n\r\n"
-    return await http.post(origin, lines.encode(), body, body_max=body_max)
-
-
-def at(server: Peer, scheme: str = "http", proxy: str | None = None) -> Origin:
-    return origin_of(f"{scheme}://127.0.0.1:{server.port}", proxy)
+from lambda_sidecar.http_client import ConnectFailed, origin_of
+from lambda_sidecar.http_exchange import ConnectionBroken, Response, ResponseTooLarge
 
 
 async def one_answer(*wire: bytes, body_max: int = 100) -> tuple[Response, int]:
     """The answer to a first request; how many connections a second one made it."""
     async with peer(answers(*wire)) as server, client() as http:
-        first = await post(http, at(server), body_max=body_max)
+        first = await post(http, at(server.port), body_max=body_max)
         with contextlib.suppress(ConnectionBroken):
-            await post(http, at(server))
+            await post(http, at(server.port))
         return first, server.connections
 
 
@@ -87,9 +66,11 @@ async def test_a_connection_that_may_not_be_used_again_is_not(wire: bytes) -> No
     assert connections == 2
 
 
-async def test_a_body_without_a_length_ends_with_the_connection() -> None:
-    response, _ = await one_answer(b"HTTP/1.1 200 OK\r\n\r\n{}")
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nConnection: close\r\n", b"HTTP/1.0 200 OK\r\n"])
+async def test_a_body_without_a_length_ends_with_a_connection_that_was_to_be_closed(head: bytes) -> None:
+    response, _ = await one_answer(head + b"\r\n{}")
     assert response.body == b"{}"
+    assert response.until_close
 
 
 @pytest.mark.parametrize(
@@ -98,6 +79,12 @@ async def test_a_body_without_a_length_ends_with_the_connection() -> None:
         (b"", "The endpoint closed the connection"),
         (b"HTTP/1.1 200 OK\r\nContent-Le", "The endpoint closed the connection"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", "The endpoint closed the connection"),
+        (b"HTTP/1.1 200 OK\r\n\r\n{}", "The endpoint closed the connection"),
+        (
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+            "The endpoint closed the connection",
+        ),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", "The endpoint closed the connection"),
         (b"220 mail.example ESMTP\r\n", "What the endpoint answered is not HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: nine\r\n\r\n", "What the endpoint answered is not HTTP"),
         (
@@ -115,7 +102,7 @@ async def test_an_answer_that_is_broken_off_or_no_http_is_said_so(wire: bytes, t
         await one_answer(wire)
 
 
-@pytest.mark.parametrize("framing", [b"Content-Length: 101\r\n\r\n", b"\r\n"])
+@pytest.mark.parametrize("framing", [b"Content-Length: 101\r\n\r\n", b"Connection: close\r\n\r\n"])
 async def test_a_body_beyond_the_limit_is_refused(framing: bytes) -> None:
     with pytest.raises(ResponseTooLarge):
         await one_answer(b"HTTP/1.1 200 OK\r\n" + framing + b"x" * 101)
@@ -128,8 +115,8 @@ async def test_an_answer_before_the_whole_request_was_read_is_an_answer() -> Non
         await reader.read()
 
     async with peer(impatient) as server, client() as http:
-        assert (await post(http, at(server), b"x" * 20_000_000)).status == 413
-        assert (await post(http, at(server))).status == 413
+        assert (await post(http, at(server.port), b"x" * 20_000_000)).status == 413
+        assert (await post(http, at(server.port))).status == 413
         assert server.connections == 2
 
 
@@ -145,11 +132,11 @@ async def test_a_cancelled_request_closes_its_connection_and_the_client_closes_t
         gone.put_nowait(None)
 
     async with peer(silent) as server, client() as http, asyncio.timeout(20):
-        waiting = asyncio.create_task(post(http, at(server)))
+        waiting = asyncio.create_task(post(http, at(server.port)))
         await asked.get()
         waiting.cancel()
         await gone.get()
-        under_way = asyncio.create_task(post(http, at(server)))
+        under_way = asyncio.create_task(post(http, at(server.port)))
         await asked.get()
         await http.close()
         with pytest.raises(ConnectionBroken):
@@ -169,12 +156,12 @@ async def test_tls_is_checked_against_the_authority(tmp_path: Path) -> None:
     context, authority = certificate(tmp_path)
     async with peer(answers(OK, OK), context) as server:
         async with client(ssl.create_default_context(cafile=authority)) as http:
-            assert (await post(http, at(server, "https"))).body == b"{}"
-            assert (await post(http, at(server, "https"))).body == b"{}"
+            assert (await post(http, at(server.port, "https"))).body == b"{}"
+            assert (await post(http, at(server.port, "https"))).body == b"{}"
         assert server.connections == 1
         async with client() as http:
             with pytest.raises(ConnectFailed, match="SSLCertVerificationError"):
-                await post(http, at(server, "https"))
+                await post(http, at(server.port, "https"))
 
 
 async def test_a_server_that_speaks_no_tls_is_no_connection_and_one_that_says_nothing_neither() -> None:
@@ -183,10 +170,10 @@ async def test_a_server_that_speaks_no_tls_is_no_connection_and_one_that_says_no
 
     async with peer(answers(OK)) as server, client() as http:
         with pytest.raises(ConnectFailed):
-            await post(http, at(server, "https"))
+            await post(http, at(server.port, "https"))
     async with peer(silent) as server, client(connect_timeout=0.2) as http:
         with pytest.raises(ConnectFailed, match="TimeoutError"):
-            await post(http, at(server, "https"))
+            await post(http, at(server.port, "https"))
 
 
 async def test_a_proxy_is_asked_for_the_whole_url_and_learns_its_user() -> None:
@@ -205,7 +192,7 @@ async def test_through_a_proxy_tls_is_with_the_endpoint(tmp_path: Path) -> None:
         peer(tunnel) as proxy,
         client(ssl.create_default_context(cafile=authority)) as http,
     ):
-        origin = at(server, "https", f"127.0.0.1:{proxy.port}")
+        origin = at(server.port, "https", f"127.0.0.1:{proxy.port}")
         assert (await post(http, origin)).body == b"{}"
         assert (await post(http, origin)).body == b"{}"
     assert (proxy.connections, server.connections) == (1, 1)

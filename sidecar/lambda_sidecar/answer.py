@@ -45,8 +45,8 @@ class InvocationResult:
 
 
 def read_answer(status: int, reason: str, headers: Mapping[str, str], body: bytes) -> InvocationResult:
-    """`headers` have names in lower case. Raises ApiError for every status but
-    2xx, and for an answer that cannot be Lambda's."""
+    """`headers` have names in lower case. Raises ApiError for every status but 2xx, and for an answer that
+    cannot be Lambda's. Whether it is the success that was asked for is success.py's to say."""
     if not 200 <= status < 300:
         raise _api_error(status, reason, headers, body)
     function_error = _text(headers, "x-amz-function-error")

@@ -100,6 +100,20 @@ class ApiError(InvokeFailure):
         self.request_id = request_id
 
 
+class NotAsLambdaDoes(InvokeFailure):
+    """The endpoint's answer is neither Lambda's success nor an error: whether anybody carried the call out
+    is not known."""
+
+    kind = ErrorKind.API
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"Lambda API returned error: InvalidResponse: the endpoint did not answer as Lambda does: {what};"
+            " the call may have been carried out",
+            code="InvalidResponse",
+        )
+
+
 class CallTimeout(InvokeFailure):
     """The time that the caller gave has passed."""
 

@@ -20,17 +20,14 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiohappyeyeballs
 
-from lambda_sidecar.http_connection import Connection, ConnectionBroken, Response
+from lambda_sidecar.http_connection import Connection
+from lambda_sidecar.http_exchange import ConnectionBroken, Exchange, Response
 from lambda_sidecar.name_lookup import NameLookup
 
 # NAT gateways drop connections that are idle for 350 s (VPC guide); calls may last 900 s.
 TCP_KEEPALIVE_SECONDS = 60
-# An idle connection is closed by us before the other side does it under a request.
-IDLE_CONNECTION_SECONDS = 20.0
 # RFC 8305, 5: the recommended Connection Attempt Delay.
 HAPPY_EYEBALLS_SECONDS = 0.25
-# An answer to CONNECT has no body that counts.
-PROXY_BODY_MAX = 0
 
 
 class ConnectFailed(Exception):
@@ -72,6 +69,7 @@ class HttpClient:
         self.connect_timeout = connect_timeout
         self._tls = tls
         self._names = NameLookup()
+        # Each with the moment at which it is too old.
         self._idle: dict[Origin, deque[tuple[Connection, float]]] = {}
         self._in_use: set[Connection] = set()
         self._closed = False
@@ -82,7 +80,7 @@ class HttpClient:
         connection = self._take(origin) or await self._connect(origin)
         self._in_use.add(connection)
         try:
-            return await connection.exchange(head, body, body_max=body_max)
+            return await connection.carry_out(Exchange(body_max), head, body)
         finally:
             self._in_use.discard(connection)
             self._give(origin, connection)
@@ -97,11 +95,12 @@ class HttpClient:
         await asyncio.sleep(0)  # the transports let their sockets go in the loop's next turn
 
     def _take(self, origin: Origin) -> Connection | None:
-        """The one used last: the others grow old and go."""
+        """The one used last: the others grow old and go. Only one that is alive as far as this machine can
+        know: what is sent on another would count as sent."""
         line = self._idle.get(origin)
         while line:
-            connection, since = line.pop()
-            if connection.is_open and time.monotonic() - since < IDLE_CONNECTION_SECONDS:
+            connection, until = line.pop()
+            if time.monotonic() < until and connection.is_quiet():
                 return connection
             connection.close()
         return None
@@ -112,9 +111,9 @@ class HttpClient:
             return
         line = self._idle.setdefault(origin, deque())
         now = time.monotonic()
-        while line and now - line[0][1] >= IDLE_CONNECTION_SECONDS:
+        while line and now >= line[0][1]:
             line.popleft()[0].close()
-        line.append((connection, now))
+        line.append((connection, now + connection.may_idle))
 
     # ---- connecting ----
 
@@ -155,9 +154,7 @@ class HttpClient:
         host = f"[{origin.host}]" if ":" in origin.host else origin.host
         target = f"{host}:{origin.port}"
         head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{_proxy_authorization(proxy)}\r\n".encode()
-        answer = await connection.exchange(head, b"", body_max=PROXY_BODY_MAX, headers_only=True)
-        if not 200 <= answer.status < 300:
-            raise ConnectionBroken(f"The proxy answered {answer.status}")
+        await connection.open_tunnel(head)
         transport = await asyncio.get_running_loop().start_tls(
             connection.transport, connection, self._tls, server_hostname=origin.host
         )

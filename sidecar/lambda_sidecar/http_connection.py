@@ -1,57 +1,47 @@
-"""One HTTP/1.1 connection: a request goes out, its response comes back, parsed by httptools.
+"""One HTTP/1.1 connection: a request goes out, its answer comes back.
 
-Knows nothing of where it leads (http_client.py) nor of Lambda."""
+Knows how an answer is read (http_exchange.py); nothing of where it leads (http_client.py) nor of Lambda."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+import re
+import select
 from typing import cast
 
-import httptools
+from lambda_sidecar.http_exchange import ConnectionBroken, Exchange, Response, TunnelExchange
 
-# Lambda's largest header is X-Amz-Log-Result, 4 KB in base64.
-HEADERS_MAX = 65_536
-
-
-class ConnectionBroken(Exception):
-    """The response did not come whole. The text says why; it never quotes what was sent."""
-
-
-class ResponseTooLarge(Exception):
-    """The body is larger than what the caller allows."""
-
-
-@dataclass(slots=True)
-class Response:
-    """`headers` under their names in lower case; bytes that are no UTF-8 are kept as surrogates. Of a
-    header that comes twice the last one counts."""
-
-    status: int = 0
-    reason: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
+# A request's body up to this size leaves in one packet with its head.
+JOIN_MAX = 65_536
+# An idle connection is closed by us before the other side does it under a request.
+IDLE_SECONDS = 20.0
+# Nor is it used so shortly before the time that the other side named: the request has to get there first.
+KEEP_ALIVE_MARGIN_SECONDS = 1.0
+# draft-thomson-hybi-http-timeout-03: `timeout` in seconds, `max` further requests; Node and Apache send it.
+_KEEP_ALIVE = re.compile(r"\b(timeout|max)\s*=\s*\"?(\d{1,9})\b", re.IGNORECASE)
 
 
 class Connection(asyncio.Protocol):
-    """A transport's protocol; one request at a time. Its callbacks for the parser are those that
-    httptools calls by name."""
+    """A transport's protocol; one request at a time. `may_idle` is how many seconds it may wait for its
+    next request."""
 
     def __init__(self) -> None:
+        self.may_idle = IDLE_SECONDS
         self._transport: asyncio.Transport | None = None
-        self._parser: httptools.HttpResponseParser | None = None
+        self._readable: select.poll | None = None
+        self._exchange: Exchange | None = None
         self._answered: asyncio.Future[Response] | None = None
-        self._response = Response()
-        self._chunks: list[bytes] = []
-        self._room = 0
-        self._headers_room = 0
-        self._headers_only = False
         self._reusable = True
 
     @property
     def is_open(self) -> bool:
-        """Whether one more request may go out on it."""
+        """Whether one more request may go out on it, as far as the event loop knows."""
         return self._reusable and self._transport is not None and not self._transport.is_closing()
+
+    def is_quiet(self) -> bool:
+        """Whether it is open and nothing has come that the event loop has not read yet: most likely the other
+        side's end, after which a request would be lost. Below a microsecond."""
+        return self.is_open and (self._readable is None or not self._readable.poll(0))
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -68,19 +58,21 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    async def exchange(
-        self, head: bytes, body: bytes, *, body_max: int, headers_only: bool = False
-    ) -> Response:
-        """Sends a request, `head` with the empty line at its end, and waits for the response;
-        `headers_only`: it has no body whatever it says (CONNECT). Raises ConnectionBroken and
-        ResponseTooLarge; the connection is closed then, and also when this is cancelled."""
+    async def open_tunnel(self, head: bytes) -> None:
+        """Sends a CONNECT. Raises ConnectionBroken, also where the answer has not opened a tunnel."""
+        answer = await self.carry_out(TunnelExchange(), head, b"")
+        if not self.is_open:  # closed, or it said more than that
+            raise ConnectionBroken(f"The proxy answered {answer.status}")
+
+    async def carry_out(self, exchange: Exchange, head: bytes, body: bytes) -> Response:
+        """Sends a request, `head` with the empty line at its end, and waits for the response. Raises
+        ConnectionBroken and ResponseTooLarge; the connection is closed then, and also when this is
+        cancelled. `exchange` is this request's alone."""
         if not self.is_open:
             raise ConnectionBroken("The endpoint closed the connection")
-        self._parser = httptools.HttpResponseParser(self)
-        self._room, self._headers_room, self._headers_only = body_max, HEADERS_MAX, headers_only
         answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self._answered = answered
-        if len(body) < HEADERS_MAX:
+        self._exchange, self._answered = exchange, answered
+        if len(body) < JOIN_MAX:
             self.transport.write(head + body)  # one packet
         else:
             self.transport.write(head)
@@ -91,96 +83,60 @@ class Connection(asyncio.Protocol):
             self.close()
             raise
         finally:
-            self._answered = self._parser = None
+            self._exchange = self._answered = None
+            exchange.release()
 
     # ---- asyncio's callbacks ----
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if (socket := transport.get_extra_info("socket")) is not None:
+            self._readable = select.poll()
+            self._readable.register(socket.fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
-        if self._parser is None:  # nobody asked: what comes next could be taken for an answer
+        if self._exchange is None:  # nobody asked: what comes next could be taken for an answer
             self.close()
             return
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._fail(ConnectionBroken("The endpoint wants to change the protocol"))
-        except httptools.HttpParserError:
-            self._fail(ConnectionBroken("What the endpoint answered is not HTTP"))
+        self._exchange.feed(data)
+        self._settle(self._exchange)
 
     def eof_received(self) -> None:
-        self._end(None)
+        self._reusable = False
+        if self._exchange is not None:
+            self._exchange.end()
+            self._settle(self._exchange)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._end(error)
-
-    def _end(self, error: Exception | None) -> None:
-        if self._response.status and not self._framed and error is None:
-            self._finish()  # RFC 9112, 6.3: such a body ends with the connection
-        what = f"The connection to the endpoint broke ({type(error).__name__})" if error else None
-        self._fail(ConnectionBroken(what or "The endpoint closed the connection"))
-
-    # ---- httptools' callbacks ----
-
-    def on_message_begin(self) -> None:
-        if self._answered is not None and self._answered.done():
-            self._reusable = False  # a second answer: nobody asked for it
-        self._response = Response()
-        self._chunks = []
-
-    def on_status(self, reason: bytes) -> None:
-        self._response.reason += _text(reason)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers_room -= len(name) + len(value)
-        if self._headers_room < 0:
-            self._fail(ConnectionBroken("The endpoint's headers are too long"))
-            return
-        self._response.headers[_text(name).lower()] = _text(value)
-
-    def on_headers_complete(self) -> None:
-        self._response.status = self._known_parser.get_status_code()
-        if self._headers_only:
-            self._finish()
-
-    def on_body(self, chunk: bytes) -> None:
-        self._room -= len(chunk)
-        if self._room < 0:
-            self._fail(ResponseTooLarge())
-            return
-        self._chunks.append(chunk)
-
-    def on_message_complete(self) -> None:
-        if 100 <= self._response.status < 200:  # RFC 9110, 15.2: the final response follows
-            return
-        # An answer before the whole request has left: what is left of it must not follow.
-        sent = self.transport.get_write_buffer_size() == 0
-        self._reusable = self._reusable and sent and self._known_parser.should_keep_alive()
-        self._finish()
-
-    @property
-    def _known_parser(self) -> httptools.HttpResponseParser:
-        if self._parser is None:
-            raise RuntimeError("a callback without a parser that is fed")
-        return self._parser
-
-    @property
-    def _framed(self) -> bool:
-        """Whether the response itself tells where its body ends."""
-        headers = self._response.headers
-        return "content-length" in headers or "transfer-encoding" in headers
-
-    def _finish(self) -> None:
-        if self._answered is not None and not self._answered.done():
-            self._response.body = b"".join(self._chunks)
-            self._answered.set_result(self._response)
-
-    def _fail(self, error: Exception) -> None:
+        # No end of a body: that is eof_received, which uvloop's TLS calls only for the other side's alert.
         self._reusable = False
-        if self._answered is not None and not self._answered.done():
-            self._answered.set_exception(error)
+        if self._exchange is not None:
+            self._exchange.break_off(error)
+            self._settle(self._exchange)
 
+    def _settle(self, exchange: Exchange) -> None:
+        if not exchange.finished:
+            return
+        self._reusable = self._reusable and exchange.reusable
+        if self._answered is None or self._answered.done():
+            return
+        response, failure = exchange.response, exchange.failure
+        if failure is None and self.transport.get_write_buffer_size():
+            # Before the whole request has left: what is left of it must not follow, and it is no success of
+            # what nobody can have read.
+            self._reusable = False
+            if response.status < 300:
+                failure = ConnectionBroken("The endpoint answered before it had the whole request")
+        if failure is not None:
+            self._answered.set_exception(failure)
+            return
+        if (hint := response.headers.get("keep-alive")) is not None:
+            self._heed(hint)
+        self._answered.set_result(response)
 
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "surrogateescape")
+    def _heed(self, hint: str) -> None:
+        for name, number in _KEEP_ALIVE.findall(hint):
+            if name.lower() == "timeout":
+                self.may_idle = min(IDLE_SECONDS, int(number) - KEEP_ALIVE_MARGIN_SECONDS)
+            elif int(number) == 0:
+                self._reusable = False

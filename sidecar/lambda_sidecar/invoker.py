@@ -21,8 +21,9 @@ from lambda_sidecar.aws import AwsConfiguration, Endpoint
 from lambda_sidecar.errors import ApiError, ConnectionLost, EndpointUnreachable, InvokeFailure
 from lambda_sidecar.function_name import FunctionName
 from lambda_sidecar.http_client import ConnectFailed, HttpClient, Origin, origin_of, request_target
-from lambda_sidecar.http_connection import ConnectionBroken, ResponseTooLarge
+from lambda_sidecar.http_exchange import ConnectionBroken, ResponseTooLarge
 from lambda_sidecar.signing import canonical_uri, sign
+from lambda_sidecar.success import check_success
 
 ATTEMPTS = 3
 RETRY_SECONDS = 10.0
@@ -100,6 +101,7 @@ class Invoker:
         except ResponseTooLarge:
             text = f"the endpoint sent more than {RESPONSE_MAX} bytes"
             raise ApiError("ResponseTooLarge", text) from None
+        check_success(response, invocation.invocation_type)
         return read_answer(response.status, response.reason, response.headers, response.body)
 
 

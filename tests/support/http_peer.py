@@ -75,12 +75,17 @@ def answers(*wire: bytes) -> Talk:
     return talk
 
 
-async def tunnel(made: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A proxy's CONNECT, then bytes both ways."""
+async def tunnel(
+    made: Peer,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    said: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n",
+) -> None:
+    """A proxy's CONNECT, answered with `said`, then bytes both ways."""
     await made.read(reader)
     port = int(made.requests[-1].split()[1].rpartition(":")[2])
     inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+    writer.write(said)
 
     async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         while data := await source.read(65_536):
