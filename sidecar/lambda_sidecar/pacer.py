@@ -1,0 +1,51 @@
+"""Work on large texts, a step at a time, so that the other calls of the event loop go on meanwhile.
+
+Knows the loop and nothing of the work. A thread would not do: such work holds the interpreter all along."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Generator
+from typing import TypeVar
+
+# So much is done at once, in half a millisecond: a turn of the loop each would cost more.
+AT_ONCE = 256 * 1024
+
+T = TypeVar("T")
+
+
+class Pacer:
+    """One per event loop. Of all that is under way one step is done at a time, and between two the loop has
+    as long for everything else: large texts never take more than half of it."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+
+    async def run(self, size: int, work: Generator[None, None, T]) -> T:
+        """The work's result; it yields after each step of some milliseconds. `size` is that of its text, in
+        bytes."""
+        if size <= AT_ONCE:
+            return at_once(work)
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._turn.acquire()
+            began = time.perf_counter()
+            try:
+                next(work)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            finally:
+                # Nobody waits for the last step's pause but who works on the next large text.
+                loop.call_later(time.perf_counter() - began, self._turn.release)
+
+
+def at_once(work: Generator[None, None, T]) -> T:
+    """The work's result, without a pause: for what is small."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
