@@ -106,7 +106,8 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         except TimeoutError:
             failure: InvokeFailure = CallTimeout(request.timeout_ms)
         except InvokeFailure as raised:
-            failure = raised
+            # Its frames hold the answer, and this one holds it: megabytes until memory is collected.
+            failure = raised.with_traceback(None)
         except Exception as error:  # a defect of ours must not end the stream
             log_defect(log, error)
             failure = InternalFailure()
