@@ -4,22 +4,31 @@ Each test's name is the sentence that it proves."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.aws_sidecar import aws_sidecar
+from tests.support.invoker_client import REQUEST_RESPONSE
 from tests.support.lambda_endpoint import says
 from tests.support.stack import Stack
 
+from lambda_sidecar.access import AccessRules
 from lambda_sidecar.answer import InvocationResult, function_error_sentence, read_answer
+from lambda_sidecar.call import Outcome
+from lambda_sidecar.concurrency import Concurrency, Share
+from lambda_sidecar.config import load_config
+from lambda_sidecar.credentials import PlaceholderCredentials
 from lambda_sidecar.errors import ApiError
+from lambda_sidecar.function_name import Defaults
 from lambda_sidecar.invoker import RESPONSE_MAX
 from lambda_sidecar.json_text import STRING_STEP
 from lambda_sidecar.lambda_invoke import document, parse_options
 from lambda_sidecar.pacer import at_once
-from lambda_sidecar.service import MESSAGE_MAX, RESULT_MAX
+from lambda_sidecar.policy import Policy
+from lambda_sidecar.service import MESSAGE_MAX, RESULT_MAX, LambdaInvoker, Request
 
 
 def result(payload: bytes, **fields: Any) -> InvocationResult:
@@ -119,6 +128,25 @@ def test_an_answer_that_no_message_could_hold_fails_and_its_stream_and_the_other
         aws.sidecar.stop()
         (line,) = [line for line in aws.sidecar.log_text().splitlines() if "lambda_sidecar.call" in line]
     assert "outcome=api code=ResponseTooLarge request_id=r-9 " in line
+
+
+def test_a_result_that_no_message_could_hold_is_a_failure_that_is_counted() -> None:
+    """No endpoint can answer so much: the HTTP client stops reading. It is looked at all the same."""
+    defaults = Defaults(partitions={"us-east-1": "aws"}, region="us-east-1", account_id="123456789012")
+    policy = Policy(defaults, AccessRules(load_config(None, {}), defaults))
+
+    async def invoke(*_: object) -> InvocationResult:
+        return result(b"1" * RESPONSE_MAX, log_tail=b"x" * (MESSAGE_MAX - RESPONSE_MAX))
+
+    async def main() -> LambdaInvoker:
+        service = LambdaInvoker(invoke, PlaceholderCredentials(), policy, Concurrency(10, None))
+        request = Request(function="f", payload=b"1", timeout_ms=20_000, invocation_type=REQUEST_RESPONSE)
+        response = await service.answer(request, Share())
+        assert response.error.code == "ResponseTooLarge"
+        assert response.ByteSize() < 1000
+        return service
+
+    assert asyncio.run(main()).traffic.totals()[Outcome.API] == 1
 
 
 def test_client_context_is_sent_as_it_was_written_but_for_spaces() -> None:

@@ -11,9 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from lambda_sidecar.pacer import AT_ONCE, Pacer
-
-LARGE = AT_ONCE + 1
+from lambda_sidecar.pacer import Pacer, at_once
 
 
 def work(log: list[str], name: str, steps: int) -> Generator[None, None, str]:
@@ -43,7 +41,7 @@ def test_small_work_is_done_at_once() -> None:
     async def main() -> list[str]:
         log: list[str] = []
         asyncio.get_running_loop().call_soon(log.append, "other")
-        assert await Pacer().run(AT_ONCE, work(log, "a", 3)) == "a"
+        assert at_once(work(log, "a", 3)) == "a"
         return list(log)
 
     assert asyncio.run(main()) == ["a0", "a1", "a2"]
@@ -54,7 +52,7 @@ def test_between_two_steps_of_large_work_the_loop_goes_on() -> None:
         log: list[str] = []
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         other = asyncio.ensure_future(turns(log, done))
-        assert await Pacer().run(LARGE, work(log, "a", 3)) == "a"
+        assert await Pacer().run(work(log, "a", 3)) == "a"
         done.set_result(None)
         await other
         return log
@@ -67,7 +65,7 @@ def test_between_two_steps_of_large_work_the_loop_goes_on() -> None:
 def test_of_all_large_work_one_step_is_done_at_a_time_and_the_loop_has_as_long_in_between() -> None:
     async def main() -> list[tuple[float, float]]:
         pacer, steps = Pacer(), list[tuple[float, float]]()
-        await asyncio.gather(*(pacer.run(LARGE, busy(0.01, steps)) for _ in range(5)))
+        await asyncio.gather(*(pacer.run(busy(0.01, steps)) for _ in range(5)))
         return steps
 
     steps = asyncio.run(main())
@@ -84,13 +82,13 @@ def test_work_that_fails_or_is_cancelled_keeps_nobody_waiting() -> None:
     async def main() -> None:
         pacer, log = Pacer(), list[str]()
         with pytest.raises(ValueError, match="as it should"):
-            await pacer.run(LARGE, fails())
-        running = [asyncio.ensure_future(pacer.run(LARGE, work(log, name, 100))) for name in "ab"]
+            await pacer.run(fails())
+        running = [asyncio.ensure_future(pacer.run(work(log, name, 100))) for name in "ab"]
         await asyncio.sleep(0)
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         async with asyncio.timeout(5):
-            assert await pacer.run(LARGE, work(log, "c", 3)) == "c"
+            assert await pacer.run(work(log, "c", 3)) == "c"
 
     asyncio.run(main())

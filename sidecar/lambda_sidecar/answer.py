@@ -57,7 +57,8 @@ def read_answer(status: int, reason: str, headers: Mapping[str, str], body: byte
     if not 200 <= status < 300:
         raise _api_error(status, reason, headers, body)
     try:
-        at_once(utf8_steps(body))
+        if not body.isascii():
+            at_once(utf8_steps(body))
     except NotUtf8 as fault:
         raise ApiError("InvalidResponse", f"the function's result is not UTF-8 at byte {fault.at}") from None
     return InvocationResult(

@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator
 from typing import TypeVar
 
-# So much is done at once, in half a millisecond: a turn of the loop each would cost more.
+# Of a text of so many bytes all is done at once, in a millisecond: more than one step would cost more.
 AT_ONCE = 256 * 1024
 
 T = TypeVar("T")
@@ -22,11 +22,8 @@ class Pacer:
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
 
-    async def run(self, size: int, work: Generator[None, None, T]) -> T:
-        """The work's result; it yields after each step of some milliseconds. `size` is that of its text, in
-        bytes."""
-        if size <= AT_ONCE:
-            return at_once(work)
+    async def run(self, work: Generator[None, None, T]) -> T:
+        """The work's result; it yields after each step of some milliseconds."""
         loop = asyncio.get_running_loop()
         while True:
             await self._turn.acquire()

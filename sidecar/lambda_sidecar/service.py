@@ -22,7 +22,7 @@ from lambda_sidecar.errors import ApiError, CallTimeout, InternalFailure, Invali
 from lambda_sidecar.invoker import RESPONSE_MAX, Invocation
 from lambda_sidecar.lambda_invoke import Options, document, parse_options
 from lambda_sidecar.log_format import log_defect
-from lambda_sidecar.pacer import Pacer
+from lambda_sidecar.pacer import AT_ONCE, Pacer, at_once
 from lambda_sidecar.payload import EVENT_MAX, REQUEST_RESPONSE_MAX, check_payload
 from lambda_sidecar.policy import Policy
 from lambda_sidecar.stream import Stream
@@ -135,11 +135,13 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             text = f"the function has run, but its result has {size} bytes"
             raise ApiError("ResponseTooLarge", text, request_id=result.request_id)
         if request.options_json:
-            payload = await self._pacer.run(size, document(result, RESULT_MAX))
+            making = document(result, RESULT_MAX)
+            payload = await self._pacer.run(making) if size > AT_ONCE else at_once(making)
             return invoker_pb2.InvokeResult(status_code=result.status_code, payload=payload)
         sentence = ""
         if result.function_error:
-            sentence = await self._pacer.run(size, function_error_sentence(result))
+            reading = function_error_sentence(result)
+            sentence = await self._pacer.run(reading) if size > AT_ONCE else at_once(reading)
         return invoker_pb2.InvokeResult(
             status_code=result.status_code,
             request_id=result.request_id,
@@ -171,7 +173,10 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         payload_max = EVENT_MAX if options.invocation_type == "Event" else REQUEST_RESPONSE_MAX
         payload = request.payload  # once: protobuf makes a copy for each look
         check = check_payload(payload, maximum=payload_max, invocation_type=options.invocation_type)
-        await self._pacer.run(len(payload), check)
+        if len(payload) > AT_ONCE:
+            await self._pacer.run(check)
+        else:
+            at_once(check)
         call.phase = CREDENTIALS
         credentials = await self._credentials.get(role, account, function.region)
         call.invocation = invocation = Invocation(
