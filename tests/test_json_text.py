@@ -1,7 +1,7 @@
 """The one JSON check: what it takes and refuses, where it says a fault is, and how little it does at a time.
 
-Each test's name is the sentence that it proves. No time is measured: that the longest step is some
-milliseconds follows from its size and is shown by bench/README.md."""
+Each test's name is the sentence that it proves. No time is measured; how long the steps take is in
+bench/README.md."""
 
 from __future__ import annotations
 
