@@ -28,7 +28,7 @@ struct failure {
   char text[FAILURE_TEXT_SIZE]; /* what the user reads after "… UDF failed; "; ends with NUL */
 };
 
-/* Sets kind and text (printf's rules; cut to fit, control characters become '?').
+/* Sets kind and text (printf's rules; cut to fit, what steers a terminal or a log becomes '?').
  * Returns false, so that a function can end with `return failure_set(…)`. */
 bool failure_set(struct failure *failure, enum failure_kind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
