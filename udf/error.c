@@ -68,6 +68,11 @@ void failure_raise(const struct failure *failure, const char *function) {
     case FAILURE_QUERY_TIME:
       server_raise(ER_QUERY_TIMEOUT, ME_FATALERROR);
       return;
+    case FAILURE_CLIENT_GONE:
+      /* Not 1317: without a KILL the server writes a statement that failed with it to the binary log as if it
+       * had succeeded (sql/binlog.cc, query_error_code): a replica would go on with other rows. */
+      server_raise(ER_UDF_ERROR, ME_FATALERROR, function, failure->text);
+      return;
     default:
       server_raise(ER_UDF_ERROR, 0, function, failure->text);
   }

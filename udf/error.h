@@ -19,6 +19,7 @@ enum failure_kind {
   FAILURE_TIMEOUT,     /* 3200: lambda_udf.timeout_ms */
   FAILURE_KILLED,      /* 1317: KILL */
   FAILURE_QUERY_TIME,  /* 3024: max_execution_time */
+  FAILURE_CLIENT_GONE, /* 3200, caught by no handler: nobody is there to read it */
   FAILURE_SERVER,      /* 3200: a service of mysqld failed, a setting is wrong, or there is no memory */
   FAILURE_KIND_COUNT
 };

@@ -144,6 +144,7 @@ static void each_kind_raises_the_error_of_the_design(void **state) {
       {FAILURE_TIMEOUT, ER_UDF_ERROR, 0},
       {FAILURE_KILLED, ER_QUERY_INTERRUPTED, ME_FATALERROR},
       {FAILURE_QUERY_TIME, ER_QUERY_TIMEOUT, ME_FATALERROR},
+      {FAILURE_CLIENT_GONE, ER_UDF_ERROR, ME_FATALERROR},
       {FAILURE_SERVER, ER_UDF_ERROR, 0},
       {FAILURE_NONE, ER_UDF_ERROR, 0}, /* a defect, but never silence */
   };
