@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,29 @@ def test_a_name_cannot_make_a_second_line_or_reach_a_terminal(tmp_path: Path, lo
         )
 
 
+def test_a_request_id_that_is_not_known_is_a_dash_and_null(tmp_path: Path) -> None:
+    nameless = says(200, b"{}", x_amz_Function_Error="Unhandled")
+    with aws_sidecar(tmp_path, nameless, OK, log_level="info") as aws:
+        aws.stream.ask("f")
+        (line,) = lines_of(aws)
+    assert " code=Unhandled request_id=- ms=" in line
+
+
+def test_what_sts_says_and_the_accounts_name_are_one_line(tmp_path: Path) -> None:
+    user = "a\n2026 INFO forged\x1b"
+    caller = invoker_pb2.Caller(user=user, host="h\u202e", connection_id=1)
+    with aws_sidecar(tmp_path, aws_default_lambda_role=ROLE + "one", log_level="info") as aws:
+        aws.sts.error = (403, "AccessDenied", "no\n2026 INFO forged \x9b31m\u2028")
+        text = aws.stream.error("f", caller=caller)
+        lines = lines_of(aws, "lambda_sidecar.role_credentials")
+        log = aws.sidecar.log_text()
+    assert text == r"Lambda API returned error: AccessDenied: no\n2026 INFO forged \x9b31m\u2028"
+    assert all(line.isprintable() for line in log.split("\n"))
+    (line,) = lines
+    assert r"""role not assumed: account="'a\n2026 INFO forged\u001b'@'h\u202e'" role=""" in line
+    assert not any(line.startswith("2026 INFO forged") for line in log.splitlines())
+
+
 def test_sighup_changes_how_the_log_is_written(tmp_path: Path) -> None:
     with aws_sidecar(tmp_path) as aws:
         aws.sidecar.config_file.write_text(toml_text({**aws.sidecar.config, "log_format": "json"}))
@@ -194,6 +218,36 @@ def record(message: str, **extra: object) -> logging.LogRecord:
 def test_a_value_in_text_is_one_word(value: object, written: str) -> None:
     line = TextFormatter().format(record("said", fields={"key": value}))
     assert line.endswith(f" WARNING lambda_sidecar.x: said: key={written}")
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["a\nb", "\r", "\x1b[2J", "\x7f", "\x85", "\x9b31m", "\u061c", "\u200e", "\u2028", "\u202e", "\u2069", "\ud800"],
+    ids=ascii,
+)  # fmt: skip
+def test_no_message_and_no_argument_breaks_its_line_or_steers_a_terminal(word: str) -> None:
+    made = record("role %s refused")
+    made.args = (word,)
+    for formatter in (TextFormatter(), JsonFormatter()):
+        line = formatter.format(made)
+        assert line.isprintable()
+    assert json.loads(line)["message"] == f"role {word} refused"
+
+
+def test_the_lines_of_a_stack_are_indented_so_that_none_is_a_record_of_its_own() -> None:
+    try:
+        raise ValueError("x\n2026-11-24 03:25:30,838 INFO forged\x1b")
+    except ValueError as error:
+        made = record("failed", exc_info=sys.exc_info())
+        stack = "".join(traceback.format_tb(error.__traceback__))
+    first, *lines = TextFormatter().format(made).splitlines()
+    assert first.endswith(" WARNING lambda_sidecar.x: failed")
+    assert len(lines) >= 4
+    assert all(line.startswith("    ") and line.isprintable() for line in lines)
+    first, *lines = TextFormatter().format(record("failed", stack=stack)).splitlines()
+    assert first.endswith(": failed")
+    assert [line[4:] for line in lines] == stack.splitlines()
+    assert json.loads(JsonFormatter().format(record("failed", stack=stack)))["exception"] == stack
 
 
 def test_a_stack_stays_in_its_line_of_json() -> None:

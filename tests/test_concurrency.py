@@ -165,7 +165,7 @@ def test_a_call_waits_no_longer_than_its_time(tmp_path: Path) -> None:
         late = other.ask("f", b"1", timeout_ms=200)
         assert "timed out after 200 ms" in late.error.message
         assert late.queued_us >= 190_000
-        assert aws.sidecar.log_contains("outcome=timeout")
+        wait_until(lambda: aws.sidecar.log_contains("outcome=timeout"), what="its line")
         gate.open.set()
         assert running.result().result.payload == b'"done"'
         assert other.ask("f", b"1").queued_us == 0

@@ -17,6 +17,7 @@ ERRORS = ROOT / "docs/errors.md"
 # Answers of the library that are not the first text of a call in the source.
 OTHER_TEXTS = {
     "the sidecar gave no reason",
+    "it gave no reason",
     "it accepts the connection but does not answer",
     "what listens there does not speak gRPC",
 }

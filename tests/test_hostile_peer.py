@@ -12,6 +12,7 @@ import termios
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.host_program import ER_UDF_ERROR, Answer, Host
@@ -171,7 +172,19 @@ OPENINGS: dict[str, tuple[Script, str]] = {
         r"the stream ended without a status \(HTTP/2 error 1\)",
     ),
     "says 404": (says(settings(), headers((":status", "404"), OPENED[1])), NOT_GRPC),
-    "says 100": (says(settings(), headers((":status", "100"))), NOT_GRPC),
+    "says 100 and nothing more": (says(settings(), headers((":status", "100"))), SILENT),
+    "says 100 and ends": (
+        says(settings(), headers((":status", "100"), end=True)),
+        r"the stream ended without a status \(HTTP/2 error 1\)",
+    ),
+    "informs for ever": (
+        floods(headers((":status", "102")), first=settings()),
+        "too many informational responses",
+    ),
+    "says 404 after 103": (
+        says(settings(), headers((":status", "103")), headers((":status", "404"), OPENED[1])),
+        NOT_GRPC,
+    ),
     "serves HTML": (says(settings(), headers(OPENED[0], ("content-type", "text/html"))), NOT_GRPC),
     "resets the stream": (
         says(settings(), rst_stream(7)),
@@ -222,6 +235,20 @@ def test_a_peer_that_does_not_open_the_stream_is_unavailable(path: Path, name: s
 
 def assert_matches(text: str, expected: str) -> None:
     assert re.fullmatch(expected, text), f"{text!r} is not {expected!r}"
+
+
+def test_informational_responses_before_the_answer_mean_nothing(path: Path) -> None:
+    """RFC 9113, section 8.1: any number of HEADERS with :status 1xx may precede the response's own."""
+
+    def script(peer: Connection) -> None:
+        early = headers((":status", "103"), ("content-type", "text/html"), ("grpc-status", "13"))
+        peer.open(settings(), headers((":status", "100")), early * 15)
+        peer.read_request()
+        peer.send(GOOD)
+        peer.hold()
+
+    answer, connections = call(path, script)
+    assert (answer.outcome, answer.text, connections) == ("ok", b"{}", 1)
 
 
 def test_headers_that_open_the_stream_and_trailers_that_end_it_can_come_at_once(path: Path) -> None:
@@ -404,6 +431,25 @@ def test_a_peer_that_never_finishes_ends_the_call_at_its_timeout(path: Path, nam
         return
     assert (answer.errno, answer.message) == (ER_UDF_ERROR, TIMED_OUT)
     assert TIMEOUT_MS <= answer.milliseconds <= TIMEOUT_MS + SLACK_MS
+
+
+@pytest.mark.parametrize(
+    ("outcome", "text"),
+    [
+        ({"error": invoker_pb2.InvokeError(kind="ERROR_KIND_INTERNAL")}, "the sidecar gave no reason"),
+        (
+            {"result": invoker_pb2.InvokeResult(status_code=200, function_error="Unhandled")},
+            "Lambda function error: it gave no reason",
+        ),
+    ],
+    ids=["the sidecar", "the function"],
+)
+def test_an_error_without_a_text_says_that_there_was_none(
+    path: Path, outcome: dict[str, Any], text: str
+) -> None:
+    response = invoker_pb2.InvokeResponse(call_id=1, **outcome)
+    answer, _ = call(path, answers(data(message(response.SerializeToString()))))
+    assert (answer.errno, answer.message) == (ER_UDF_ERROR, f"lambda_sync|{text}")
 
 
 def test_an_answer_in_bytes_is_an_answer(path: Path) -> None:

@@ -108,8 +108,10 @@ LONG_CONTEXT_BYTES = len(base64.b64encode(json.dumps({"k": "x" * 3000}, separato
     ("options", "text"),
     [
         ("", "options are empty; a JSON object is expected, {} at least"),
-        ("{", "options are not JSON: Expecting property name enclosed in double quotes at character 1"),
-        ('{"timeout_ms": NaN}', "options are not JSON: NaN is not a JSON number"),
+        ("{", "options are not JSON: unexpected end at byte 1"),
+        ('{"timeout_ms": NaN}', "options are not JSON: NaN is not a JSON number at byte 15"),
+        ('{"qualifier": "\\ud800", "region": "x"}', "options are not JSON: half a surrogate pair at byte 21"),
+        ("[" * 5000, "options are not JSON that can be checked: nested too deeply"),
         ("[]", "options must be a JSON object"),
         ('"x"', "options must be a JSON object"),
         (
@@ -143,6 +145,7 @@ LONG_CONTEXT_BYTES = len(base64.b64encode(json.dumps({"k": "x" * 3000}, separato
         ('{"timeout_ms": 1.5}', "option timeout_ms must be a whole number from 1 to 86400000"),
         ('{"timeout_ms": true}', "option timeout_ms must be a whole number from 1 to 86400000"),
         ('{"timeout_ms": "5"}', "option timeout_ms must be a whole number from 1 to 86400000"),
+        ('{"timeout_ms": %s}' % ("1" * 5000), "option timeout_ms must be a whole number from 1 to 86400000"),
         ('{"role": 5}', "option role must be a string that is not empty"),
         (" " * 16_385, "options too long: 16385 bytes, at most 16384 are allowed"),
     ],

@@ -21,11 +21,17 @@ from tests.support.host_program import (
     ER_SPECIFIC_ACCESS_DENIED_ERROR,
     ER_UDF_ERROR,
     ME_FATALERROR,
+    NO_VIO,
     PLAIN,
     PROGRAMS,
     QUERY_KILLED,
     QUERY_TIMEOUT,
     SESSION_KILLED,
+    VIO_LOCAL,
+    VIO_PLUGIN,
+    VIO_SOCKET,
+    VIO_SSL,
+    VIO_TCPIP,
     Concat,
     Host,
     build,
@@ -255,14 +261,14 @@ def test_the_answer_of_a_function_comes_back(sidecar: SidecarProcess) -> None:
         assert re.fullmatch(r'\{"StatusCode": 202, "RequestId": "[0-9a-f-]{36}"\}', accepted.text.decode())
 
 
-@pytest.mark.parametrize(
-    ("status", "errno"),
-    [
-        (QUERY_KILLED, ER_QUERY_INTERRUPTED),
-        (SESSION_KILLED, ER_QUERY_INTERRUPTED),
-        (QUERY_TIMEOUT, ER_QUERY_TIMEOUT),
-    ],
-)
+KILLS = [
+    (QUERY_KILLED, ER_QUERY_INTERRUPTED),
+    (SESSION_KILLED, ER_QUERY_INTERRUPTED),
+    (QUERY_TIMEOUT, ER_QUERY_TIMEOUT),
+]
+
+
+@pytest.mark.parametrize(("status", "errno"), KILLS)
 def test_a_kill_ends_a_call_and_nothing_is_left(sidecar: SidecarProcess, status: int, errno: int) -> None:
     with Host(sidecar.socket) as host:
         host.interrupt(status, 200)
@@ -270,6 +276,68 @@ def test_a_kill_ends_a_call_and_nothing_is_left(sidecar: SidecarProcess, status:
         assert (answer.outcome, answer.errno, answer.flags) == ("error", errno, ME_FATALERROR)
         assert 200 <= answer.milliseconds <= 200 + KILL_MS
         assert host.sync().outcome == "ok"
+
+
+@pytest.mark.parametrize(("status", "errno"), KILLS)
+def test_where_thd_status_is_missing_thd_killed_tells_a_kill_and_why(
+    sidecar: SidecarProcess, status: int, errno: int
+) -> None:
+    with Host(sidecar.socket, lacks="thd_status") as host:
+        host.interrupt(status, 200)
+        answer = host.sync("Sleep", '{"seconds": 5}')
+        assert (answer.outcome, answer.errno, answer.flags) == ("error", errno, ME_FATALERROR)
+        assert 200 <= answer.milliseconds <= 200 + KILL_MS
+        assert host.sync().outcome == "ok"
+
+
+@pytest.mark.parametrize("act", ["close", "half"])
+@pytest.mark.parametrize("kind", [VIO_TCPIP, VIO_SOCKET, VIO_SSL])
+def test_a_client_that_goes_ends_its_call_with_an_error_that_no_handler_catches(
+    sidecar: SidecarProcess, kind: int, act: str
+) -> None:
+    with Host(sidecar.socket) as host:
+        host.client(kind, 200, act)
+        answer = host.sync("Sleep", '{"seconds": 5}')
+        assert (answer.errno, answer.flags) == (ER_UDF_ERROR, ME_FATALERROR)
+        assert answer.message == "lambda_sync|the client has gone away"
+        assert 200 <= answer.milliseconds <= 200 + KILL_MS
+        assert host.sync().outcome == "ok"
+
+
+def test_a_client_that_goes_ends_waiting_for_a_sidecar_that_is_not_there(tmp_path: Path) -> None:
+    with Host(tmp_path / "nothing.sock", connect_timeout_ms=5000) as host:
+        host.client(VIO_SOCKET, 200, "close")
+        answer = host.sync()
+        assert answer.message == "lambda_sync|the client has gone away"
+        assert 200 <= answer.milliseconds <= 200 + KILL_MS
+
+
+def test_kill_connection_is_told_as_a_kill_though_the_clients_socket_closes_first(
+    sidecar: SidecarProcess,
+) -> None:
+    with Host(sidecar.socket) as host:
+        host.client(VIO_TCPIP, 200, "kill")
+        answer = host.sync("Sleep", '{"seconds": 5}')
+        assert (answer.errno, answer.flags) == (ER_QUERY_INTERRUPTED, ME_FATALERROR)
+        assert 200 <= answer.milliseconds <= 200 + KILL_MS
+
+
+def test_what_a_client_sends_ahead_neither_ends_its_call_nor_makes_it_spin(sidecar: SidecarProcess) -> None:
+    with Host(sidecar.socket) as host:
+        host.sync()
+        host.client(VIO_TCPIP, 0, "send")
+        before = host.cpu_seconds()
+        answer = host.sync("Sleep", '{"seconds": 1}')
+        assert answer.outcome == "ok"
+        assert host.cpu_seconds() - before < 0.3
+
+
+@pytest.mark.parametrize("kind", [NO_VIO, VIO_LOCAL, VIO_PLUGIN])
+def test_no_socket_is_asked_of_a_session_that_has_none(sidecar: SidecarProcess, kind: int) -> None:
+    """The host program aborts where mysqld's thd_get_fd() would crash."""
+    with Host(sidecar.socket) as host:
+        host.client(kind, 0, "close")
+        assert host.sync("Sleep", '{"seconds": 0.3}').outcome == "ok"
 
 
 def test_a_killed_session_invokes_nothing_more(tmp_path: Path) -> None:
@@ -430,6 +498,25 @@ def test_the_library_needs_libc_and_libnghttp2_only() -> None:
         "libc",
         "ld-linux-x86-64",
     }
+
+
+def test_nothing_is_needed_that_newer_headers_of_glibc_rename() -> None:
+    """Headers from 2.38 on turn strtoul() and its like into __isoc23_strtoul()."""
+    undefined = {
+        line.split()[-1].split("@")[0] for line in output("nm", "-D", "--undefined-only", PLAIN).splitlines()
+    }
+    renamed = {
+        "strtol",
+        "strtoul",
+        "strtoll",
+        "strtoull",
+        "strtoimax",
+        "strtoumax",
+        "sscanf",
+        "fscanf",
+        "vsscanf",
+    }
+    assert not {name for name in undefined if name in renamed or "isoc" in name}
 
 
 def test_no_symbol_of_glibc_is_newer_than_2_34() -> None:

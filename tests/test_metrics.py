@@ -169,11 +169,13 @@ def test_there_is_metrics_and_nothing_else(tmp_path: Path, port: int) -> None:
 def test_elsewhere_every_name_is_answered_and_the_log_warns(tmp_path: Path, port: int) -> None:
     with aws_sidecar(tmp_path, metrics={"listen": f"0.0.0.0:{port}"}) as aws:
         assert get(port, "db1.example")[0] == 200
-        assert aws.sidecar.log_contains(f"whoever reaches 0.0.0.0:{port} reads the functions' names")
+        warning = f"whoever reaches 0.0.0.0:{port} reads the functions' names"
+        wait_until(lambda: aws.sidecar.log_contains(warning), what="the warning")
 
 
 def test_an_ipv6_address_and_any_free_port_can_be_had(tmp_path: Path) -> None:
     with aws_sidecar(tmp_path, metrics={"listen": "[::1]:0"}) as aws:
+        wait_until(lambda: aws.sidecar.log_contains("/metrics\n"), what="the port")
         _, _, rest = aws.sidecar.log_text().partition("metrics at http://[::1]:")
         port = int(rest.partition("/")[0])
         assert get(port, f"[::1]:{port}", address="::1")[0] == 200

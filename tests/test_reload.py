@@ -125,7 +125,7 @@ def test_the_log_level_changes_while_it_runs(tmp_path: Path) -> None:
         new = changed(aws, log_level="debug", aws_default_lambda_role=ROLE + "two")
         reload(aws.sidecar, new, RELOADED + "changed: log_level, aws_default_lambda_role")
         aws.stream.ask("Echo")
-        wait_until(lambda: aws.sidecar.log_contains(f"assumed {ROLE}two"), what="a line of level debug")
+        wait_until(lambda: aws.sidecar.log_contains(f" role={ROLE}two"), what="a line of level debug")
 
 
 def test_a_new_socket_needs_a_restart_and_the_log_says_so(tmp_path: Path) -> None:

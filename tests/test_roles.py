@@ -183,8 +183,8 @@ def test_the_log_holds_no_secret_no_token_and_no_payload(tmp_path: Path) -> None
         aws.sts.error = (403, "AccessDenied", "refused")
         aws.stream.ask("Echo", b'"canary-payload"', caller=OTHER)
         aws.sidecar.stop()
-        assert aws.sidecar.log_contains("assumed " + ROLE + "default for account 'app'@'%'")
-        assert aws.sidecar.log_contains("not assumed for account 'other'@'localhost': ")
+        assert aws.sidecar.log_contains(f"role assumed: account='app'@'%' role={ROLE}default")
+        assert aws.sidecar.log_contains("role not assumed: account='other'@'localhost' role=")
         text = aws.sidecar.log_text()
     planted = (SECRET, TOKEN, BASE_SECRET, "canary")
     assert [canary for canary in planted if canary in text] == []

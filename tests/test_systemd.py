@@ -213,4 +213,5 @@ def test_a_notify_socket_that_is_gone_costs_a_warning_and_no_call(tmp_path: Path
         open_stream(sidecar.socket) as stream,
     ):
         assert stream.ask("Echo", b"1").result.payload == b"1"
-        assert sidecar.log_contains("cannot tell systemd READY=1: No such file or directory")
+        warning = "cannot tell systemd READY=1: No such file or directory"
+        wait_until(lambda: sidecar.log_contains(warning), what="the warning")

@@ -14,12 +14,15 @@
 #include <unistd.h>
 
 #include "counters.h"
+#include "decimal.h"
 
 #define METHOD_PATH "/lambda_udf.v1.LambdaInvoker/Invoke"
 #define USER_AGENT "lambda-udf/0.1.0"
 /* Wide enough for the largest answer to come without a stall. */
 #define WINDOW (8 * 1024 * 1024)
 #define RECEIVE_SIZE 16384
+/* HEADERS with :status 1xx before the response's own (RFC 9113, section 8.1); more is a peer that plays. */
+#define INFORMATIONAL_MAX 16
 /* An idle channel has at most a few frames to read; more is a peer that floods. */
 #define IDLE_READS_MAX 16
 #define OUTBOX_PARTS 3
@@ -45,12 +48,14 @@ struct channel {
   bool write_failed;   /* nothing more can be sent; what the peer has said is still to be read */
 
   struct grpc_reader reader;
-  bool http_ok;      /* :status 200 */
-  bool grpc_content; /* content-type application/grpc… */
-  bool answered;     /* the response's headers have come: a handler lives */
-  bool ended;        /* the stream is closed */
-  bool broken;       /* the connection is closed or unusable */
-  bool going_away;   /* GOAWAY: finish, but begin nothing */
+  bool http_ok;       /* :status 200 */
+  bool informational; /* the headers that are being read have :status 1xx: only another block is the answer */
+  int informationals; /* such blocks so far */
+  bool grpc_content;  /* content-type application/grpc… */
+  bool answered;      /* the response's headers have come: a handler lives */
+  bool ended;         /* the stream is closed */
+  bool broken;        /* the connection is closed or unusable */
+  bool going_away;    /* GOAWAY: finish, but begin nothing */
   enum grpc_status status;
   char status_message[128];
   bool has_last_call_id;
@@ -100,8 +105,12 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
   (void)session, (void)flags;
   /* A PUSH_PROMISE carries our stream's number too. */
   if (frame->hd.type != NGHTTP2_HEADERS || frame->hd.stream_id != channel->stream_id) return 0;
-  if (is(name, name_length, ":status"))
+  /* Pseudo-headers come first (RFC 9113, section 8.3); the other fields of a 1xx mean nothing here. */
+  if (is(name, name_length, ":status")) {
     channel->http_ok = is(value, value_length, "200");
+    channel->informational = value_length == 3 && value[0] == '1';
+  } else if (channel->informational)
+    return 0;
   else if (is(name, name_length, "content-type"))
     channel->grpc_content = value_length >= strlen(grpc) && memcmp(value, grpc, strlen(grpc)) == 0;
   else if (is(name, name_length, "grpc-status"))
@@ -109,7 +118,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
   else if (is(name, name_length, "grpc-message"))
     grpc_percent_decode(value, value_length, channel->status_message, sizeof channel->status_message);
   else if (is(name, name_length, "lambda-udf-last-call-id"))
-    channel->has_last_call_id = grpc_decimal_parse(value, value_length, &channel->last_call_id);
+    channel->has_last_call_id = decimal_parse((const char *)value, value_length, &channel->last_call_id);
   return 0;
 }
 
@@ -133,6 +142,12 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
   (void)session;
   if (frame->hd.type == NGHTTP2_GOAWAY) channel->going_away = true;
   if (frame->hd.stream_id != channel->stream_id) return 0;
+  if (frame->hd.type == NGHTTP2_HEADERS && channel->informational) {
+    channel->informational = false; /* of the next block */
+    if (++channel->informationals > INFORMATIONAL_MAX)
+      break_channel(channel, "too many informational responses", "");
+    return 0; /* nghttp2 refuses one that ends the stream */
+  }
   if (frame->hd.type == NGHTTP2_HEADERS) {
     if (!channel->http_ok || !channel->grpc_content)
       break_channel(channel, not_grpc, "");

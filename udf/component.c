@@ -1,5 +1,5 @@
-/* The component's life: registers everything or nothing, and does not leave while calls are in flight.
- * Must not know what a call is. */
+/* The component's life: registers everything or nothing, says why it could not, and does not leave while rows
+ * that may invoke are evaluated. Must not know what a call is. */
 #include "component.h"
 
 #include <poll.h>
@@ -8,6 +8,7 @@
 
 #include "channel_pool.h"
 #include "counters.h"
+#include "error.h"
 #include "lambda_udf.h"
 #include "mysql_abi.h"
 #include "server.h"
@@ -23,42 +24,75 @@ static const struct s_mysql_component_sys_variable_register *sysvar_register;
 static const struct s_mysql_component_sys_variable_unregister *sysvar_unregister;
 static const struct s_mysql_status_variable_registration *status_variables;
 
-static atomic_bool installed;
+/* One word, so that the component leaves in one step with the last row being out: the generation in the upper
+ * half (0: not installed), the rows that are inside in the lower. */
+static _Atomic uint64_t door;
+static atomic_bool leaving;
+#define GENERATION_SHIFT 32
 
-bool component_is_installed(void) { return atomic_load_explicit(&installed, memory_order_acquire); }
+uint32_t component_generation(void) {
+  return atomic_load(&leaving) ? 0 : (uint32_t)(atomic_load(&door) >> GENERATION_SHIFT);
+}
 
-static int component_init(void) {
-  const char *missing;
-  if (!server_attach(&missing)) return 1;
-  if (privileges->register_privilege(COMPONENT_PRIVILEGE, strlen(COMPONENT_PRIVILEGE)) != 0) return 1;
-  if (!sysvars_register(sysvar_register, sysvar_unregister)) goto no_variables;
-  if (status_variables->register_variable(counters_status_variables()) != 0) goto no_status;
-  atomic_store(&installed, true);
-  return 0;
-no_status:
+bool component_enter(uint32_t generation, bool *variables) {
+  uint32_t now = (uint32_t)(atomic_fetch_add(&door, 1) >> GENERATION_SHIFT);
+  *variables = now != 0;
+  if (generation == 0 || generation == now) return true;
+  component_leave();
+  return false;
+}
+
+void component_leave(void) { atomic_fetch_sub(&door, 1); }
+
+static bool register_all(struct failure *failure) {
+  const char *missing = "";
+  if (!server_attach(&missing))
+    return failure_set(failure, FAILURE_SERVER, "this server lacks %s: MySQL 8.0 or newer is needed",
+                       missing);
+  if (privileges->register_privilege(COMPONENT_PRIVILEGE, strlen(COMPONENT_PRIVILEGE)) != 0)
+    return failure_set(failure, FAILURE_SERVER, "the server refuses the privilege %s", COMPONENT_PRIVILEGE);
+  if (!sysvars_register(sysvar_register, sysvar_unregister, failure)) goto no_variables;
+  if (status_variables->register_variable(counters_status_variables()) == 0) return true;
+  failure_set(failure, FAILURE_SERVER, "the server refuses the status variables Lambda_udf_*");
   sysvars_unregister(sysvar_unregister);
 no_variables:
   (void)privileges->unregister_privilege(COMPONENT_PRIVILEGE, strlen(COMPONENT_PRIVILEGE));
-  return 1;
+  return false;
 }
 
-/* Whether the calls that are under way end within LEAVE_MS. They need nothing of what INSTALL and
- * UNINSTALL COMPONENT hold: a call in flight only reads its socket and its own session's state. */
-static bool calls_end(void) {
-  for (int waited = 0; counter_read(COUNTER_IN_FLIGHT) > 0; waited++) {
-    if (waited >= LEAVE_MS) return false;
-    (void)poll(NULL, 0, 1);
-  }
-  return true;
-}
-
-static int component_deinit(void) {
-  /* First nobody new gets in by the privilege, so that short calls, however many, run out. */
-  atomic_store(&installed, false);
-  if (!calls_end()) {
-    atomic_store(&installed, true);
+/* The server calls init and deinit one at a time. It knows nothing of why init failed (error 3536 names the
+ * component alone), so the reason is raised before it raises that, and stands in the log for a start of the
+ * server. */
+static int component_init(void) {
+  static uint32_t installations;
+  struct failure failure;
+  if (!register_all(&failure)) {
+    server_report(failure.text);
     return 1;
   }
+  if (++installations == 0) installations = 1;
+  atomic_fetch_add(&door, (uint64_t)installations << GENERATION_SHIFT);
+  return 0;
+}
+
+/* Closes the door behind the last row within LEAVE_MS. Rows need nothing of what INSTALL and UNINSTALL
+ * COMPONENT hold: they read variables, their socket and their own session's state. */
+static bool rows_are_out(void) {
+  for (int waited = 0; waited <= LEAVE_MS; waited++) {
+    uint64_t empty = atomic_load(&door) >> GENERATION_SHIFT << GENERATION_SHIFT;
+    if (atomic_compare_exchange_strong(&door, &empty, 0)) return true;
+    (void)poll(NULL, 0, 1);
+  }
+  return false;
+}
+
+/* Statements that have begun go on while the door is open; at their next row they find it closed and fail. */
+static int component_deinit(void) {
+  /* First nobody new gets in by the privilege, so that short calls, however many, run out. */
+  atomic_store(&leaving, true);
+  bool out = rows_are_out();
+  atomic_store(&leaving, false);
+  if (!out) return 1;
   (void)status_variables->unregister_variable(counters_status_variables());
   sysvars_unregister(sysvar_unregister);
   (void)privileges->unregister_privilege(COMPONENT_PRIVILEGE, strlen(COMPONENT_PRIVILEGE));

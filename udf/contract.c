@@ -9,6 +9,12 @@
 
 #include "lambda_udf/v1/invoker.pb.h"
 
+struct slice slice_or(struct slice text, size_t max, const char *instead) {
+  if (text.length == 0) text = (struct slice){instead, strlen(instead)};
+  if (text.length > max) text.length = max;
+  return text;
+}
+
 static bool encode_slice(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
   const struct slice *slice = *arg;
   if (slice->length == 0) return true; /* proto3: a default value is not sent */

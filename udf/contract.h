@@ -13,6 +13,9 @@ struct slice {
   size_t length;
 };
 
+/* At most max bytes of text; instead (a C string) where it is empty. For printing with %.*s. */
+struct slice slice_or(struct slice text, size_t max, const char *instead);
+
 /* Numbers as in the proto's enum InvocationType. */
 enum invocation_type {
   INVOCATION_AS_OPTIONS_SAY = 0, /* lambda_invoke */

@@ -26,6 +26,7 @@ static struct SHOW_VAR variables[] = {
     VARIABLE("connections_opened", COUNTER_CONNECTIONS_OPENED),
     ERRORS("api", FAILURE_API),
     ERRORS("argument", FAILURE_ARGUMENT),
+    ERRORS("client_gone", FAILURE_CLIENT_GONE),
     ERRORS("denied", FAILURE_DENIED),
     ERRORS("function", FAILURE_FUNCTION),
     ERRORS("killed", FAILURE_KILLED),

@@ -13,17 +13,37 @@
 /* Aurora's name of the privilege in error 1227, to the letter. */
 #define PRIVILEGE_NAME "Invoke Lambda"
 
-/* Leaves printable UTF-8: what is not becomes '?', a character that was cut in the middle goes. */
-static void clean_text(unsigned char *c, size_t left) {
+/* Whether a log or a terminal would obey the character of so many bytes instead of showing it: controls (C0,
+ * DEL, C1), what turns the direction of writing or has no width, and what ends a line or a paragraph. */
+static bool steers(const unsigned char *c, int length) {
+  if (length == 1) return c[0] < 0x20 || c[0] == 0x7f;
+  if (length == 2)
+    return (c[0] == 0xc2 && c[1] < 0xa0) || (c[0] == 0xd8 && c[1] == 0x9c); /* U+0080–9F, U+061C */
+  if (length != 3) return false;
+  if (c[0] == 0xef) return c[1] == 0xbb && c[2] == 0xbf; /* U+FEFF */
+  if (c[0] != 0xe2) return false;
+  if (c[1] == 0x80)
+    return (c[2] >= 0x8b && c[2] <= 0x8f) || (c[2] >= 0xa8 && c[2] <= 0xae); /* U+200B–F, 2028–E */
+  return c[1] == 0x81 && c[2] >= 0xa0 && c[2] <= 0xaf;                       /* U+2060–F */
+}
+
+/* Leaves UTF-8 that is only shown: the rest becomes '?', a character that was cut in the middle goes. */
+static void clean_text(unsigned char *text, size_t left) {
+  unsigned char *kept = text;
   while (left > 0) {
-    int length = utf8_character_length(c, left);
-    if (length < 0) *c = '\0';
-    if (length < 0) return;
-    if (length == 0 || *c < 0x20 || *c == 0x7f) *c = '?';
-    if (length == 0) length = 1;
-    c += length;
+    int length = utf8_character_length(text, left);
+    if (length < 0) break;
+    if (length == 0 || steers(text, length)) {
+      *kept++ = '?';
+      if (length == 0) length = 1;
+    } else {
+      memmove(kept, text, (size_t)length);
+      kept += length;
+    }
+    text += length;
     left -= (size_t)length;
   }
+  *kept = '\0';
 }
 
 bool failure_set(struct failure *failure, enum failure_kind kind, const char *format, ...) {
@@ -47,6 +67,11 @@ void failure_raise(const struct failure *failure, const char *function) {
       return;
     case FAILURE_QUERY_TIME:
       server_raise(ER_QUERY_TIMEOUT, ME_FATALERROR);
+      return;
+    case FAILURE_CLIENT_GONE:
+      /* Not 1317: without a KILL the server writes a statement that failed with it to the binary log as if it
+       * had succeeded (sql/binlog.cc, query_error_code): a replica would go on with other rows. */
+      server_raise(ER_UDF_ERROR, ME_FATALERROR, function, failure->text);
       return;
     default:
       server_raise(ER_UDF_ERROR, 0, function, failure->text);

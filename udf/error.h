@@ -19,6 +19,7 @@ enum failure_kind {
   FAILURE_TIMEOUT,     /* 3200: lambda_udf.timeout_ms */
   FAILURE_KILLED,      /* 1317: KILL */
   FAILURE_QUERY_TIME,  /* 3024: max_execution_time */
+  FAILURE_CLIENT_GONE, /* 3200, caught by no handler: nobody is there to read it */
   FAILURE_SERVER,      /* 3200: a service of mysqld failed, a setting is wrong, or there is no memory */
   FAILURE_KIND_COUNT
 };
@@ -28,7 +29,7 @@ struct failure {
   char text[FAILURE_TEXT_SIZE]; /* what the user reads after "… UDF failed; "; ends with NUL */
 };
 
-/* Sets kind and text (printf's rules; cut to fit, control characters become '?').
+/* Sets kind and text (printf's rules; cut to fit, what steers a terminal or a log becomes '?').
  * Returns false, so that a function can end with `return failure_set(…)`. */
 bool failure_set(struct failure *failure, enum failure_kind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

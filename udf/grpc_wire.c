@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "decimal.h"
+
 void grpc_prefix_write(uint8_t prefix[GRPC_PREFIX_SIZE], uint32_t message_length) {
   prefix[0] = 0;
   prefix[1] = (uint8_t)(message_length >> 24);
@@ -87,22 +89,10 @@ void grpc_reader_end(struct grpc_reader *reader) {
   reader->partial = NULL;
 }
 
-bool grpc_decimal_parse(const uint8_t *value, size_t length, uint64_t *number) {
-  uint64_t sum = 0;
-  if (length == 0) return false;
-  for (size_t i = 0; i < length; i++) {
-    if (value[i] < '0' || value[i] > '9') return false;
-    uint64_t digit = (uint64_t)(value[i] - '0');
-    if (sum > (UINT64_MAX - digit) / 10) return false;
-    sum = sum * 10 + digit;
-  }
-  *number = sum;
-  return true;
-}
-
 enum grpc_status grpc_status_parse(const uint8_t *value, size_t length) {
   uint64_t number;
-  if (!grpc_decimal_parse(value, length, &number) || number > GRPC_STATUS_LAST) return GRPC_STATUS_UNKNOWN;
+  if (!decimal_parse((const char *)value, length, &number) || number > GRPC_STATUS_LAST)
+    return GRPC_STATUS_UNKNOWN;
   return (enum grpc_status)number;
 }
 

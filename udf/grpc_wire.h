@@ -68,7 +68,4 @@ enum grpc_status grpc_status_parse(const uint8_t *value, size_t length);
  * they are, as the specification asks. */
 void grpc_percent_decode(const uint8_t *value, size_t length, char *text, size_t size);
 
-/* Parses an unsigned decimal number whole. */
-bool grpc_decimal_parse(const uint8_t *value, size_t length, uint64_t *number);
-
 #endif

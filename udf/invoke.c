@@ -42,6 +42,8 @@ static bool wait_ended(struct call *call, enum wait_result result) {
   if (result == WAIT_TIMEOUT)
     return failure_set(call->failure, FAILURE_TIMEOUT, "timed out after %u ms", call->settings->timeout_ms);
   if (call->no_memory) return failure_set(call->failure, FAILURE_SERVER, "no memory for the request");
+  if (result == WAIT_ABANDONED)
+    return failure_set(call->failure, FAILURE_CLIENT_GONE, "the client has gone away");
   if (call->interrupt == SERVER_QUERY_TIME)
     return failure_set(call->failure, FAILURE_QUERY_TIME, "max_execution_time exceeded");
   return failure_set(call->failure, FAILURE_KILLED, "interrupted");
@@ -65,8 +67,9 @@ static struct channel *get_channel(struct call *call) {
     if (result == WAIT_LOST || reason[0] == '\0') memcpy(reason, latest, sizeof reason);
     if (result == WAIT_LOST && again) result = wait_pause(&connecting, CONNECT_PAUSE_MS);
     if (result == WAIT_OK) continue;
-    if (result == WAIT_STOPPED || wait_clock_ms() >= call->wait.deadline_ms)
-      wait_ended(call, result == WAIT_STOPPED ? WAIT_STOPPED : WAIT_TIMEOUT);
+    bool ended = result == WAIT_STOPPED || result == WAIT_ABANDONED;
+    if (ended || wait_clock_ms() >= call->wait.deadline_ms)
+      wait_ended(call, ended ? result : WAIT_TIMEOUT);
     else
       unavailable(call, reason);
     return NULL;
@@ -90,6 +93,7 @@ static enum wait_result exchange(struct call *call, struct channel *channel, str
                                          request->payload.length, &call->wait);
   free(head);
   if (result != WAIT_OK) return result;
+  counter_add(COUNTER_BYTES_OUT, (int64_t)request->payload.length);
   return channel_receive(channel, &call->wait, answer);
 }
 
@@ -106,13 +110,12 @@ static bool refused(struct call *call, const struct invoke_response *response) {
       [INVOKE_ERROR_INTERNAL] = FAILURE_UNAVAILABLE,
   };
   uint32_t kind = response->error_kind;
-  size_t length = response->error_message.length;
+  struct slice reason = slice_or(response->error_message, FAILURE_TEXT_SIZE, "the sidecar gave no reason");
   /* Its own timeout_ms is what is left of ours, but for lambda_invoke's option, which it names. */
   if (kind == INVOKE_ERROR_TIMEOUT && call->request->options.length == 0)
     return wait_ended(call, WAIT_TIMEOUT);
   return failure_set(call->failure, kind < sizeof kinds / sizeof kinds[0] ? kinds[kind] : FAILURE_UNAVAILABLE,
-                     "%.*s", (int)(length < FAILURE_TEXT_SIZE ? length : FAILURE_TEXT_SIZE),
-                     length > 0 ? response->error_message.data : "the sidecar gave no reason");
+                     "%.*s", (int)reason.length, reason.data);
 }
 
 static void count_wait(const struct invoke_response *response) {
@@ -138,7 +141,8 @@ static bool read_answer(struct call *call, struct grpc_message *answer, struct i
 bool invoke(struct invoke_request *request, const struct settings *settings, MYSQL_THD session,
             struct grpc_message **answer, struct invoke_response *response, struct failure *failure) {
   struct call call = {.request = request, .settings = settings, .session = session, .failure = failure};
-  call.wait = (struct wait){wait_clock_ms() + settings->timeout_ms, is_interrupted, &call};
+  call.wait =
+      (struct wait){wait_clock_ms() + settings->timeout_ms, is_interrupted, &call, server_client_fd(session)};
   /* A statement killed between two rows must not invoke once more. */
   if (is_interrupted(&call)) return wait_ended(&call, WAIT_STOPPED);
   for (int tries = 1;; tries++) {

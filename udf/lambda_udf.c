@@ -94,6 +94,7 @@ struct statement {
   bool settings_known;
   bool begun;                  /* the first row has been evaluated */
   bool explained;              /* once begun: the statement is EXPLAIN and nothing is executed */
+  uint32_t component;          /* component_generation() when the statement began */
   bool warned;                 /* of calls that are left out: once is enough */
   struct grpc_message *answer; /* the last row's; its result points into it */
   char accepted[ACCEPTED_SIZE];
@@ -124,7 +125,8 @@ static bool start_statement(UDF_INIT *init, UDF_ARGS *args, char *message, const
   statement->session = session;
   /* Looked up now, refused at the first invocation: refusing here would break CREATE VIEW, CHECK
    * TABLE and mysqldump. */
-  const char *privilege = component_is_installed() ? COMPONENT_PRIVILEGE : NULL;
+  statement->component = component_generation();
+  const char *privilege = statement->component != 0 ? COMPONENT_PRIVILEGE : NULL;
   if (!server_account(statement->session, privilege, &statement->account))
     statement->account.may_invoke = false;
   init->ptr = (char *)statement;
@@ -177,10 +179,9 @@ static bool check_arguments(const struct function *function, const UDF_ARGS *arg
 }
 
 /* The settings for the statement, read at its first row. False: failure says which is wrong. */
-static bool know_settings(struct statement *statement, struct failure *failure) {
+static bool know_settings(struct statement *statement, bool variables, struct failure *failure) {
   if (!statement->settings_known)
-    statement->settings_known =
-        settings_read(statement->session, component_is_installed(), &statement->settings, failure);
+    statement->settings_known = settings_read(statement->session, variables, &statement->settings, failure);
   return statement->settings_known;
 }
 
@@ -199,7 +200,6 @@ static bool invoke_counted(struct statement *statement, struct invoke_request *r
   bool done = invoke(request, &statement->settings, statement->session, answer, response, failure);
   counter_add(COUNTER_IN_FLIGHT, -1);
   counter_call_time(microseconds() - began);
-  counter_add(COUNTER_BYTES_OUT, (int64_t)request->payload.length);
   if (done) counter_add(COUNTER_BYTES_IN, (int64_t)response->payload.length);
   return done;
 }
@@ -236,10 +236,9 @@ static bool invoke_row(struct statement *statement, const UDF_ARGS *args, struct
   statement->answer = answer;
   if (response->function_error.length > 0 && function->raises &&
       statement->settings.function_error == FUNCTION_ERROR_ERROR) {
-    size_t length = response->function_error_text.length;
-    return failure_set(failure, FAILURE_FUNCTION, "Lambda function error: %.*s",
-                       (int)(length < FAILURE_TEXT_SIZE ? length : FAILURE_TEXT_SIZE),
-                       length > 0 ? response->function_error_text.data : "it gave no reason");
+    struct slice reason = slice_or(response->function_error_text, FAILURE_TEXT_SIZE, "it gave no reason");
+    return failure_set(failure, FAILURE_FUNCTION, "Lambda function error: %.*s", (int)reason.length,
+                       reason.data);
   }
   return true;
 }
@@ -261,8 +260,39 @@ static bool is_explained(struct statement *statement) {
   return statement->explained;
 }
 
-/* One row as lambda_udf.mode says. True: *response is the answer. False: the row is NULL, or it failed;
- * then an error was raised and *error is 1, which together fail the statement and alone do not. */
+/* What became of a row. */
+enum outcome { ROW_ANSWERED, ROW_SKIPPED, ROW_FAILED };
+
+/* One row as lambda_udf.mode says. ROW_FAILED: failure says why. */
+static enum outcome follow_mode(struct statement *statement, bool variables, const UDF_ARGS *args,
+                                struct invoke_response *response, struct failure *failure) {
+  if (!know_settings(statement, variables, failure)) return ROW_FAILED;
+  switch (statement->settings.mode) {
+    case MODE_SKIP:
+      return ROW_SKIPPED;
+    case MODE_DENY:
+      failure_set(failure, FAILURE_DENIED, "denied, because lambda_udf.mode is 'deny'");
+      return ROW_FAILED;
+    default:
+      return invoke_row(statement, args, response, failure) ? ROW_ANSWERED : ROW_FAILED;
+  }
+}
+
+/* One row, while the component cannot go. ROW_FAILED: failure says why. */
+static enum outcome run_row(struct statement *statement, const UDF_ARGS *args,
+                            struct invoke_response *response, struct failure *failure) {
+  bool variables = false;
+  if (!component_enter(statement->component, &variables)) {
+    failure_set(failure, FAILURE_DENIED, "the component was uninstalled while the statement ran");
+    return ROW_FAILED;
+  }
+  enum outcome outcome = follow_mode(statement, variables, args, response, failure);
+  component_leave();
+  return outcome;
+}
+
+/* One row. True: *response is the answer. False: the row is NULL, or it failed; then an error was raised and
+ * *error is 1, which together fail the statement and alone do not. */
 static bool evaluate_row(struct statement *statement, const UDF_ARGS *args, struct invoke_response *response,
                          unsigned char *is_null, unsigned char *error) {
   const char *name = statement->function->name;
@@ -271,22 +301,17 @@ static bool evaluate_row(struct statement *statement, const UDF_ARGS *args, stru
   *error = 0;
   if (is_explained(statement)) return false;
   counter_add(statement->function->calls, 1);
-  bool known = know_settings(statement, &failure);
-  if (known && statement->settings.mode == MODE_SKIP) {
+  enum outcome outcome = run_row(statement, args, response, &failure);
+  *is_null = outcome != ROW_ANSWERED;
+  *error = outcome == ROW_FAILED;
+  if (outcome == ROW_FAILED) {
+    counter_error(failure.kind);
+    failure_raise(&failure, name);
+  } else if (outcome == ROW_SKIPPED) {
     counter_add(COUNTER_SKIPPED, 1);
     warn_once(statement, "skipped, because lambda_udf.mode is 'skip'");
-    return false;
   }
-  if (known && statement->settings.mode == MODE_DENY) {
-    failure_set(&failure, FAILURE_DENIED, "denied, because lambda_udf.mode is 'deny'");
-  } else if (known && invoke_row(statement, args, response, &failure)) {
-    *is_null = 0;
-    return true;
-  }
-  counter_error(failure.kind);
-  failure_raise(&failure, name);
-  *error = 1;
-  return false;
+  return outcome == ROW_ANSWERED;
 }
 
 /* One row whose result is the answer's payload. */

@@ -89,6 +89,34 @@ int mysql_plugin_registry_release(const struct s_mysql_registry *registry) __asm
  * thread. Weak: the server promises it to its own storage engines only. */
 MYSQL_LEX_CSTRING thd_query_unsafe(MYSQL_THD thd) __asm__("_Z16thd_query_unsafeP3THD")
     __attribute__((weak, visibility("default")));
+/* sql/sql_thd_api.cc, with C linkage; weak, as all that follows: a server may lack them. The value of
+ * THD::killed (sql/sql_class.h): 0, or the number of the error that it means. */
+int thd_killed(const void *thd) __attribute__((weak, visibility("default")));
+#define ER_SERVER_SHUTDOWN 1053 /* THD::KILL_CONNECTION; THD::KILL_QUERY is 1317, THD::KILL_TIMEOUT 3024 */
+/* sql/sql_thd_api.cc, with C linkage: CONNECTION_ID(). */
+unsigned long thd_get_thread_id(const void *thd) __attribute__((weak, visibility("default")));
+
+/* sql/sql_class.cc, THD::get_vio_type() const: the kind of the client's connection, by a virtual call on the
+ * session's protocol. That of the classic protocol (sql/protocol_classic.h) looks whether there is a Vio;
+ * those without a socket of their own say VIO_TYPE_LOCAL or VIO_TYPE_PLUGIN (sql/protocol_callback.cc: X
+ * Protocol). */
+int thd_get_vio_type(const void *thd) __asm__("_ZNK3THD12get_vio_typeEv")
+    __attribute__((weak, visibility("default")));
+/* include/violite.h, enum enum_vio_type: those with a socket behind them */
+#define VIO_TYPE_TCPIP 1
+#define VIO_TYPE_SOCKET 2
+#define VIO_TYPE_SSL 4
+/* sql/sql_thd_api.cc, thd_get_fd(THD *): the client's socket, -1 once a KILL has closed it. It takes the
+ * classic protocol and its Vio for granted and crashes without: only where thd_get_vio_type() gives one of
+ * these three. */
+int thd_get_fd(void *thd) __asm__("_Z10thd_get_fdP3THD") __attribute__((weak, visibility("default")));
+
+/* include/mysql/components/services/mysql_simple_error_log.h; not in early 8.0 */
+struct s_mysql_mysql_simple_error_log {
+  int (*emit)(const char *component, const char *file, unsigned long line, int severity, int error_id, ...);
+};
+#define MYSQL_ERROR_LOG_SEVERITY_ERROR 1
+#define ER_LOG_PRINTF_MSG 11071 /* share/messages_to_error_log.txt: one string, the text */
 
 /* include/mysql/components/services/mysql_runtime_error.h */
 struct s_mysql_mysql_runtime_error {
@@ -122,7 +150,7 @@ struct s_mysql_mysql_security_context_options {
 
 /* include/mysql/components/services/mysql_thd_attributes.h */
 struct s_mysql_mysql_thd_attributes {
-  /* "thd_status": uint16_t, not in early 8.0; "schema": my_h_string, to be destroyed */
+  /* "thd_status": uint16_t, not in 8.0; "schema": my_h_string, to be destroyed */
   int (*get)(MYSQL_THD thd, const char *name, void *inout_pvalue);
   int (*set)(MYSQL_THD thd, const char *name, void *inout_pvalue);
 };
@@ -140,7 +168,7 @@ struct s_mysql_mysql_string_converter {
                            const char *charset_name);
 };
 
-/* include/mysql/components/services/mysql_system_variable.h; not in 8.0 */
+/* include/mysql/components/services/mysql_system_variable.h; not in 8.x */
 struct s_mysql_mysql_system_variable_reader {
   int (*get)(MYSQL_THD thd, const char *variable_type, const char *component_name, const char *variable_name,
              void **val, size_t *out_length_of_val);

@@ -5,8 +5,9 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "decimal.h"
 
 #define SERVICE(type) const struct s_mysql_##type *type
 
@@ -22,16 +23,26 @@ static struct {
   SERVICE(mysql_string_converter);
   SERVICE(global_grants_check);
   SERVICE(component_sys_variable_register);
-  SERVICE(mysql_system_variable_reader); /* optional: 8.0 lacks it */
-  SERVICE(mysql_runtime_warning);        /* optional: 8.x lack it */
+  SERVICE(mysql_system_variable_reader);
+  SERVICE(mysql_runtime_warning);
 } services;
+
+/* Exported functions of mysqld that are no services. NULL: this server lacks it. */
+static struct {
+  int (*killed)(const void *thd);
+  unsigned long (*thread_id)(const void *thd);
+  int (*vio_type)(const void *thd);
+  int (*fd)(void *thd);
+  MYSQL_LEX_CSTRING (*query)(MYSQL_THD thd);
+} functions;
 
 #ifdef LAMBDA_UDF_HIDDEN_SERVICES
 /* Builds of the tests: as if the server lacked what this list names (a,b,c). */
 static const char hidden[] = "," LAMBDA_UDF_HIDDEN_SERVICES ",";
 static bool offered(const char *name) {
-  const char *found = strstr(hidden, name);
-  return found == NULL || found[-1] != ',' || found[strlen(name)] != ',';
+  for (const char *at = hidden; (at = strstr(at, name)) != NULL; at++)
+    if (at[-1] == ',' && at[strlen(name)] == ',') return false;
+  return true;
 }
 #else
 #define offered(name) true
@@ -40,7 +51,9 @@ static bool offered(const char *name) {
 static pthread_mutex_t attaching = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool attached;
 
-/* The name of each service and where its pointer goes, in the order in which they are acquired. */
+/* What is asked of the server, in the order in which it is acquired. Whatever is not optional: without it no
+ * statement with one of the functions begins (error 1123 names it), and INSTALL COMPONENT fails.
+ * docs/configuration.md has this table, with look_for_functions()'s, for operators. */
 static const struct {
   const char *name;
   const void *place;
@@ -56,10 +69,32 @@ static const struct {
     {"mysql_string_converter", &services.mysql_string_converter, false},
     {"global_grants_check", &services.global_grants_check, false},
     {"component_sys_variable_register", &services.component_sys_variable_register, false},
+    /* 8.0 and 8.4 lack it. Without: variables have their global value alone, a result's collation comes from
+     * the arguments alone, and arguments are asked for as those servers need it (server_is_8). */
     {"mysql_system_variable_reader", &services.mysql_system_variable_reader, true},
+    /* 8.0 and 8.4 lack it. Without: calls that are left out (mode skip, EXPLAIN) give no warning. */
     {"mysql_runtime_warning", &services.mysql_runtime_warning, true},
 };
 #define WANTED (sizeof wanted / sizeof wanted[0])
+
+/* The rest of the table above: functions, and an attribute of mysql_thd_attributes. */
+static void look_for_functions(void) {
+  /* Every server so far has them. Without: where "thd_status" is absent too, no KILL, max_execution_time or
+   * shutdown ends a call, but lambda_udf.timeout_ms does, and KILL CONNECTION as the end of the client. */
+  if (offered("thd_killed")) functions.killed = thd_killed;
+  /* Without: pseudo_thread_id says the connection's number; 0 without mysql_system_variable_reader too. */
+  if (offered("thd_get_thread_id")) functions.thread_id = thd_get_thread_id;
+  /* Without either: a client that goes away does not end its call. */
+  if (offered("thd_get_vio_type")) functions.vio_type = thd_get_vio_type;
+  if (offered("thd_get_fd")) functions.fd = thd_get_fd;
+  /* Without: EXPLAIN invokes where the optimizer evaluates. */
+  if (offered("thd_query_unsafe")) functions.query = thd_query_unsafe;
+}
+
+/* 8.0 lacks the attribute "thd_status". Without: thd_killed(). */
+static bool has_status(MYSQL_THD session, uint16_t *status) {
+  return offered("thd_status") && services.mysql_thd_attributes->get(session, "thd_status", status) == 0;
+}
 
 /* Pointers to services are all of one size and form; memcpy moves them without breaking aliasing. */
 static void detach(void) {
@@ -93,6 +128,7 @@ static bool attach(const char **missing) {
     }
     memcpy((void *)(uintptr_t)wanted[i].place, &service, sizeof service);
   }
+  look_for_functions();
   return true;
 }
 
@@ -181,23 +217,25 @@ bool server_collation(MYSQL_THD session, char *text, size_t size) {
 }
 
 MYSQL_LEX_CSTRING server_statement_text(MYSQL_THD session) {
-  if (!offered("thd_query_unsafe") || thd_query_unsafe == NULL || session == NULL)
-    return (MYSQL_LEX_CSTRING){NULL, 0};
-  return thd_query_unsafe(session);
+  if (functions.query == NULL || session == NULL) return (MYSQL_LEX_CSTRING){NULL, 0};
+  return functions.query(session);
 }
 
 unsigned long server_major_version(void) {
   char version[64];
+  uint64_t major = 0;
   if (!read_variable(NULL, "mysql_server", "version", version, sizeof version)) return 0;
-  return strtoul(version, NULL, 10);
+  return decimal_parse(version, strspn(version, "0123456789"), &major) ? (unsigned long)major : 0;
 }
 
 /* There is no service for CONNECTION_ID(); pseudo_thread_id starts as it, and only a session with
  * SESSION_VARIABLES_ADMIN can change its own (refman: pseudo_thread_id). */
 static uint64_t read_connection_id(MYSQL_THD session) {
   char digits[32];
+  uint64_t id = 0;
+  if (functions.thread_id != NULL) return functions.thread_id(session);
   if (!read_variable(session, "mysql_server", "pseudo_thread_id", digits, sizeof digits)) return 0;
-  return strtoull(digits, NULL, 10);
+  return decimal_parse(digits, strlen(digits), &id) ? id : 0;
 }
 
 bool server_account(MYSQL_THD session, const char *privilege, struct server_account *account) {
@@ -217,9 +255,16 @@ bool server_account(MYSQL_THD session, const char *privilege, struct server_acco
   return true;
 }
 
+/* What is neither of the three that are known is a KILL all the same. */
+static enum server_interrupt killed_state(MYSQL_THD session) {
+  int killed = functions.killed != NULL && session != NULL ? functions.killed(session) : 0;
+  if (killed == 0) return SERVER_RUNS;
+  return killed == ER_QUERY_TIMEOUT ? SERVER_QUERY_TIME : SERVER_KILLED;
+}
+
 enum server_interrupt server_interrupt(MYSQL_THD session) {
   uint16_t status = STATUS_SESSION_OK;
-  if (services.mysql_thd_attributes->get(session, "thd_status", &status) != 0) return SERVER_RUNS;
+  if (!has_status(session, &status)) return killed_state(session);
   switch (status) {
     case STATUS_SESSION_KILLED:
     case STATUS_QUERY_KILLED:
@@ -228,6 +273,18 @@ enum server_interrupt server_interrupt(MYSQL_THD session) {
       return SERVER_QUERY_TIME;
     default:
       return SERVER_RUNS;
+  }
+}
+
+int server_client_fd(MYSQL_THD session) {
+  if (session == NULL || functions.vio_type == NULL || functions.fd == NULL) return -1;
+  switch (functions.vio_type(session)) {
+    case VIO_TYPE_TCPIP:
+    case VIO_TYPE_SOCKET:
+    case VIO_TYPE_SSL:
+      return functions.fd(session);
+    default:
+      return -1;
   }
 }
 
@@ -241,4 +298,20 @@ void server_raise(int error_id, int flags, ...) {
 void server_warn(MYSQL_THD session, const char *function, const char *text) {
   if (services.mysql_runtime_warning != NULL)
     services.mysql_runtime_warning->emit(session, ER_UDF_ERROR, function, text);
+}
+
+void server_report(const char *text) {
+  static const char component[] = "lambda_udf", log_service[] = "mysql_simple_error_log";
+  if (mysql_plugin_registry_acquire == NULL || mysql_plugin_registry_release == NULL) return;
+  const struct s_mysql_registry *registry = mysql_plugin_registry_acquire();
+  my_h_service found = NULL;
+  /* For this moment alone; early 8.0 lacks it. Without: the error log does not have the text. */
+  if (registry != NULL && offered(log_service) && registry->acquire(log_service, &found) == 0) {
+    const struct s_mysql_mysql_simple_error_log *log = (const void *)found;
+    (void)log->emit(component, __FILE__, __LINE__, MYSQL_ERROR_LOG_SEVERITY_ERROR, ER_LOG_PRINTF_MSG, text);
+    registry->release(found);
+  }
+  if (registry != NULL) mysql_plugin_registry_release(registry);
+  if (atomic_load_explicit(&attached, memory_order_acquire) && server_session() != NULL)
+    server_raise(ER_UDF_ERROR, 0, component, text);
 }

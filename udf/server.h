@@ -70,6 +70,15 @@ unsigned long server_major_version(void);
 /* Adds a warning with the text of error 3200. Does nothing where the server has no such service (8.x). */
 void server_warn(MYSQL_THD session, const char *function, const char *text);
 
+/* The socket of the session's client, for watching whether it is still there; -1 for sessions without one of
+ * their own (events, replication, X Protocol) and where the server does not tell. It is the server's, and
+ * valid as long as no KILL is seen: never read from it, never close it, and ask anew for each call. */
+int server_client_fd(MYSQL_THD session);
+
+/* Writes text to the error log, and makes it the error of the running statement (3200, under the component's
+ * name) if there is one and server_attach() has succeeded, without which this may be called too. */
+void server_report(const char *text);
+
 /* Whether the session's statement has been killed or has run out of max_execution_time. */
 enum server_interrupt server_interrupt(MYSQL_THD session);
 

@@ -2,11 +2,11 @@
  * Knows nothing of what they are used for. */
 #include "settings.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "decimal.h"
 #include "server.h"
 
 #define SOCKET_DEFAULT "/run/lambda-sidecar/sidecar.sock"
@@ -39,11 +39,8 @@ static bool set_socket(struct settings *settings, const char *name, const char *
 }
 
 static bool set_milliseconds(uint32_t *place, const char *name, const char *text, struct failure *failure) {
-  char *end = NULL;
-  errno = 0;
-  unsigned long value = strtoul(text, &end, 10);
-  if (errno != 0 || end == text || *end != '\0' || *text == '-' || value < 1 ||
-      value > SETTINGS_TIMEOUT_MAX_MS)
+  uint64_t value = 0;
+  if (!decimal_parse(text, strlen(text), &value) || value < 1 || value > SETTINGS_TIMEOUT_MAX_MS)
     return failure_set(failure, FAILURE_SERVER, "%s is '%.32s': a number from 1 to %u is expected", name,
                        text, SETTINGS_TIMEOUT_MAX_MS);
   *place = (uint32_t)value;
@@ -80,15 +77,31 @@ const struct settings *settings_defaults(struct failure *failure) {
   return NULL;
 }
 
-/* A variable that cannot be read has gone with the component in this moment: the default holds. */
-static bool read_milliseconds(MYSQL_THD session, const char *name, uint32_t *place, struct failure *failure) {
-  char text[VALUE_SIZE];
-  return !server_variable(session, name, text, sizeof text) || set_milliseconds(place, name, text, failure);
+/* What cannot be read might forbid the call: it never counts as the default. */
+static bool read_text(MYSQL_THD session, const char *name, char text[VALUE_SIZE], struct failure *failure) {
+  return server_variable(session, name, text, VALUE_SIZE) ||
+         failure_set(failure, FAILURE_SERVER, "lambda_udf.%s cannot be read", name);
 }
 
-static int read_choice(MYSQL_THD session, const char *name, const char *const *names) {
+/* The shorter of the global and the session's. */
+static bool read_milliseconds(MYSQL_THD session, const char *name, uint32_t *place, struct failure *failure) {
   char text[VALUE_SIZE];
-  return server_variable(session, name, text, sizeof text) ? choice(names, text) : 0;
+  uint32_t everywhere = 0, here = 0;
+  if (!read_text(NULL, name, text, failure) || !set_milliseconds(&everywhere, name, text, failure) ||
+      !read_text(session, name, text, failure) || !set_milliseconds(&here, name, text, failure))
+    return false;
+  *place = everywhere < here ? everywhere : here;
+  return true;
+}
+
+static bool read_choice(MYSQL_THD session, const char *name, const char *const *names, int *number,
+                        struct failure *failure) {
+  char text[VALUE_SIZE];
+  if (!read_text(session, name, text, failure)) return false;
+  *number = choice(names, text);
+  if (*number >= 0) return true;
+  failure_set(failure, FAILURE_SERVER, "lambda_udf.%s has no known value", name);
+  return false;
 }
 
 bool settings_read(MYSQL_THD session, bool variables, struct settings *settings, struct failure *failure) {
@@ -98,18 +111,16 @@ bool settings_read(MYSQL_THD session, bool variables, struct settings *settings,
   if (!variables) return true;
 
   char path[VALUE_SIZE];
-  if (server_variable(NULL, "socket", path, sizeof path) &&
-      !set_socket(settings, "lambda_udf.socket", path, failure))
+  if (!read_text(NULL, "socket", path, failure) || !set_socket(settings, "lambda_udf.socket", path, failure))
     return false;
   if (!read_milliseconds(session, "timeout_ms", &settings->timeout_ms, failure) ||
       !read_milliseconds(session, "connect_timeout_ms", &settings->connect_timeout_ms, failure))
     return false;
-  int everywhere = read_choice(NULL, "mode", settings_mode_names);
-  int here = read_choice(session, "mode", settings_mode_names);
-  int function_error = read_choice(session, "function_error", settings_function_error_names);
-  if (everywhere < 0 || here < 0 || function_error < 0)
-    return failure_set(failure, FAILURE_SERVER,
-                       "lambda_udf.mode or lambda_udf.function_error has no known value");
+  int everywhere = 0, here = 0, function_error = 0;
+  if (!read_choice(NULL, "mode", settings_mode_names, &everywhere, failure) ||
+      !read_choice(session, "mode", settings_mode_names, &here, failure) ||
+      !read_choice(session, "function_error", settings_function_error_names, &function_error, failure))
+    return false;
   settings->mode = (enum settings_mode)(everywhere > here ? everywhere : here);
   settings->function_error = (enum settings_function_error)function_error;
   return true;

@@ -39,9 +39,10 @@ bool settings_socket_is_valid(const char *path);
  * which value is wrong. The pointer stays valid until the library is unloaded. Safe from any thread. */
 const struct settings *settings_defaults(struct failure *failure);
 
-/* Fills settings with what is in force for the session's statement. variables: the component is
- * installed. The mode is the stricter of the global and the session's, so that a session cannot free
- * itself of what the server's operator has said. False: failure says which value is wrong. */
+/* Fills settings with what is in force for the session's statement. variables: the component is installed,
+ * and then each of its variables must be readable. The mode and the times are the stricter of the global and
+ * the session's, so that a session cannot free itself of what the server's operator has said; function_error
+ * is a matter of taste, and the session's alone. False: failure says which value is wrong. */
 bool settings_read(MYSQL_THD session, bool variables, struct settings *settings, struct failure *failure);
 
 #endif

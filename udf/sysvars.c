@@ -57,9 +57,8 @@ void sysvars_unregister(const struct s_mysql_component_sys_variable_unregister *
 }
 
 bool sysvars_register(const struct s_mysql_component_sys_variable_register *service,
-                      const struct s_mysql_component_sys_variable_unregister *undo) {
-  struct failure failure;
-  const struct settings *defaults = settings_defaults(&failure);
+                      const struct s_mysql_component_sys_variable_unregister *undo, struct failure *failure) {
+  const struct settings *defaults = settings_defaults(failure);
   if (defaults == NULL) return false;
   fill_names(&modes, "lambda_udf_mode", mode_names, settings_mode_names);
   fill_names(&function_errors, "lambda_udf_function_error", function_error_names,
@@ -95,6 +94,7 @@ bool sysvars_register(const struct s_mysql_component_sys_variable_register *serv
   for (size_t i = 0; i < COUNT; i++) {
     if (service->register_variable(COMPONENT, names[i], variables[i].flags, variables[i].comment,
                                    variables[i].check, NULL, variables[i].arg, variables[i].value) != 0) {
+      failure_set(failure, FAILURE_SERVER, "the server refuses the system variable lambda_udf.%s", names[i]);
       while (i-- > 0) (void)undo->unregister_variable(COMPONENT, names[i]);
       return false;
     }

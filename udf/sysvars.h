@@ -5,11 +5,13 @@
 
 #include <stdbool.h>
 
+#include "error.h"
 #include "mysql_abi.h"
 
-/* Registers all of them, or none. False: the server refused one. server_attach() comes first. */
+/* Registers all of them, or none. False: failure says which the server refused, or which default is wrong.
+ * server_attach() comes first. */
 bool sysvars_register(const struct s_mysql_component_sys_variable_register *service,
-                      const struct s_mysql_component_sys_variable_unregister *undo);
+                      const struct s_mysql_component_sys_variable_unregister *undo, struct failure *failure);
 
 /* Takes all of them back. */
 void sysvars_unregister(const struct s_mysql_component_sys_variable_unregister *service);

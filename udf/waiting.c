@@ -22,8 +22,19 @@ static int64_t clock_ns(void) {
 
 int64_t wait_clock_ms(void) { return clock_ns() / NS_PER_MS; }
 
+/* What a client's socket says. A peer that only stops sending counts as gone too, as in mysqld's own
+ * vio_is_connected(). Bytes that it has sent ahead are not asked for, so they do not end the wait. */
+enum client { CLIENT_WAITS, CLIENT_GONE, CLIENT_UNKNOWN };
+
+static enum client look_at_client(short revents) {
+  if ((revents & POLLNVAL) != 0)
+    return CLIENT_UNKNOWN; /* closed on our side: whoever did that has set the KILL */
+  return (revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0 ? CLIENT_GONE : CLIENT_WAITS;
+}
+
 enum wait_result wait_ready(int fd, short events, const struct wait *wait) {
   bool first = true;
+  int client_fd = wait->client_fd;
   for (;;) {
     int64_t now = clock_ns(), left = wait->deadline_ms * NS_PER_MS - now;
     if (wait->stop != NULL && wait->stop(wait->stop_arg)) return WAIT_STOPPED;
@@ -31,10 +42,17 @@ enum wait_result wait_ready(int fd, short events, const struct wait *wait) {
     int64_t slice = first ? FIRST_SLICE_NS : SLICE_NS - (now + SLICE_NS) % GRID_NS;
     if (left < slice) slice = left;
     struct timespec timeout = {(time_t)(slice / NS_PER_S), (long)(slice % NS_PER_S)};
-    struct pollfd ready = {.fd = fd, .events = events};
-    int count = ppoll(&ready, 1, &timeout, NULL);
-    if (count > 0) return WAIT_OK;
+    struct pollfd ready[] = {{.fd = fd, .events = events}, {.fd = client_fd, .events = POLLRDHUP}};
+    int count = ppoll(ready, 2, &timeout, NULL);
     if (count < 0 && errno != EINTR) return WAIT_OK; /* recv will say what is wrong */
+    if (count > 0 && ready[0].revents != 0) return WAIT_OK;
+    if (count > 0) {
+      /* After a KILL the descriptor may be closed, and its number another's: the KILL is the reason then. */
+      if (wait->stop != NULL && wait->stop(wait->stop_arg)) return WAIT_STOPPED;
+      enum client client = look_at_client(ready[1].revents);
+      if (client == CLIENT_GONE) return WAIT_ABANDONED;
+      if (client == CLIENT_UNKNOWN) client_fd = -1;
+    }
     first = false;
   }
 }

@@ -1,5 +1,5 @@
-/* How the session's own thread waits: for a descriptor or a moment, in slices, so that a KILL is seen.
- * Knows nothing of channels or mysqld. */
+/* How the session's own thread waits: for a descriptor or a moment, in slices, so that a KILL is seen, and
+ * with an eye on who the work is for. Knows nothing of channels or mysqld. */
 #ifndef LAMBDA_UDF_WAITING_H
 #define LAMBDA_UDF_WAITING_H
 
@@ -11,13 +11,15 @@ struct wait {
   int64_t deadline_ms;          /* on wait_clock_ms()'s clock */
   bool (*stop)(void *stop_arg); /* asked at least every 75 ms; true ends the wait. May be NULL. */
   void *stop_arg;
+  int client_fd; /* a socket whose peer's end (POLLRDHUP) ends the wait too; borrowed, never read; -1: none */
 };
 
 enum wait_result {
   WAIT_OK = 0,
-  WAIT_STOPPED, /* wait->stop said so */
-  WAIT_TIMEOUT, /* wait->deadline_ms passed */
-  WAIT_LOST     /* what was waited for can no longer come; never from the functions below */
+  WAIT_STOPPED,   /* wait->stop said so */
+  WAIT_TIMEOUT,   /* wait->deadline_ms passed */
+  WAIT_ABANDONED, /* the peer of wait->client_fd has gone */
+  WAIT_LOST       /* what was waited for can no longer come; never from the functions below */
 };
 
 /* Milliseconds of the monotonic clock. */

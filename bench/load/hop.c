@@ -15,7 +15,9 @@ struct hop {
   struct grpc_message *message; /* holds the last answer */
 };
 
-static struct wait waiting(void) { return (struct wait){wait_clock_ms() + TIMEOUT_MS, NULL, NULL}; }
+static struct wait waiting(void) {
+  return (struct wait){.deadline_ms = wait_clock_ms() + TIMEOUT_MS, .client_fd = -1};
+}
 
 static struct slice text(const char *of) { return (struct slice){of, strlen(of)}; }
 

@@ -5,12 +5,15 @@ Pure; knows nothing of how it came."""
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Mapping
+import re
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from lambda_sidecar.errors import ApiError
+from lambda_sidecar.error_document import api_error, function_error
+from lambda_sidecar.errors import CODE_MAX, MESSAGE_MAX, ApiError
+from lambda_sidecar.json_text import NotUtf8, utf8_steps
+from lambda_sidecar.pacer import at_once
+from lambda_sidecar.safe_text import visible
 
 # Lambda API reference, Invoke: the errors that Lambda raises before the function runs and that pass.
 # Never a bare 500, 502, 503, 504 or ServiceException: the function may have run.
@@ -28,19 +31,23 @@ RETRYABLE = frozenset(
 # The error's message as a user sees it; the whole document is in the result's payload.
 ERROR_MESSAGE_MAX_BYTES = 200
 ERROR_TYPE_MAX_BYTES = 100
+# A header's value that travels on. Lambda's are shorter: Unhandled, a UUID, a version's number.
+HEADER_MAX_BYTES = 1024
+FUNCTION_ERROR_MAX_BYTES = 64
+# Lambda's API model names its exceptions so; the longest has 43 characters.
+_CODE = re.compile(rf"[A-Za-z0-9_.]{{1,{CODE_MAX}}}")
 
 
 @dataclass(frozen=True, slots=True)
 class InvocationResult:
-    """What Lambda said. `function_error` is empty unless the function failed; then
-    `function_error_text` is one sentence of it."""
+    """What Lambda said. `function_error` is empty unless the function failed; then the payload is its error
+    document."""
 
     status_code: int
     payload: bytes
     request_id: str
     executed_version: str
     function_error: str
-    function_error_text: str
     log_tail: bytes
 
 
@@ -49,27 +56,24 @@ def read_answer(status: int, reason: str, headers: Mapping[str, str], body: byte
     cannot be Lambda's. Whether it is the success that was asked for is success.py's to say."""
     if not 200 <= status < 300:
         raise _api_error(status, reason, headers, body)
-    function_error = _text(headers, "x-amz-function-error")
     try:
         if not body.isascii():
-            body.decode()
-    except UnicodeDecodeError as error:
-        text = f"the function's result is not UTF-8 at byte {error.start}"
-        raise ApiError("InvalidResponse", text) from None
+            at_once(utf8_steps(body))
+    except NotUtf8 as fault:
+        raise ApiError("InvalidResponse", f"the function's result is not UTF-8 at byte {fault.at}") from None
     return InvocationResult(
         status_code=status,
         payload=body,
         request_id=_text(headers, "x-amzn-requestid"),
         executed_version=_text(headers, "x-amz-executed-version"),
-        function_error=function_error,
-        function_error_text=_function_error_text(function_error, body) if function_error else "",
+        function_error=_cut(headers.get("x-amz-function-error", ""), FUNCTION_ERROR_MAX_BYTES),
         log_tail=_log_tail(headers.get("x-amz-log-result", "")),
     )
 
 
 def _text(headers: Mapping[str, str], name: str) -> str:
     """HTTP clients keep bytes that are no UTF-8 as surrogates, and those cannot travel on."""
-    return _cut(headers.get(name, ""), 1024)
+    return _cut(headers.get(name, ""), HEADER_MAX_BYTES)
 
 
 def _cut(text: str, most: int) -> str:
@@ -79,24 +83,16 @@ def _cut(text: str, most: int) -> str:
 
 def _api_error(status: int, reason: str, headers: Mapping[str, str], body: bytes) -> ApiError:
     """The exception's name and message, where REST-JSON errors carry them (as botocore reads them)."""
-    document = _json_object(body)
-    code = headers.get("x-amzn-errortype") or document.get("__type") or document.get("code")
-    message = document.get("message") or document.get("Message") or reason or "no message"
-    code = str(code).split(":")[0].rsplit("#")[-1] if code else f"HTTP {status}"
+    named, message = api_error(body, code_max=4 * CODE_MAX, message_max=4 * MESSAGE_MAX)
+    named = (headers.get("x-amzn-errortype") or named).split(":")[0].rsplit("#")[-1]
+    found = _CODE.match(named)
+    code = found[0] if found else f"HTTP {status}"
     return ApiError(
         code,
-        str(message),
+        message or reason or "no message",
         passes=status == 429 or code in RETRYABLE,
         request_id=_text(headers, "x-amzn-requestid"),
     )
-
-
-def _json_object(body: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _log_tail(encoded: str) -> bytes:
@@ -106,10 +102,10 @@ def _log_tail(encoded: str) -> bytes:
         raise ApiError("InvalidResponse", "the log tail is not base64") from None
 
 
-def _function_error_text(function_error: str, body: bytes) -> str:
-    """`Unhandled: ValueError: message`. Lambda's error document has errorType and errorMessage
-    (developer guide, "Lambda function errors"); either may be missing."""
-    document = _json_object(body)
-    error_type = _cut(str(document.get("errorType") or ""), ERROR_TYPE_MAX_BYTES)
-    message = _cut(str(document.get("errorMessage") or ""), ERROR_MESSAGE_MAX_BYTES)
-    return ": ".join(part for part in (function_error, error_type, message) if part)
+def function_error_sentence(result: InvocationResult) -> Generator[None, None, str]:
+    """`Unhandled: ValueError: message`, of a function that failed: whatever of it there is. One step."""
+    error_type, message = function_error(
+        result.payload, type_max=ERROR_TYPE_MAX_BYTES, message_max=ERROR_MESSAGE_MAX_BYTES
+    )
+    yield
+    return visible(": ".join(part for part in (result.function_error, error_type, message) if part))

@@ -26,7 +26,7 @@ def tell(call: Call, outcome: Outcome, seconds: float, *, code: str = "", reques
         "type": call.invocation.invocation_type if call.invocation is not None else None,
         "outcome": outcome.name.lower(),
         "code": code or None,
-        "request_id": request_id or (call.result.request_id if call.result is not None else None),
+        "request_id": request_id or (call.result.request_id if call.result is not None else "") or None,
         "ms": round(seconds * 1000, 1),
         "queued_ms": round(call.queued_us / 1000, 1),
     }

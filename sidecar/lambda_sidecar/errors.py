@@ -6,6 +6,15 @@ from __future__ import annotations
 
 import enum
 
+from lambda_sidecar.safe_text import visible
+
+# MySQL cuts messages at 512 bytes, and the reason must survive.
+MESSAGE_MAX = 400
+# Of an API's name for an error: Lambda's longest has 43 characters.
+CODE_MAX = 100
+# No text of ours is longer; what others sent may be.
+TEXT_MAX = 2000
+
 
 class ErrorKind(enum.IntEnum):
     """Whose fault it is. Numbers as in the contract's enum ErrorKind."""
@@ -27,10 +36,15 @@ class InvokeFailure(Exception):
     request_id = ""
 
     def __init__(self, text: str, *, code: str = "") -> None:
-        # What others said may hold surrogates (JSON can), and those cannot travel as UTF-8.
-        self.text = text.encode(errors="replace").decode()
-        self.code = code.encode(errors="replace").decode()
+        # Others' words may be in it, and names out of SQL: cut, on one line, nothing that steers a terminal.
+        self.text = _safe(text[:TEXT_MAX])
+        self.code = _safe(code[:CODE_MAX])
         super().__init__(self.text)
+
+
+def _safe(text: str) -> str:
+    """Halves of surrogate pairs, which JSON can hold, cannot travel as UTF-8."""
+    return visible(text.encode(errors="replace").decode())
 
 
 class InvalidRequest(InvokeFailure):
@@ -56,7 +70,7 @@ class RoleNotAssumed(InvokeFailure):
     kind = ErrorKind.CREDENTIALS
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"Lambda API returned error: {code}: {message[:MESSAGE_MAX]}")
+        super().__init__(f"Lambda API returned error: {code[:CODE_MAX]}: {message[:MESSAGE_MAX]}")
 
 
 class MissingCredentials(InvokeFailure):
@@ -95,7 +109,7 @@ class ApiError(InvokeFailure):
     kind = ErrorKind.API
 
     def __init__(self, code: str, message: str, *, passes: bool = False, request_id: str = "") -> None:
-        super().__init__(f"Lambda API returned error: {code}: {message[:MESSAGE_MAX]}", code=code)
+        super().__init__(f"Lambda API returned error: {code[:CODE_MAX]}: {message[:MESSAGE_MAX]}", code=code)
         self.passes = passes
         self.request_id = request_id
 
@@ -128,7 +142,3 @@ class InternalFailure(InvokeFailure):
 
     def __init__(self) -> None:
         super().__init__("sidecar unavailable: internal failure, see the sidecar's log")
-
-
-# MySQL cuts messages at 512 bytes, and the reason must survive.
-MESSAGE_MAX = 400

@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from lambda_sidecar.call import Outcome
 from lambda_sidecar.errors import ErrorKind
 from lambda_sidecar.invoker import Invoker
+from lambda_sidecar.log_format import dropped_lines
 from lambda_sidecar.monitor import sidecar_version
 from lambda_sidecar.role_credentials import RoleCredentials
 from lambda_sidecar.service import LambdaInvoker
@@ -83,6 +84,8 @@ class _SidecarCollector(Collector):
     def _others(self) -> Iterator[Metric]:
         text = "Attempts repeated because nothing can have happened yet."
         yield CounterMetricFamily("lambda_sidecar_retries", text, self._sources.invoker.retries)
+        text = "Lines of the log that standard error did not take."
+        yield CounterMetricFamily("lambda_sidecar_log_lines_dropped", text, dropped_lines())
         roles = self._sources.roles
         text = "Credentials of a role fetched from STS, by what came of it."
         fetched = CounterMetricFamily("lambda_sidecar_role_credential_refreshes", text, labels=["outcome"])

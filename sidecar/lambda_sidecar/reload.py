@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import traceback
 from collections.abc import Callable
 
 from botocore.exceptions import BotoCoreError
@@ -15,7 +14,7 @@ from lambda_sidecar.access_changes import access_changes, vanished_rules
 from lambda_sidecar.aws import AwsConfiguration
 from lambda_sidecar.config import Config, ConfigError, load_config, validate
 from lambda_sidecar.invoker import Invoker
-from lambda_sidecar.log_format import set_logging
+from lambda_sidecar.log_format import log_defect, set_logging
 from lambda_sidecar.policy import Policy, make_policy
 from lambda_sidecar.service import LambdaInvoker
 from lambda_sidecar.sts import Sts
@@ -104,8 +103,7 @@ def _reason(error: Exception) -> str:
     """Of errors that are not about configuration the text may hold anything; the log has where they arose."""
     if isinstance(error, ConfigError | BotoCoreError):
         return str(error)
-    stack = "".join(traceback.format_tb(error.__traceback__))
-    log.error("internal failure in a reload: %s\n%s", type(error).__name__, stack)
+    log_defect(log, error)
     return f"internal failure: {type(error).__name__}"
 
 

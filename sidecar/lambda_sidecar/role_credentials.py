@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import traceback
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from lambda_sidecar.access import Role
 from lambda_sidecar.account import Account
 from lambda_sidecar.credentials import ChainCredentials
 from lambda_sidecar.errors import InternalFailure, InvokeFailure
+from lambda_sidecar.log_format import log_defect
 
 log = logging.getLogger(__name__)
 
@@ -126,14 +126,14 @@ class RoleCredentials:
         failure: InvokeFailure | None = None
         try:
             entry.session = await self._assume(role, account, region)
-            log.debug("assumed %s for account %s", role.arn, account)
+            log.debug("role assumed", extra={"fields": {"account": str(account), "role": role.arn}})
         except InvokeFailure as raised:
             failure = raised
-            log.warning("role %s not assumed for account %s: %s", role.arn, account, raised.text)
-        except Exception as error:  # a defect of ours; not its text, which may hold what must not be logged
+            fields = {"account": str(account), "role": role.arn, "reason": raised.text}
+            log.warning("role not assumed", extra={"fields": fields})
+        except Exception as error:  # a defect of ours
             failure = InternalFailure()
-            stack = "".join(traceback.format_tb(error.__traceback__))
-            log.error("internal failure: %s\n%s", type(error).__name__, stack)  # noqa: TRY400
+            log_defect(log, error)
         finally:
             entry.fetching = None
         self.refreshes[failure.kind.name.lower() if failure is not None else "success"] += 1

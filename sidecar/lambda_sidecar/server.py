@@ -23,13 +23,13 @@ from lambda_sidecar.concurrency import Concurrency
 from lambda_sidecar.config import Config
 from lambda_sidecar.credentials import ChainCredentials, CredentialSource, PlaceholderCredentials
 from lambda_sidecar.drain import LOOK_SECONDS, serve_on
-from lambda_sidecar.invoker import RESPONSE_MAX, Invoker
+from lambda_sidecar.invoker import Invoker
 from lambda_sidecar.local import LocalLambda
 from lambda_sidecar.monitor import Monitor
 from lambda_sidecar.policy import make_policy
 from lambda_sidecar.reload import Reload
 from lambda_sidecar.role_credentials import RoleCredentials
-from lambda_sidecar.service import LambdaInvoker
+from lambda_sidecar.service import MESSAGE_MAX, LambdaInvoker
 from lambda_sidecar.service_manager import ServiceManager
 from lambda_sidecar.socket_file import SocketFile
 from lambda_sidecar.socket_file import StartError as StartError
@@ -38,8 +38,6 @@ from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc, monitor_pb2_grpc
 
 log = logging.getLogger(__name__)
 
-# The largest payload and room for the rest of its message.
-MESSAGE_MAX = RESPONSE_MAX + 65_536
 # Some payloads of the largest size and their copies.
 KEEP_FREED_BYTES = 64 * 1024 * 1024
 # glibc's malloc.h

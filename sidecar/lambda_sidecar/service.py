@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,13 +14,15 @@ import grpc
 from botocore.credentials import ReadOnlyCredentials
 
 from lambda_sidecar.account import Account
-from lambda_sidecar.answer import InvocationResult
+from lambda_sidecar.answer import InvocationResult, function_error_sentence
 from lambda_sidecar.call import CREDENTIALS, SENT, Call
 from lambda_sidecar.concurrency import Concurrency, Share
 from lambda_sidecar.credentials import CredentialSource
-from lambda_sidecar.errors import CallTimeout, InternalFailure, InvalidRequest, InvokeFailure
-from lambda_sidecar.invoker import Invocation
+from lambda_sidecar.errors import ApiError, CallTimeout, InternalFailure, InvalidRequest, InvokeFailure
+from lambda_sidecar.invoker import RESPONSE_MAX, Invocation
 from lambda_sidecar.lambda_invoke import Options, document, parse_options
+from lambda_sidecar.log_format import log_defect
+from lambda_sidecar.pacer import AT_ONCE, Pacer, at_once
 from lambda_sidecar.payload import EVENT_MAX, REQUEST_RESPONSE_MAX, check_payload
 from lambda_sidecar.policy import Policy
 from lambda_sidecar.stream import Stream
@@ -34,6 +35,10 @@ Request = invoker_pb2.InvokeRequest
 Response = invoker_pb2.InvokeResponse
 Invoke = Callable[[Invocation, ReadOnlyCredentials], Awaitable[InvocationResult]]
 
+# The largest payload and room for the rest of its message: more is neither taken nor sent.
+MESSAGE_MAX = RESPONSE_MAX + 65_536
+# Of a result's payload and log tail. The other fields are names and ids, each of them cut.
+RESULT_MAX = MESSAGE_MAX - 16_384
 # At most so often the log says that calls wait for a slot.
 TELL_WAITING_SECONDS = 60.0
 
@@ -57,6 +62,7 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         self.policy = policy
         self.concurrency = concurrency
         self.traffic = Traffic()
+        self._pacer = Pacer()
         self._waiting_told = -TELL_WAITING_SECONDS
         self._draining = asyncio.Event()
         self._streams: set[asyncio.Task[Any]] = set()
@@ -100,11 +106,10 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         except TimeoutError:
             failure: InvokeFailure = CallTimeout(request.timeout_ms)
         except InvokeFailure as raised:
-            failure = raised
+            # Its frames hold the answer, and this one holds it: megabytes until memory is collected.
+            failure = raised.with_traceback(None)
         except Exception as error:  # a defect of ours must not end the stream
-            # Not the exception's text: it may hold what must not be logged.
-            stack = "".join(traceback.format_tb(error.__traceback__))
-            log.error("internal failure: %s\n%s", type(error).__name__, stack)  # noqa: TRY400
+            log_defect(log, error)
             failure = InternalFailure()
         except asyncio.CancelledError:
             self.traffic.cancelled(call)
@@ -125,14 +130,24 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             result = await self._invoke_as(call, options)
         else:
             result = await self._invoke_within(options.timeout_ms, call, options)
+        size = len(result.payload)
+        if size + len(result.log_tail) > RESULT_MAX:  # such a message would end the stream
+            text = f"the function has run, but its result has {size} bytes"
+            raise ApiError("ResponseTooLarge", text, request_id=result.request_id)
         if request.options_json:
-            return invoker_pb2.InvokeResult(status_code=result.status_code, payload=document(result))
+            making = document(result, RESULT_MAX)
+            payload = await self._pacer.run(making) if size > AT_ONCE else at_once(making)
+            return invoker_pb2.InvokeResult(status_code=result.status_code, payload=payload)
+        sentence = ""
+        if result.function_error:
+            reading = function_error_sentence(result)
+            sentence = await self._pacer.run(reading) if size > AT_ONCE else at_once(reading)
         return invoker_pb2.InvokeResult(
             status_code=result.status_code,
             request_id=result.request_id,
             executed_version=result.executed_version,
             function_error=result.function_error,
-            function_error_text=result.function_error_text,
+            function_error_text=sentence,
             log_tail=result.log_tail,
             payload=result.payload,
         )
@@ -157,7 +172,11 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         role = policy.access.decide(account, function, options.role).role
         payload_max = EVENT_MAX if options.invocation_type == "Event" else REQUEST_RESPONSE_MAX
         payload = request.payload  # once: protobuf makes a copy for each look
-        check_payload(payload, maximum=payload_max, invocation_type=options.invocation_type)
+        check = check_payload(payload, maximum=payload_max, invocation_type=options.invocation_type)
+        if len(payload) > AT_ONCE:
+            await self._pacer.run(check)
+        else:
+            at_once(check)
         call.phase = CREDENTIALS
         credentials = await self._credentials.get(role, account, function.region)
         call.invocation = invocation = Invocation(

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Awaitable, Callable
 
 import grpc
 
 from lambda_sidecar.concurrency import Share
+from lambda_sidecar.log_format import log_defect
 from lambda_udf.v1 import invoker_pb2
 
 log = logging.getLogger(__name__)
@@ -88,8 +88,7 @@ class Stream:
         if isinstance(error, grpc.aio.BaseError):
             log.debug("a client left as its answer was written")
         else:
-            stack = "".join(traceback.format_tb(error.__traceback__))
-            log.error("internal failure: %s\n%s", type(error).__name__, stack)
+            log_defect(log, error)
         self._broken = True
         self._no_more.set()
 

@@ -4,16 +4,12 @@ Pure; knows nothing of how the answer came. How it is read is answer.py's."""
 
 from __future__ import annotations
 
-import msgspec
-
 from lambda_sidecar.errors import NotAsLambdaDoes
 from lambda_sidecar.http_exchange import Response
+from lambda_sidecar.json_text import LoneSurrogate, NestedTooDeeply, NotJson, check
 
 # Lambda API reference, Invoke, StatusCode.
 SUCCESS = {"RequestResponse": 200, "Event": 202, "DryRun": 204}
-
-# Checks without building objects: 6 MB take 13 ms.
-_checker = msgspec.json.Decoder(msgspec.Raw)
 
 
 def check_success(response: Response, invocation_type: str) -> None:
@@ -44,9 +40,11 @@ def _check_likeness(response: Response, *, may_be_empty: bool) -> None:
 
 
 def _is_json(text: bytes) -> bool:
+    """Takes 13 ms for 6 MB. Half a surrogate pair passes: no page has one, and Lambda's runtimes take it."""
     try:
-        text.decode()
-        _checker.decode(text)
-    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+        check(text)
+    except LoneSurrogate:
+        return True
+    except (NotJson, NestedTooDeeply):
         return False
     return True

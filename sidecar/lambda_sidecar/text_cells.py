@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import unicodedata
 
+from lambda_sidecar.safe_text import escaped
+
 
 def harmless(text: str) -> str:
-    r"""`text` with everything that is not printable written as \xNN or \uNNNN: escape sequences, line ends,
-    what turns the direction of writing, halves of surrogate pairs. Combining characters too: a terminal may
-    pile any number of them onto one cell."""
-    return "".join(character if _is_harmless(character) else _escaped(character) for character in text)
+    r"""`text` with everything that is not printable written as \xNN or \uNNNN. Combining characters
+    too, which safe_text.py lets pass: a terminal may pile any number of them onto one cell."""
+    return "".join(character if _is_harmless(character) else escaped(character) for character in text)
 
 
 def width(text: str) -> int:
@@ -40,8 +41,3 @@ def padded(text: str, columns: int) -> str:
 
 def _is_harmless(character: str) -> bool:
     return character.isprintable() and not unicodedata.category(character).startswith("M")
-
-
-def _escaped(character: str) -> str:
-    number = ord(character)
-    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"

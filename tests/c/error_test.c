@@ -6,9 +6,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-/* cmocka.h wants the five above first. */
+/* cmocka.h wants some of the above first. */
 #include <cmocka.h>
 
 #include "mysql_abi.h"
@@ -65,6 +66,31 @@ static void control_characters_become_question_marks(void **state) {
   assert_string_equal(failure.text, "a?b?c?[31md?");
 }
 
+static void what_steers_a_log_or_a_terminal_becomes_one_question_mark(void **state) {
+  static const char *const characters[] = {
+      "\xc2\x80",     "\xc2\x85",     "\xc2\x9b",     "\xc2\x9f",     "\xd8\x9c",     "\xe2\x80\x8b",
+      "\xe2\x80\x8e", "\xe2\x80\x8f", "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaa", "\xe2\x80\xae",
+      "\xe2\x81\xa0", "\xe2\x81\xa6", "\xe2\x81\xa9", "\xe2\x81\xaf", "\xef\xbb\xbf",
+  };
+  /* Their neighbours stay. */
+  static const char *const others[] = {
+      "\xc2\xa0",     "\xd8\x9b",     "\xe2\x80\x8a", "\xe2\x80\x90", "\xe2\x80\xa7",
+      "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe2\x81\xb0", "\xef\xbb\xbe", "\xe2\x82\xac",
+  };
+  struct failure failure;
+  char kept[16];
+  (void)state;
+  for (size_t i = 0; i < sizeof characters / sizeof characters[0]; i++) {
+    failure_set(&failure, FAILURE_API, "a%sz", characters[i]);
+    assert_string_equal(failure.text, "a?z");
+  }
+  for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+    snprintf(kept, sizeof kept, "a%sz", others[i]);
+    failure_set(&failure, FAILURE_API, "%s", kept);
+    assert_string_equal(failure.text, kept);
+  }
+}
+
 static void utf8_stays_and_other_bytes_become_question_marks(void **state) {
   static const struct {
     const char *given, *kept;
@@ -118,6 +144,7 @@ static void each_kind_raises_the_error_of_the_design(void **state) {
       {FAILURE_TIMEOUT, ER_UDF_ERROR, 0},
       {FAILURE_KILLED, ER_QUERY_INTERRUPTED, ME_FATALERROR},
       {FAILURE_QUERY_TIME, ER_QUERY_TIMEOUT, ME_FATALERROR},
+      {FAILURE_CLIENT_GONE, ER_UDF_ERROR, ME_FATALERROR},
       {FAILURE_SERVER, ER_UDF_ERROR, 0},
       {FAILURE_NONE, ER_UDF_ERROR, 0}, /* a defect, but never silence */
   };
@@ -142,6 +169,7 @@ int main(void) {
       cmocka_unit_test(a_percent_sign_in_an_argument_stays),
       cmocka_unit_test(every_text_fits_into_mysqls_message),
       cmocka_unit_test(control_characters_become_question_marks),
+      cmocka_unit_test(what_steers_a_log_or_a_terminal_becomes_one_question_mark),
       cmocka_unit_test(utf8_stays_and_other_bytes_become_question_marks),
       cmocka_unit_test(a_long_text_is_not_cut_inside_a_character),
       cmocka_unit_test(each_kind_raises_the_error_of_the_design),

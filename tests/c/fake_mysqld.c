@@ -116,6 +116,7 @@ static int context_option(Security_context_handle ctx, const char *name, void *i
 
 static int attribute(MYSQL_THD thd, const char *name, void *inout_pvalue) {
   struct fake_session *session = thd;
+  if (strcmp(name, removed) == 0) return 1;
   if (strcmp(name, "thd_status") == 0) {
     *(uint16_t *)inout_pvalue = atomic_load(&session->status);
     return 0;
@@ -124,6 +125,36 @@ static int attribute(MYSQL_THD thd, const char *name, void *inout_pvalue) {
   *(my_h_string *)inout_pvalue = malloc(1);
   atomic_fetch_add(&held, 1);
   return 0;
+}
+
+/* ---- the exported functions ---- */
+
+int thd_killed(const void *thd) {
+  switch (atomic_load(&((const struct fake_session *)thd)->status)) {
+    case STATUS_SESSION_OK:
+      return 0;
+    case STATUS_SESSION_KILLED:
+      return ER_SERVER_SHUTDOWN;
+    case STATUS_QUERY_KILLED:
+      return ER_QUERY_INTERRUPTED;
+    default:
+      return ER_QUERY_TIMEOUT;
+  }
+}
+
+unsigned long thd_get_thread_id(const void *thd) {
+  if (thd == NULL) crash("the connection's number of no session");
+  return 4711;
+}
+
+int thd_get_vio_type(const void *thd) { return ((const struct fake_session *)thd)->vio_type; }
+
+int thd_get_fd(void *thd) {
+  const struct fake_session *session = thd;
+  if (session->vio_type != VIO_TYPE_TCPIP && session->vio_type != VIO_TYPE_SOCKET &&
+      session->vio_type != VIO_TYPE_SSL)
+    crash("the socket of a session without one");
+  return session->client;
 }
 
 static void destroy(my_h_string string) {

@@ -24,7 +24,9 @@ struct fake_arguments {
 struct fake_session {
   _Atomic uint16_t status; /* "thd_status"; any thread may set it */
   bool super;
-  bool lost; /* the server does not tell who it is */
+  bool lost;    /* the server does not tell who it is */
+  int vio_type; /* 0: no client */
+  int client;   /* its socket */
   int raised;
   int raised_flags;
   int times_raised;
@@ -34,7 +36,7 @@ struct fake_session {
 /* A session for the calling thread, with SUPER, running. */
 void fake_session_start(struct fake_session *session);
 
-/* From now on the registry has no such service. */
+/* From now on there is no such service, or no such attribute of a session. */
 void fake_registry_remove(const char *service);
 
 /* Whether the registry has it still. */

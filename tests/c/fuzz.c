@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "contract.h"
+#include "decimal.h"
 #include "error.h"
 #include "explain.h"
 #include "grpc_wire.h"
@@ -72,7 +73,7 @@ static void try_texts(const uint8_t *bytes, size_t length) {
   size_t size = length > 0 ? bytes[0] % sizeof text + 1 : 1;
   grpc_percent_decode(bytes, length, text, size);
   require(strlen(text) < size, "a text is too long");
-  (void)grpc_decimal_parse(bytes, length, &number);
+  (void)decimal_parse((const char *)bytes, length, &number);
   enum grpc_status status = grpc_status_parse(bytes, length);
   require(status >= GRPC_STATUS_OK && status <= GRPC_STATUS_LAST, "a status that is none");
   failure_set(&failure, FAILURE_API, "%.*s", (int)length, (const char *)bytes);

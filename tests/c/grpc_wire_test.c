@@ -1,4 +1,4 @@
-/* Unit tests of udf/grpc_wire.c: framing at every split, limits, percent-decoding, numbers.
+/* Unit tests of udf/grpc_wire.c and decimal.c: framing at every split, limits, percent-decoding, numbers.
  * Knows the header's contract only. */
 #include "grpc_wire.h"
 
@@ -11,6 +11,8 @@
 #include <string.h>
 /* cmocka.h wants the five above first. */
 #include <cmocka.h>
+
+#include "decimal.h"
 
 #define MESSAGES 5
 #define STREAM_MAX 256
@@ -228,6 +230,8 @@ static void a_decimal_is_read_whole_or_not_at_all(void **state) {
       {"99999999999999999999", false, 0},
       {"", false, 0},
       {"-1", false, 0},
+      {"+1", false, 0},
+      {" 1", false, 0},
       {"1.0", false, 0},
       {"1\n", false, 0},
       {"\xd9\xa1", false, 0}, /* ARABIC-INDIC DIGIT ONE */
@@ -235,8 +239,7 @@ static void a_decimal_is_read_whole_or_not_at_all(void **state) {
   (void)state;
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     uint64_t number = 4711;
-    const uint8_t *text = (const uint8_t *)cases[i].text;
-    assert_int_equal(grpc_decimal_parse(text, strlen(cases[i].text), &number), cases[i].good);
+    assert_int_equal(decimal_parse(cases[i].text, strlen(cases[i].text), &number), cases[i].good);
     assert_true(number == (cases[i].good ? cases[i].number : 4711));
   }
 }

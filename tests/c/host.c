@@ -4,12 +4,16 @@
  * host LIBRARY [SERVICE]: SERVICE is missing in the registry. Commands and answers, fields between tabs:
  *   call FUNCTION ARG…              -> ok MS LENGTH HEX… | error MS ERRNO FLAGS HEX-TEXT | refused HEX-TEXT
  *   rows FUNCTION COLLATION COUNT ARG… -> rows RESULT…   (a result in hex, or ! and its error in hex; row n
- * has id n) load FUNCTION NAME ARG CALLS THREADS ROWS -> loaded MS FAILED HEX-TEXT-OF-A-FAILURE interrupt
- * STATUS MS             -> done        (the next call's session gets STATUS after MS; 0: before) super 0|1,
- * lost 0|1             -> done unload                          -> unloaded DESCRIPTORS HELD MAPPED LEAKED
- * (each 0 if all is well) ARG: "-" is NULL, "*N" a JSON string of N bytes, otherwise hex. Of rows: hex, or
- * "PREFIX,SUFFIX,GROWTH" for CONCAT('prefix', text, id, 'suffix'), see expression.h. Ends with standard
- * input. */
+ *     has id n)
+ *   load FUNCTION NAME ARG CALLS THREADS ROWS -> loaded MS FAILED HEX-TEXT-OF-A-FAILURE
+ *   interrupt STATUS MS             -> done        (the next call's session gets STATUS after MS; 0: before)
+ *   client KIND MS ACT              -> done        (the next call's session has a client of this
+ * enum_vio_type on a socket, which after MS does "close", "half" (close), "send" or "kill") super 0|1, lost
+ * 0|1             -> done unload                          -> unloaded DESCRIPTORS HELD MAPPED LEAKED (each 0
+ * if all is well)
+ *
+ * ARG: "-" is NULL, "*N" a JSON string of N bytes, otherwise hex. Of rows: hex, or "PREFIX,SUFFIX,GROWTH" for
+ * CONCAT('prefix', text, id, 'suffix'), see expression.h. Ends with standard input. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <pthread.h>
@@ -17,7 +21,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "expression.h"
 #include "fake_mysqld.h"
@@ -46,6 +52,9 @@ static bool next_lost;
 static bool next_super = true;
 static uint16_t interrupt_status;
 static long interrupt_ms;
+static int client_kind;
+static long client_ms;
+static char client_act[8];
 
 static void stop_here(const char *why) {
   (void)fprintf(stderr, "host: %s\n", why);
@@ -161,11 +170,56 @@ static struct text read_argument(const char *field) {
   return text;
 }
 
-static void *interrupt(void *session) {
-  struct timespec wait = {interrupt_ms / 1000, interrupt_ms % 1000 * 1000000};
+static void sleep_ms(long milliseconds) {
+  struct timespec wait = {milliseconds / 1000, milliseconds % 1000 * 1000000};
   nanosleep(&wait, NULL);
+}
+
+static void *interrupt(void *session) {
+  sleep_ms(interrupt_ms);
   atomic_store(&((struct fake_session *)session)->status, interrupt_status);
   return NULL;
+}
+
+struct client {
+  struct fake_session *session;
+  int theirs; /* the client's end */
+  pthread_t thread;
+};
+
+static void *act(void *arg) {
+  struct client *client = arg;
+  sleep_ms(client_ms);
+  if (strcmp(client_act, "close") == 0) {
+    close(client->theirs);
+    client->theirs = -1;
+  } else if (strcmp(client_act, "half") == 0) {
+    (void)shutdown(client->theirs, SHUT_WR);
+  } else if (strcmp(client_act, "send") == 0) {
+    if (send(client->theirs, "ahead", 5, MSG_NOSIGNAL) != 5) stop_here("the client cannot send");
+  } else if (strcmp(client_act, "kill") == 0) { /* THD::awake(): first the state, then the socket */
+    atomic_store(&client->session->status, STATUS_SESSION_KILLED);
+    (void)shutdown(client->session->client, SHUT_RDWR);
+    close(client->session->client);
+    client->session->client = -1;
+  }
+  return NULL;
+}
+
+static void start_client(struct client *client, struct fake_session *session) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) stop_here("no socket");
+  *client = (struct client){.session = session, .theirs = ends[1]};
+  session->vio_type = client_kind;
+  session->client = ends[0];
+  if (pthread_create(&client->thread, NULL, act, client) != 0) stop_here("no thread");
+}
+
+static void end_client(struct client *client) {
+  pthread_join(client->thread, NULL);
+  if (client->theirs >= 0) close(client->theirs);
+  if (client->session->client >= 0) close(client->session->client);
+  client_act[0] = '\0';
 }
 
 static void start_session(struct fake_session *session) {
@@ -178,9 +232,12 @@ static void command_call(char *fields[], int count) {
   struct text arguments[ARGUMENTS_MAX];
   struct fake_session session;
   struct statement statement;
+  struct client client;
   pthread_t interrupter;
   int64_t began = clock_ms();
+  bool has_client = client_act[0] != '\0';
   start_session(&session);
+  if (has_client) start_client(&client, &session);
   for (int i = 2; i < count; i++) arguments[i - 2] = read_argument(fields[i]);
   bool interrupted = interrupt_status != 0 && interrupt_ms > 0;
   if (interrupt_status != 0 && !interrupted) atomic_store(&session.status, interrupt_status);
@@ -201,6 +258,7 @@ static void command_call(char *fields[], int count) {
     statement_end(&statement);
   }
   if (interrupted) pthread_join(interrupter, NULL);
+  if (has_client) end_client(&client);
   interrupt_status = 0;
   for (int i = 2; i < count; i++) free(arguments[i - 2].bytes);
 }
@@ -378,6 +436,10 @@ int main(int argc, char **argv) {
       if (strcmp(fields[0], "interrupt") == 0 && count == 3) {
         interrupt_status = (uint16_t)strtoul(fields[1], NULL, 10);
         interrupt_ms = strtol(fields[2], NULL, 10);
+      } else if (strcmp(fields[0], "client") == 0 && count == 4) {
+        client_kind = (int)strtol(fields[1], NULL, 10);
+        client_ms = strtol(fields[2], NULL, 10);
+        (void)snprintf(client_act, sizeof client_act, "%s", fields[3]);
       } else if (strcmp(fields[0], "super") == 0 && count == 2) {
         next_super = fields[1][0] == '1';
       } else if (strcmp(fields[0], "lost") == 0 && count == 2) {

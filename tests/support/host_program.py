@@ -26,6 +26,8 @@ ER_QUERY_INTERRUPTED = 1317
 ER_QUERY_TIMEOUT = 3024
 ER_UDF_ERROR = 3200
 ME_FATALERROR = 1024
+# enum enum_vio_type
+NO_VIO, VIO_TCPIP, VIO_SOCKET, VIO_SSL, VIO_LOCAL, VIO_PLUGIN = 0, 1, 2, 4, 6, 7
 # thd_status
 SESSION_KILLED, QUERY_KILLED, QUERY_TIMEOUT = 2, 8, 16
 
@@ -175,6 +177,16 @@ class Host:
     def interrupt(self, status: int, milliseconds: int) -> None:
         """The next call's session gets this thd_status, so long after its start (0: before)."""
         self.command("interrupt", status, milliseconds)
+
+    def client(self, kind: int, milliseconds: int, act: str) -> None:
+        """The next call's session has a client of this enum_vio_type, which does one of these so long after the
+        start: "close", "half" (stop sending), "send" (bytes ahead); "kill": KILL CONNECTION closes its socket."""
+        self.command("client", kind, milliseconds, act)
+
+    def cpu_seconds(self) -> float:
+        """What the program has used of the processors so far (proc(5), stat: utime, stime)."""
+        fields = Path(f"/proc/{self._program.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def load(
         self, *, calls: int, threads: int, rows: int, payload: str | int = '{"n": 1}', seconds: float = 120

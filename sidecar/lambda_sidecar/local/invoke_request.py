@@ -12,10 +12,12 @@ import json
 
 from aiohttp import web
 
+from lambda_sidecar.json_text import NestedTooDeeply, NotJson, NotUtf8, check_steps, utf8_steps
 from lambda_sidecar.local import errors
 from lambda_sidecar.local.function_name import Target, resolve
 from lambda_sidecar.local.invocation import Invocation, Outcome
 from lambda_sidecar.local.settings import MAX_CLIENT_CONTEXT_BYTES, MAX_EVENT_BYTES, MAX_REQUEST_BYTES
+from lambda_sidecar.pacer import at_once
 
 # aiohttp decodes the path after it has matched, so %2F stays inside the name.
 PATH = "/2015-03-31/functions/{name}/invocations"
@@ -102,26 +104,17 @@ def _checked(event: bytes) -> bytes:
     if not event:
         return b"{}"
     try:
-        json.loads(event.decode(), parse_int=_nothing, parse_float=_nothing, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        where = f"{error.msg}: line {error.lineno} column {error.colno}"
-    except UnicodeDecodeError as error:
-        where = f"Invalid UTF-8 at byte {error.start}"
-    except ValueError as error:
-        where = str(error)
-    except RecursionError:
+        at_once(utf8_steps(event))
+        at_once(check_steps(event))
+    except NotUtf8 as fault:
+        where = f"Invalid UTF-8 at byte {fault.at}"
+    except NotJson as fault:
+        where = str(fault)
+    except NestedTooDeeply:
         where = "Nested too deeply"
     else:
         return event
     raise errors.invalid_content(f"Could not parse request body into json: {where}")
-
-
-def _nothing(_digits: str) -> None:
-    return None
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _client_context(request: web.Request) -> str | None:

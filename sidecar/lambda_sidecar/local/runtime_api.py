@@ -8,7 +8,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import weakref
@@ -16,10 +15,12 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from lambda_sidecar.json_text import NestedTooDeeply, NotJson, NotUtf8, check_steps, utf8_steps
 from lambda_sidecar.local.invocation import Invocation, error_document, too_large_document
 from lambda_sidecar.local.peer import owner
 from lambda_sidecar.local.quiet import quiet
 from lambda_sidecar.local.settings import MAX_RESPONSE_BYTES
+from lambda_sidecar.pacer import at_once
 
 _logger = logging.getLogger(__name__)
 _RUNTIME = "/2018-06-01/runtime/"
@@ -191,9 +192,11 @@ async def _read(request: web.BaseRequest) -> bytes | None:
 def _error_payload(request: web.BaseRequest, payload: bytes) -> bytes:
     """The runtime's error document; one made from its error type header if it sent no JSON object."""
     try:
-        if isinstance(json.loads(payload), dict):
+        at_once(utf8_steps(payload))
+        at_once(check_steps(payload))
+        if payload.lstrip().startswith(b"{"):
             return payload
-    except (ValueError, RecursionError):
+    except (NotUtf8, NotJson, NestedTooDeeply):
         _logger.debug("a runtime reported an error without a JSON document")
     return error_document(request.headers.get("Lambda-Runtime-Function-Error-Type", "Runtime.Unknown"), "")
 
