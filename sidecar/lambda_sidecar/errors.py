@@ -56,16 +56,25 @@ class RoleNotAssumed(InvokeFailure):
     kind = ErrorKind.CREDENTIALS
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"Lambda API returned error: {code}: {message[:MESSAGE_MAX]}")
+        super().__init__(f"Lambda API returned error: {code[:CODE_MAX]}: {message[:MESSAGE_MAX]}")
 
 
 class MissingCredentials(InvokeFailure):
-    """The credential chain has nothing, or cannot be read. Aurora's own words."""
+    """There are no credentials to sign with, in Aurora's own words. `reason` says why, where more is known
+    than that the credential chain has nothing; it holds no secret."""
 
     kind = ErrorKind.CREDENTIALS
 
-    def __init__(self) -> None:
-        super().__init__("Lambda API returned error: Missing Credentials: Cannot instantiate Lambda Client")
+    def __init__(self, reason: str = "") -> None:
+        if not reason:
+            super().__init__(
+                "Lambda API returned error: Missing Credentials: Cannot instantiate Lambda Client"
+            )
+        else:
+            super().__init__(
+                "Lambda API returned error: Missing Credentials: Cannot instantiate Lambda Client: "
+                f"{reason[:REASON_MAX]}"
+            )
 
 
 class EndpointUnreachable(InvokeFailure):
@@ -118,3 +127,6 @@ class InternalFailure(InvokeFailure):
 
 # MySQL cuts messages at 512 bytes, and the reason must survive.
 MESSAGE_MAX = 400
+# The longest name of an error in the SDK's models of Lambda, STS and SSO has 57 characters.
+CODE_MAX = 100
+REASON_MAX = 300

@@ -56,7 +56,7 @@ class Reload:
             log.error("%s", self.outcome)  # noqa: TRY400
             return old
         set_logging(new.log_level, new.log_format)
-        self._invoker.set_connect_timeout(new.connect_timeout_seconds)
+        self._invoker.change(connect_timeout=new.connect_timeout_seconds, bare_names=new.bare_names)
         if self._sts is not None:
             self._sts.region = policy.defaults.region
         self._service.policy = policy
