@@ -64,8 +64,8 @@ class Commands:
             env=os.environ | environment,
         )
 
-    def up(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self("up", "--port", str(self.port), *arguments)
+    def up(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self("up", "--port", str(self.port), *arguments, **environment)
 
     def process(self, identity: tuple[str, ...]) -> ServerProcess:
         found = ServerProcess.find(identity)
@@ -166,7 +166,7 @@ def test_an_up_that_fails_leaves_nothing(commands: Commands) -> None:
         ((), "BasicTestLambda", None, "BasicTestLambda"),
         (
             ("--function-name-format", "name"),
-            "arn:aws:lambda:eu-west-1:210987654321:function:BasicTestLambda",
+            "210987654321:function:BasicTestLambda",
             "eu-west-1",
             "BasicTestLambda",
         ),
