@@ -53,6 +53,7 @@ class AwsConfiguration:
         )
         self._endpoints: dict[str, Endpoint] = {}
         self._partitions: dict[str, str] = {}
+        self._tls: ssl.SSLContext | None = None
 
     @property
     def region(self) -> str | None:
@@ -64,13 +65,17 @@ class AwsConfiguration:
         return region
 
     def tls(self) -> ssl.SSLContext:
-        """With AWS_CA_BUNDLE's or the profile's ca_bundle, else the system's. Raises ConfigError."""
+        """With AWS_CA_BUNDLE's or the profile's ca_bundle, else the system's. Read once: it takes tens of
+        milliseconds. Raises ConfigError."""
+        if self._tls is not None:
+            return self._tls
         with _settings():
             bundle: str | None = self.session.get_config_variable("ca_bundle")
         try:
-            return ssl.create_default_context(cafile=bundle)
+            self._tls = ssl.create_default_context(cafile=bundle)
         except OSError as error:  # ssl.SSLError is one
             raise ConfigError(f"AWS configuration: CA bundle {bundle}: {error.strerror or error}") from None
+        return self._tls
 
     def partitions(self) -> dict[str, str]:
         """Every region where the SDK knows Lambda, with its partition. Raises ConfigError."""
