@@ -86,8 +86,6 @@ class Server:
         await self._socket.claim()
         aws = AwsConfiguration()
         policy = make_policy(config, aws)
-        rules = (len(config.allow or ()), len(config.role_rules or ()))
-        log.info("access: %d allow entries, %d role_rules entries", *rules)
         region = policy.defaults.region
         endpoint_url, credentials, sts = await self._start_credentials(aws, region)
         invoker = Invoker(
@@ -99,6 +97,8 @@ class Server:
         self._resources.add("connections to Lambda", invoker.close)
         if endpoint_url is None:
             await aws.try_out(region, roles=config.has_roles)
+        rules = (len(config.allow or ()), len(config.role_rules or ()))
+        log.info("access: %d allow entries, %d role_rules entries", *rules)
         concurrency = Concurrency(config.max_concurrency, config.max_concurrency_per_function)
         self._service = LambdaInvoker(invoker.invoke, credentials, policy, concurrency)
         start_metrics = functools.partial(self._start_metrics, self._service, invoker, credentials)
