@@ -7,6 +7,7 @@ PYTHON := $(VENV)/bin/python
 BUILD := build
 FUNCTIONS ?= examples/functions
 LAMBDA_ENDPOINT ?=
+FUNCTION_NAME_FORMAT ?=
 PYTEST_ARGS ?=
 SUITE ?= trixie
 BENCH_ARGS ?=
@@ -60,7 +61,8 @@ images: ## the container images, by Docker Engine: lambda-udf/mysql, lambda-udf/
 	@PYTHON=$(PYTHON3) packaging/containers/build.sh
 
 up: build ## a private MySQL and the sidecar in .run/; FUNCTIONS=dir, LAMBDA_ENDPOINT=url
-	@$(STACK) up --functions "$(FUNCTIONS)" --endpoint "$(LAMBDA_ENDPOINT)"
+	@$(STACK) up --functions "$(FUNCTIONS)" --endpoint "$(LAMBDA_ENDPOINT)" \
+	  --function-name-format "$(FUNCTION_NAME_FORMAT)"
 
 # Q reaches the program through the environment and unexpanded: make would take $.path in it for its own.
 unexport Q

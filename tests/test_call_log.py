@@ -180,7 +180,7 @@ def test_what_sts_says_and_the_accounts_name_are_one_line(tmp_path: Path) -> Non
         text = aws.stream.error("f", caller=caller)
         lines = lines_of(aws, "lambda_sidecar.role_credentials")
         log = aws.sidecar.log_text()
-    assert text == r"Lambda API returned error: AccessDenied: no\n2026 INFO forged \x9b31m\u2028"
+    assert text == r"Lambda API returned error: AccessDenied: no 2026 INFO forged \x9b31m"
     assert all(line.isprintable() for line in log.split("\n"))
     (line,) = lines
     assert r"""role not assumed: account="'a\n2026 INFO forged\u001b'@'h\u202e'" role=""" in line

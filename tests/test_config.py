@@ -4,6 +4,7 @@ Each test's name is the sentence that it proves."""
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("log_level = 'loud'", "log_level: one of debug, info, warning, error is expected"),
         ("account_id = '12'", "account_id: 12 digits expected"),
         ("region = 'EU'", "region: not a region's name"),
+        ("function_name_format = 'ARN'", "function_name_format: one of arn, name is expected"),
         ("[local]\nfunctions = 'nowhere'", "nowhere is not a folder"),
         ("[local]\nfunctions = '.'\nport = 70000", "local: local Lambda settings: port is 70000; it must be 0 to 65535"),
         ("[local]\nfunctions = '.'\nconcurrency = 0", "local: local Lambda settings: concurrency is 0;"),
@@ -98,6 +100,14 @@ def test_what_is_wrong_in_the_file_is_named(tmp_path: Path, text: str, message: 
             "environment: unknown variable LAMBDA_SIDECAR_REGIO; known are LAMBDA_",
         ),
         ("LAMBDA_SIDECAR_LOCAL", "x", "environment: unknown variable LAMBDA_SIDECAR_LOCAL"),
+        ("LAMBDA_SIDECAR_PORT", "9464", "environment: unknown variable LAMBDA_SIDECAR_PORT"),
+        ("LAMBDA_SIDECAR_METRICS_PORT", "9464", "environment: unknown variable LAMBDA_SIDECAR_METRICS_PORT"),
+        (
+            "LAMBDA_SIDECAR_SERVICE_HOSTS",
+            "10.0.0.7",
+            "environment: unknown variable LAMBDA_SIDECAR_SERVICE_H",
+        ),
+        ("LAMBDA_SIDECAR_SERVICE_HOST", "", "environment: unknown variable LAMBDA_SIDECAR_SERVICE_HOST"),
         (
             "LAMBDA_SIDECAR_DRAIN_SECONDS",
             "x",
@@ -110,6 +120,33 @@ def test_what_is_wrong_in_the_environment_is_named(name: str, value: str, messag
     with pytest.raises(ConfigError) as raised:
         load_config(None, {name: value})
     assert str(raised.value).startswith(message)
+
+
+def service_variables(name: str, host: str) -> dict[str, str]:
+    """What Kubernetes sets for a Service with one port called `metrics` and one without a name."""
+    address = f"[{host}]" if ":" in host else host
+    variables = {"SERVICE_HOST": host, "SERVICE_PORT": "9464", "SERVICE_PORT_METRICS": "9464"}
+    variables["PORT"] = f"tcp://{address}:9464"
+    for port, protocol in (("9464", "tcp"), ("53", "udp")):
+        link = f"PORT_{port}_{protocol.upper()}"
+        variables |= {
+            link: f"{protocol}://{address}:{port}",
+            f"{link}_PROTO": protocol,
+            f"{link}_PORT": port,
+            f"{link}_ADDR": host,
+        }
+    return {f"{name}_{key}": value for key, value in variables.items()}
+
+
+@pytest.mark.parametrize("name", ["LAMBDA_SIDECAR", "LAMBDA_SIDECAR_METRICS", "LAMBDA_SIDECAR_2"])
+@pytest.mark.parametrize("host", ["10.96.0.7", "fd00::7"])
+def test_what_a_kubernetes_service_sets_is_passed_over(name: str, host: str) -> None:
+    assert load_config(None, service_variables(name, host)) == Config()
+
+
+def test_no_key_of_ours_has_the_name_of_a_services_variable() -> None:
+    services = set(service_variables("LAMBDA_SIDECAR", "10.96.0.7"))
+    assert services.isdisjoint(f"LAMBDA_SIDECAR_{field.name.upper()}" for field in dataclasses.fields(Config))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

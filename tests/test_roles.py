@@ -4,7 +4,10 @@ Lambda is a scripted server; STS is one too, and moto's. Each test's name is the
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -172,6 +175,52 @@ def test_without_any_credentials_calls_fail_within_5_s_and_then_at_once(
             assert stream.error("Echo") == AS_MISSING
             assert time.monotonic() - again < 0.5
         assert (aws.sts.requests, aws.endpoint.paths) == ([], [])
+
+
+WITHOUT_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+
+
+def test_a_slow_credential_process_fails_the_calls_that_wait_and_serves_the_later_ones(
+    tmp_path: Path,
+) -> None:
+    document = '{"Version": 1, "AccessKeyId": "ASIASLOW", "SecretAccessKey": "s"}'
+    (tmp_path / "program").write_text(f"sleep 5.5; echo '{document}'\n")
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = sh {tmp_path}/program\n")
+    with aws_sidecar(tmp_path) as aws:
+        aws.sidecar.stop()
+        aws.sidecar.environment |= {**WITHOUT_KEYS, "AWS_CONFIG_FILE": str(tmp_path / "config")}
+        with aws.sidecar, open_stream(aws.sidecar.socket) as stream:
+            reading = f"{AS_MISSING}: they are still being read; later calls will find them"
+            assert stream.error("Echo") == reading
+            assert stream.ask("Echo").result.payload == b'"done"'
+        assert aws.signed_by() == ["ASIASLOW"]
+
+
+def test_a_refused_web_identity_is_the_users_error_and_the_checks(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("canary-web-identity-token")
+    identity = {"AWS_ROLE_ARN": ROLE + "pod", "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token")}
+    with aws_sidecar(tmp_path) as aws:
+        aws.sidecar.stop()
+        aws.sidecar.environment |= {**WITHOUT_KEYS, **identity}
+        aws.sts.error = (400, "ExpiredTokenException", "Token expired")
+        with aws.sidecar, open_stream(aws.sidecar.socket) as stream:
+            said = {stream.error("Echo") for _ in range(10)}
+            assert said == {f"{AS_MISSING}: ExpiredTokenException: Token expired"}
+            assert len(aws.sts.requests) == 1
+            command = [sys.executable, "-m", "lambda_sidecar.cli", "check", "--function", "Echo", "--config"]
+            variables = {**os.environ, **aws.sidecar.environment}
+            done = subprocess.run(
+                [*command, aws.sidecar.config_file],
+                env={name: value for name, value in variables.items() if value is not None},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        log = aws.sidecar.log_text()
+    (words,) = said
+    assert {f"FAIL  credentials: {words}", f"FAIL  dry run: {words}"} <= set(done.stdout.splitlines())
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "canary" not in log
 
 
 def test_the_log_holds_no_secret_no_token_and_no_payload(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import boto3
 import pytest
@@ -61,6 +62,55 @@ def test_a_call_is_one_signed_request_with_the_function_as_one_path_segment(tmp_
     assert headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
     assert "/us-east-1/lambda/aws4_request" in headers["authorization"]
     assert headers["x-amz-invocation-type"] == "RequestResponse"
+
+
+ECHO_ARN = "arn:aws:lambda:eu-west-1:210987654321:function:Echo"
+
+
+@pytest.mark.parametrize(
+    ("settings", "function", "sent"),
+    [
+        ({}, "Echo", "Echo"),
+        ({}, "Echo:live", "Echo/invocations?Qualifier=live"),
+        ({}, ECHO_ARN, ECHO_ARN),
+        ({}, "210987654321:function:Echo", ECHO_ARN.replace("eu-west-1", "us-east-1")),
+        ({"account_id": "210987654321"}, "Echo", ECHO_ARN.replace("eu-west-1", "us-east-1")),
+        ({"function_name_format": "name"}, "Echo", "Echo"),
+        ({"function_name_format": "name"}, ECHO_ARN, "Echo"),
+        ({"function_name_format": "name"}, f"{ECHO_ARN}:live", "Echo/invocations?Qualifier=live"),
+        ({"function_name_format": "name", "account_id": "210987654321"}, "Echo", "Echo"),
+    ],
+)
+def test_a_name_is_sent_as_typed_without_an_account_and_bare_where_that_is_configured(
+    tmp_path: Path, settings: dict[str, str], function: str, sent: str
+) -> None:
+    with lambda_endpoint(OK) as endpoint:
+        variables = {**KEYS, "HOME": str(tmp_path), "AWS_ENDPOINT_URL_LAMBDA": endpoint.url}
+        sidecar = SidecarProcess(tmp_path, {"region": "us-east-1", **settings}, environment=variables)
+        with sidecar, open_stream(sidecar.socket) as stream:
+            assert stream.ask(function).result.payload == b'"done"'
+    name, _, query = sent.partition("/")
+    assert endpoint.paths == [
+        f"/2015-03-31/functions/{quote(name, safe='')}/{query or 'invocations'}",
+    ]
+
+
+def test_rules_see_the_arn_where_the_bare_name_is_sent(tmp_path: Path) -> None:
+    settings = {
+        "region": "us-east-1",
+        "account_id": "123456789012",
+        "function_name_format": "name",
+        "allow": [{"account": "*@*", "function": ECHO_ARN}],
+    }
+    with lambda_endpoint(OK) as endpoint:
+        variables = {**KEYS, "HOME": str(tmp_path), "AWS_ENDPOINT_URL_LAMBDA": endpoint.url}
+        sidecar = SidecarProcess(tmp_path, settings, environment=variables)
+        with sidecar, open_stream(sidecar.socket) as stream:
+            assert stream.ask(ECHO_ARN).result.payload == b'"done"'
+            assert "may not invoke arn:aws:lambda:us-east-1:123456789012:function:Echo" in stream.error(
+                "Echo"
+            )
+    assert endpoint.paths == ["/2015-03-31/functions/Echo/invocations"]
 
 
 def test_connections_are_used_again(tmp_path: Path) -> None:

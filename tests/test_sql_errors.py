@@ -100,18 +100,19 @@ def test_the_largest_payloads_are_taken(stack: Stack) -> None:
         ("http://evil.example/", f"not a function name or ARN; {FORMS}"),
         (
             "arn:aws:lambda:us-east-1:123456789012:layer:Echo",
-            f"not a whole function ARN: region, account or 'function:' is missing; {FORMS}",
+            f"not a function name or ARN: resource: 'function' expected before the name; {FORMS}",
         ),
-        ("arn:aws:s3:us-east-1:123456789012:function:Echo", f"not a function name or ARN; {FORMS}"),
-        ("arn::lambda:us-east-1:123456789012:function:Echo", f"not a function name or ARN; {FORMS}"),
-        ("arn:aws:lambda:us-east-1:123:function:Echo", f"not a function name or ARN; {FORMS}"),
+        (
+            "arn:aws:s3:us-east-1:123456789012:function:Echo",
+            f"not a function name or ARN: service: lambda expected; {FORMS}",
+        ),
+        (
+            "arn:aws:lambda:us-east-1:123:function:Echo",
+            f"not a function name or ARN: account: 12 digits expected; {FORMS}",
+        ),
         (
             "arn:aws:lambda:Echo",
-            f"not a whole function ARN: region, account or 'function:' is missing; {FORMS}",
-        ),
-        (
-            "arn:aws:lambda:mars-north-1:123456789012:function:Echo",
-            f"not a function name or ARN; {FORMS}",
+            f"not a function name or ARN: region: a name such as us-east-1 expected; {FORMS}",
         ),
         (
             "arn:aws:lambda:us-nowhere-1:123456789012:function:Echo",

@@ -7,12 +7,17 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
 import botocore.exceptions
@@ -129,6 +134,74 @@ def test_an_answer_that_is_no_json_or_too_large_is_an_error_in_lambdas_words(kit
         kit, "SELECT lambda_sync('set', '{}')"
     )
     assert "Function.ResponseSizeTooLarge" in fails_with(kit, "SELECT lambda_sync('large', '{}')")
+
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        ({"price": Decimal("19.90")}, '{"price": 19.90}'),
+        (Decimal("1E+2"), "1E+2"),
+        (Point(1, 2), '{"x": 1, "y": 2}'),
+        ({"at": Point(1, 2), 1: None, False: (1, 2)}, '{"at": {"x": 1, "y": 2}, "1": null, "false": [1, 2]}'),
+        (b'{"raw": 1}', '{"raw": 1}'),
+        (2**70, str(2**70)),
+        (None, "null"),
+    ],
+    ids=str,
+)
+def test_a_result_is_written_as_awss_runtime_client_writes_it(
+    kit: MySqlLambda, result: Any, text: str
+) -> None:
+    kit.function("f", lambda event: result)
+    ((found,),) = query(kit, "SELECT lambda_sync('f', '{}')")
+    assert found == text
+
+
+def test_a_result_of_the_kit_is_the_one_of_the_local_lambda(kit: MySqlLambda) -> None:
+    """Against awslambdaric's own loop, in a process that has Lambda's variables."""
+    results = (
+        "{'price': Decimal('19.90'), 'point': Point(1, 2), 'text': 'Grüße 🐬', 'float': 1e22, 'n': None}"
+    )
+    script = (
+        "from decimal import Decimal\nfrom collections import namedtuple\nPoint = namedtuple('Point', 'x y')\n"
+        "from awslambdaric.lambda_runtime_marshaller import LambdaMarshaller\n"
+        f"print(LambdaMarshaller().marshal_response({results})[0])"
+    )
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    environment = {
+        **os.environ,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{version}",
+        "PYTHONIOENCODING": "utf-8",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, encoding="utf-8", check=True
+    )
+    kit.function("f", lambda event: eval(results))  # noqa: S307  the text above
+    ((found,),) = query(kit, "SELECT lambda_sync('f', '{}')")
+    assert found == done.stdout.rstrip("\n")
+
+
+def test_an_exception_of_the_runtime_client_is_the_error_that_it_makes(kit: MySqlLambda) -> None:
+    kit.function("f", lambda event: {"when": datetime(2026, 1, 2, tzinfo=UTC)})
+    document = value(kit, "SELECT lambda_invoke('f', '{}', '{}')")["Payload"]
+    assert document == {
+        "errorMessage": "Unable to marshal response: Object of type datetime is not JSON serializable",
+        "errorType": "Runtime.MarshalError",
+        "requestId": kit.calls("f")[0].request_id,
+        "stackTrace": [],
+    }
+
+
+def test_what_a_handler_changes_in_its_event_calls_does_not_show(kit: MySqlLambda) -> None:
+    kit.function("f", lambda event: event.pop("order"))
+    query(kit, "SELECT lambda_sync('f', '{\"order\": 7}')")
+    (call,) = kit.calls("f")
+    assert call.payload == {"order": 7}
 
 
 def test_a_handler_with_two_parameters_gets_lambdas_context(kit: MySqlLambda) -> None:

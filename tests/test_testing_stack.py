@@ -64,8 +64,8 @@ class Commands:
             env=os.environ | environment,
         )
 
-    def up(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self("up", "--port", str(self.port), *arguments)
+    def up(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self("up", "--port", str(self.port), *arguments, **environment)
 
     def process(self, identity: tuple[str, ...]) -> ServerProcess:
         found = ServerProcess.find(identity)
@@ -160,13 +160,37 @@ def test_an_up_that_fails_leaves_nothing(commands: Commands) -> None:
     assert stop_all(commands.run) == 0
 
 
-def test_up_with_an_endpoint_calls_it_with_placeholder_credentials(commands: Commands) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "function", "region", "path"),
+    [
+        ((), "BasicTestLambda", None, "BasicTestLambda"),
+        (
+            ("--function-name-format", "name"),
+            "210987654321:function:BasicTestLambda",
+            "eu-west-1",
+            "BasicTestLambda",
+        ),
+    ],
+)
+def test_up_with_an_endpoint_calls_it_under_the_name_that_was_typed_with_placeholder_credentials(
+    commands: Commands, arguments: tuple[str, ...], function: str, region: str | None, path: str
+) -> None:
+    environment = {} if region is None else {"AWS_REGION": region}
     with socket.create_server(("127.0.0.1", 0)) as endpoint:
         port = endpoint.getsockname()[1]
-        assert commands.up("--endpoint", f"http://127.0.0.1:{port}").returncode == 0
+        up = commands.up("--endpoint", f"http://127.0.0.1:{port}", *arguments, **environment)
+        assert up.returncode == 0
         endpoint.settimeout(20)
         sql = subprocess.Popen(
-            [sys.executable, "-m", "lambda_sidecar.testing", "--run", str(commands.run), "sql", PING],
+            [
+                sys.executable,
+                "-m",
+                "lambda_sidecar.testing",
+                "--run",
+                str(commands.run),
+                "sql",
+                PING.replace("BasicTestLambda", function),
+            ],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -180,6 +204,8 @@ def test_up_with_an_endpoint_calls_it_with_placeholder_credentials(commands: Com
             answer = sql.communicate(timeout=20)[0]
     assert "elsewhere" in answer
     assert b"Credential=placeholder/" in received
+    assert received.startswith(f"POST /2015-03-31/functions/{path}/invocations HTTP/1.1\r\n".encode())
+    assert f"/{region or 'us-east-1'}/lambda/aws4_request".encode() in received
 
 
 def test_the_demo_shows_all_and_leaves_nothing(folder: Path) -> None:

@@ -121,6 +121,13 @@ def test_the_kit_says_which_extra_brings_what_its_containers_need(tmp_path: Path
     assert "MySqlLambdaContainer needs testcontainers: pip install 'lambda-udf[testing]'" in done.stdout
 
 
+def test_the_kit_says_which_extra_brings_what_its_functions_need(tmp_path: Path) -> None:
+    script = "from lambda_sidecar.testing import MySqlLambda; MySqlLambda().function('f', str)"
+    done = wheel.run([wheel.environment() / "python", "-c", script], cwd=tmp_path)
+    assert done.returncode == 1
+    assert "functions of a test need awslambdaric: pip install 'lambda-udf[testing]'" in done.stdout
+
+
 def test_library_none_makes_a_wheel_of_the_sidecar_alone(tmp_path: Path) -> None:
     script = (
         f"import lambda_udf_build; lambda_udf_build.build_wheel({str(tmp_path)!r}, {{'library': 'none'}})"

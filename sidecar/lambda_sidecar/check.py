@@ -13,7 +13,7 @@ from botocore.credentials import ReadOnlyCredentials
 
 from lambda_sidecar.access import Role
 from lambda_sidecar.account import Account
-from lambda_sidecar.aws import AwsConfiguration
+from lambda_sidecar.aws import ANY_REGION, AwsConfiguration
 from lambda_sidecar.config import Config
 from lambda_sidecar.credentials import ChainCredentials
 from lambda_sidecar.errors import InvokeFailure
@@ -22,9 +22,6 @@ from lambda_sidecar.invoker import Invocation, Invoker
 from lambda_sidecar.policy import Policy, make_policy
 from lambda_sidecar.socket_check import look_at_socket
 from lambda_sidecar.sts import Sts
-
-# STS is asked in some region even where no function tells one; its answer is the same everywhere.
-_ANY_REGION = "us-east-1"
 
 
 @dataclass
@@ -52,6 +49,8 @@ async def check(config: Config, path: Path | None, function: str | None, account
     report = Report()
     aws = AwsConfiguration()
     policy = make_policy(config, aws)
+    if config.local is None:
+        await aws.try_out(policy.defaults.region, roles=config.has_roles)
     report.ok("configuration", str(path) if path is not None else "defaults and the environment")
     look_at_socket(config.socket, report)
     if config.local is not None:
@@ -74,17 +73,19 @@ async def _parts(
 ) -> AsyncIterator[tuple[ChainCredentials, Sts, Invoker]]:
     base = ChainCredentials(aws.session)
     sts = Sts(aws, base, policy.defaults.region)
-    invoker = Invoker(aws, connect_timeout=config.connect_timeout_seconds)
+    invoker = Invoker(aws, connect_timeout=config.connect_timeout_seconds, bare_names=config.bare_names)
     try:
         yield base, sts, invoker
     finally:
         await invoker.close()
         await sts.close()
+        await base.close()
 
 
 async def _look_at_credentials(sts: Sts, policy: Policy, report: Report) -> None:
     try:
-        caller = await sts.caller(policy.defaults.region or _ANY_REGION)
+        # In some region even where no function tells one: the answer is the same everywhere.
+        caller = await sts.caller(policy.defaults.region or ANY_REGION)
     except InvokeFailure as failure:
         report.fail("credentials", failure.text)
     else:

@@ -31,6 +31,16 @@ SOCKET_PATH_MAX = 107
 # More than one process serves, and far below what an unbounded queue of tasks would cost.
 CONCURRENCY_MAX = 100_000
 ENVIRONMENT_PREFIX = "LAMBDA_SIDECAR_"
+NAME_FORMATS = ("arn", "name")
+# What a Kubernetes Service called lambda-sidecar (or lambda-sidecar-metrics) sets in its namespace's pods:
+# Kubernetes' documentation of Services, "Environment variables"; the PORT ones are Docker's links. None is a
+# key of ours. Names and values together tell them from a key with a typing error.
+_ADDRESS = r"[0-9a-fA-F.:]+"
+_URL = r"(?:tcp|udp|sctp)://.+"
+_SERVICE_VARIABLE = re.compile(
+    rf"LAMBDA_SIDECAR_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST={_ADDRESS}|SERVICE_PORT(?:_[A-Z0-9_]+)?=[0-9]+|PORT={_URL}"
+    rf"|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:={_URL}|_PROTO=(?:tcp|udp|sctp)|_PORT=[0-9]+|_ADDR={_ADDRESS}))"
+)
 _TABLES = ("allow", "local", "metrics", "role_rules")  # only in the file
 
 
@@ -45,6 +55,8 @@ class Config:
     """The region of functions whose name tells none. Without it: AWS_REGION, or the AWS profile's."""
     account_id: str | None = None
     """The AWS account (12 digits) of functions whose name tells none."""
+    function_name_format: str = "arn"
+    """How the Lambda API is told which function: arn, or name for emulators that know names only."""
     drain_seconds: float = 30.0
     """How long running calls may go on after SIGTERM; 0 to 900. While they do, new ones are taken too."""
     connect_timeout_seconds: float = 5.0
@@ -79,6 +91,16 @@ class Config:
     local: LocalLambdaSettings | None = None
     """[local]: a Lambda on this machine answers every call; no AWS account is needed."""
 
+    @property
+    def has_roles(self) -> bool:
+        """Whether STS will be asked for some."""
+        return self.aws_default_lambda_role is not None or bool(self.role_rules)
+
+    @property
+    def bare_names(self) -> bool:
+        """Whether function_name_format says so."""
+        return self.function_name_format == "name"
+
 
 def load_config(path: Path | None, environment: Mapping[str, str] = os.environ) -> Config:
     """Reads `path` (None: no file) and the environment. Raises ConfigError. Relative paths in the file
@@ -110,12 +132,15 @@ def _read_environment(environment: Mapping[str, str], *, base: Path) -> dict[str
     known = typing.get_type_hints(Config)
     values: dict[str, Any] = {}
     for variable, text in environment.items():
-        if not variable.startswith(ENVIRONMENT_PREFIX):
+        if not variable.startswith(ENVIRONMENT_PREFIX) or _SERVICE_VARIABLE.fullmatch(f"{variable}={text}"):
             continue
         key = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
         if key not in known or key in _TABLES:
             settable = sorted(ENVIRONMENT_PREFIX + name.upper() for name in known if name not in _TABLES)
-            raise ConfigError(f"environment: unknown variable {variable}; known are {', '.join(settable)}")
+            raise ConfigError(
+                f"environment: unknown variable {variable}; known are {', '.join(settable)}"
+                " (those of Kubernetes Services are passed over)"
+            )
         values[key] = from_text(text, known[key], where=f"environment: {variable}", base=base)
     return values
 
@@ -133,6 +158,10 @@ def validate(config: Config, *, where: str) -> None:
     require(region is None or bool(re.fullmatch(r"[a-z0-9-]+", region)), "region", "not a region's name")
     account = config.account_id
     require(account is None or bool(re.fullmatch(r"[0-9]{12}", account)), "account_id", "12 digits expected")
+    name_format = config.function_name_format
+    require(
+        name_format in NAME_FORMATS, "function_name_format", f"one of {', '.join(NAME_FORMATS)} is expected"
+    )
     require(0 <= config.drain_seconds <= 900, "drain_seconds", "0 to 900 is expected")
     require(0 < config.connect_timeout_seconds <= 60, "connect_timeout_seconds", "above 0, to 60 is expected")
     for key in ("max_concurrency", "max_concurrency_per_function"):

@@ -10,8 +10,10 @@ from lambda_sidecar.safe_text import visible
 
 # MySQL cuts messages at 512 bytes, and the reason must survive.
 MESSAGE_MAX = 400
-# Of an API's name for an error: Lambda's longest has 43 characters.
+# The longest name of an error in the SDK's models of Lambda, STS and SSO has 57 characters.
 CODE_MAX = 100
+# Of why there are no credentials, behind Aurora's own words.
+REASON_MAX = 300
 # No text of ours is longer; what others sent may be.
 TEXT_MAX = 2000
 
@@ -74,12 +76,21 @@ class RoleNotAssumed(InvokeFailure):
 
 
 class MissingCredentials(InvokeFailure):
-    """The credential chain has nothing, or cannot be read. Aurora's own words."""
+    """There are no credentials to sign with, in Aurora's own words. `reason` says why, where more is known
+    than that the credential chain has nothing; it holds no secret."""
 
     kind = ErrorKind.CREDENTIALS
 
-    def __init__(self) -> None:
-        super().__init__("Lambda API returned error: Missing Credentials: Cannot instantiate Lambda Client")
+    def __init__(self, reason: str = "") -> None:
+        if not reason:
+            super().__init__(
+                "Lambda API returned error: Missing Credentials: Cannot instantiate Lambda Client"
+            )
+        else:
+            super().__init__(
+                "Lambda API returned error: Missing Credentials: Cannot instantiate Lambda Client: "
+                f"{reason[:REASON_MAX]}"
+            )
 
 
 class EndpointUnreachable(InvokeFailure):

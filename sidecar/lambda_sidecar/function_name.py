@@ -8,13 +8,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lambda_sidecar.arn_parts import REGION, wrong_part
 from lambda_sidecar.errors import InvalidRequest
 
 # Lambda API reference, Invoke, FunctionName (and botocore's model of lambda 2015-03-31,
 # FunctionName): the pattern, here with named groups, and with a partition that is not empty.
 _PATTERN = re.compile(
     r"(?P<arn>arn:(?P<partition>aws[a-zA-Z-]*):lambda:)?"
-    r"(?:(?P<region>(?:eusc-)?[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-[0-9]):)?"
+    rf"(?:(?P<region>{REGION}):)?"
     r"(?:(?P<account>[0-9]{12}):)?"
     r"(?P<function>function:)?"
     r"(?P<name>[a-zA-Z0-9_-]+)"
@@ -77,13 +78,12 @@ def parse_function_name(
             f"not a function name or ARN: it has {len(text)} characters, at most {ARN_MAX}; {_ALLOWED}"
         )
     match = _PATTERN.fullmatch(text)
+    # The pattern takes ARNs without region, account or function:, too.
+    if (match is None or match["arn"]) and (wrong := wrong_part(text)):
+        raise InvalidRequest(f"not a function name or ARN: {wrong}; {_ALLOWED}")
     if match is None:
         raise InvalidRequest(f"not a function name or ARN; {_ALLOWED}")
     part = match.groupdict()
-    if part["arn"] and not (part["region"] and part["account"] and part["function"]):
-        raise InvalidRequest(
-            f"not a whole function ARN: region, account or 'function:' is missing; {_ALLOWED}"
-        )
     if len(part["name"]) > NAME_MAX:
         raise InvalidRequest(f"function name too long: {len(part['name'])} characters, at most {NAME_MAX}")
     chosen = _choose_region(part["region"], region, defaults)

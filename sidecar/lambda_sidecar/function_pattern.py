@@ -7,31 +7,31 @@ from __future__ import annotations
 import re
 
 from lambda_sidecar.account import wildcard
+from lambda_sidecar.arn_parts import wrong_part
 from lambda_sidecar.function_name import Defaults, FunctionName
 
 _ANY = "*"
 _LATEST = "$LATEST"
 _WHOLE_ARN = 7  # arn, partition, lambda, region, account, function, name; the qualifier is the eighth
+_WHOLE_NAME = 2  # name and qualifier
 _PART = re.compile(r"[a-zA-Z0-9_*?-]+")
 _QUALIFIER = re.compile(r"\$LATEST|[a-zA-Z0-9_*?-]+")
+_ALLOWED = (
+    "allowed are *, a name, or a whole ARN "
+    "(arn:aws:lambda:region:account:function:name), each part with * and ?"
+)
 
 
 def split_function_pattern(text: str) -> list[str]:
     """The parts of an ARN pattern, seven or eight; of a name, one or two. Raises ValueError."""
     parts = text.split(":")
-    qualifier = parts[-1] if len(parts) in (2, _WHOLE_ARN + 1) else None
-    named = parts if qualifier is None else parts[:-1]
-    fixed = len(named) == 1 or [parts[n] for n in (0, 2, 5) if n < len(parts)] == [
-        "arn",
-        "lambda",
-        "function",
-    ]
-    if len(named) not in (1, _WHOLE_ARN) or not fixed or not all(map(_PART.fullmatch, named)):
-        raise ValueError(
-            "not a pattern of functions; allowed are *, a name, or a whole ARN "
-            "(arn:aws:lambda:region:account:function:name), each part with * and ?"
-        )
-    if qualifier is not None and not _QUALIFIER.fullmatch(qualifier):
+    if parts[0] == "arn":
+        if wrong := wrong_part(text, wildcards=True):
+            raise ValueError(f"not a pattern of functions: {wrong}; {_ALLOWED}")
+        return parts
+    if len(parts) > _WHOLE_NAME or not _PART.fullmatch(parts[0]):
+        raise ValueError(f"not a pattern of functions; {_ALLOWED}")
+    if len(parts) == _WHOLE_NAME and not _QUALIFIER.fullmatch(parts[1]):
         raise ValueError("not a qualifier: a version number, an alias or $LATEST is expected")
     return parts
 

@@ -9,7 +9,6 @@ import asyncio
 import base64
 import functools
 import random
-import ssl
 import time
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
@@ -54,12 +53,14 @@ class Invoker:
         *,
         connect_timeout: float,
         endpoint_url: str | None = None,
+        bare_names: bool = False,
     ) -> None:
-        """`connect_timeout` in seconds, for one attempt. `endpoint_url` replaces every region's."""
+        """`connect_timeout` in seconds, for one attempt. `endpoint_url` replaces every region's. With
+        `bare_names` functions are sent without their ARN. Raises ConfigError for a CA bundle that is none."""
         self._aws = aws
         self._fixed_endpoint = Endpoint(endpoint_url, None) if endpoint_url is not None else None
-        tls = ssl.create_default_context(cafile=aws.ca_bundle)
-        self._http = HttpClient(connect_timeout=connect_timeout, tls=tls)
+        self._http = HttpClient(connect_timeout=connect_timeout, tls=aws.tls())
+        self._bare_names = bare_names
         self.retries = 0
         """Attempts that were not a call's first."""
 
@@ -67,9 +68,10 @@ class Invoker:
         """Closes every connection. Calls under way fail."""
         await self._http.close()
 
-    def set_connect_timeout(self, seconds: float) -> None:
+    def change(self, *, connect_timeout: float, bare_names: bool) -> None:
         """For attempts that begin later."""
-        self._http.connect_timeout = seconds
+        self._http.connect_timeout = connect_timeout
+        self._bare_names = bare_names
 
     async def invoke(self, invocation: Invocation, credentials: ReadOnlyCredentials) -> InvocationResult:
         """Invokes, with retries where nothing can have happened yet. Raises InvokeFailure.
@@ -90,7 +92,7 @@ class Invoker:
     async def _attempt(self, invocation: Invocation, credentials: ReadOnlyCredentials) -> InvocationResult:
         function = invocation.function
         endpoint = self._fixed_endpoint or await self._aws.endpoint(function.region)
-        target = _target(endpoint, function)
+        target = _target(endpoint, function, self._bare_names)
         head = _head(target, invocation, credentials)
         try:
             response = await self._http.post(target.origin, head, invocation.payload, body_max=RESPONSE_MAX)
@@ -119,10 +121,10 @@ class _Target:
 
 
 @functools.lru_cache(TARGETS_MAX)
-def _target(endpoint: Endpoint, function: FunctionName) -> _Target:
+def _target(endpoint: Endpoint, function: FunctionName, bare_name: bool) -> _Target:
     """The function is one percent-encoded path segment."""
     origin = origin_of(endpoint.url, endpoint.proxy)
-    name = quote(function.unqualified, safe="")
+    name = quote(function.name if bare_name else function.unqualified, safe="")
     path = f"{urlsplit(endpoint.url).path}/2015-03-31/functions/{name}/invocations"
     query = "" if function.qualifier is None else f"Qualifier={quote(function.qualifier, safe='')}"
     target, more = request_target(origin, f"{path}?{query}" if query else path)

@@ -81,7 +81,7 @@ class Reload:
         self._service.policy = policy
         if self._sts is not None:
             self._sts.region = policy.defaults.region
-        self._invoker.set_connect_timeout(config.connect_timeout_seconds)
+        self._invoker.change(connect_timeout=config.connect_timeout_seconds, bare_names=config.bare_names)
         self._service.concurrency.limit(config.max_concurrency, config.max_concurrency_per_function)
         set_logging(config.log_level, config.log_format)
 

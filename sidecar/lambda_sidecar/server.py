@@ -67,7 +67,8 @@ class Server:
         self._manager = ServiceManager()
 
     async def serve(self) -> None:
-        """Runs until SIGTERM or SIGINT. Raises StartError."""
+        """Runs until SIGTERM or SIGINT. Raises StartError, and ConfigError for what is wrong in the AWS
+        configuration."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -85,14 +86,19 @@ class Server:
         await self._socket.claim()
         aws = AwsConfiguration()
         policy = make_policy(config, aws)
-        rules = (len(config.allow or ()), len(config.role_rules or ()))
-        log.info("access: %d allow entries, %d role_rules entries", *rules)
         region = policy.defaults.region
         endpoint_url, credentials, sts = await self._start_credentials(aws, region)
-        invoker = Invoker(aws, connect_timeout=config.connect_timeout_seconds, endpoint_url=endpoint_url)
+        invoker = Invoker(
+            aws,
+            connect_timeout=config.connect_timeout_seconds,
+            endpoint_url=endpoint_url,
+            bare_names=config.bare_names,
+        )
         self._resources.add("connections to Lambda", invoker.close)
-        if endpoint_url is None and region is not None and region in policy.defaults.partitions:
-            await aws.endpoint(region)  # now, not in the first call
+        if endpoint_url is None:
+            await aws.try_out(region, roles=config.has_roles)
+        rules = (len(config.allow or ()), len(config.role_rules or ()))
+        log.info("access: %d allow entries, %d role_rules entries", *rules)
         concurrency = Concurrency(config.max_concurrency, config.max_concurrency_per_function)
         self._service = LambdaInvoker(invoker.invoke, credentials, policy, concurrency)
         start_metrics = functools.partial(self._start_metrics, self._service, invoker, credentials)
@@ -126,6 +132,7 @@ class Server:
             log.info("local Lambda serves %s at %s", self._config.local.functions, local.endpoint)
             return local.endpoint, PlaceholderCredentials(), None
         base = ChainCredentials(aws.session)
+        self._resources.add("the chain's credentials", base.close)
         sts = Sts(aws, base, region)
         self._resources.add("connections to STS", sts.close)
         roles = RoleCredentials(base, sts.assume)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import traceback
 from typing import Any
 
 import botocore.exceptions
@@ -17,23 +18,20 @@ from lambda_sidecar.access import Role
 from lambda_sidecar.account import Account
 from lambda_sidecar.aws import AwsConfiguration
 from lambda_sidecar.credentials import ChainCredentials
-from lambda_sidecar.errors import EndpointUnreachable, InvokeFailure, MissingCredentials, RoleNotAssumed
-from lambda_sidecar.role_credentials import Session
+from lambda_sidecar.errors import EndpointUnreachable, InvokeFailure, RoleNotAssumed
+from lambda_sidecar.kept_credentials import Session
+from lambda_sidecar.sdk_error import describe
 
 log = logging.getLogger(__name__)
 
 # IAM user guide, "Roles terms and concepts", role chaining: one hour at most, whatever the role allows.
 CHAINED_SECONDS_MAX = 3600
-# One request, and all its attempts together (AssumeRole may be repeated: it changes nothing).
-REQUEST_SECONDS = 5
+# All attempts together (AssumeRole may be repeated: it changes nothing); aws.py says what one may take.
 ATTEMPTS = 3
 TOTAL_SECONDS = 15.0
 CONNECTIONS = 20
 _CONFIG = AioConfig(
-    connect_timeout=REQUEST_SECONDS,
-    read_timeout=REQUEST_SECONDS,
-    max_pool_connections=CONNECTIONS,
-    retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+    max_pool_connections=CONNECTIONS, retries={"mode": "standard", "total_max_attempts": ATTEMPTS}
 )
 
 
@@ -65,17 +63,23 @@ class Sts:
         if role.session_tags:
             request["Tags"] = [{"Key": key, "Value": value} for key, value in account.tags.items()]
         answer = await self._ask("assume_role", region, request)
-        given = answer["Credentials"]
-        return Session(
-            ReadOnlyCredentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]),
-            given["Expiration"].timestamp(),
-            answer.get("AssumedRoleUser", {}).get("Arn", ""),
-        )
+        try:
+            given = answer["Credentials"]
+            return Session(
+                ReadOnlyCredentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]),
+                given["Expiration"].timestamp(),
+                answer.get("AssumedRoleUser", {}).get("Arn", ""),
+            )
+        except (LookupError, AttributeError, TypeError, ValueError, OverflowError) as error:
+            raise _no_answer("assume_role", error) from None
 
     async def caller(self, region: str) -> str:
         """The ARN of the chain's own identity. Raises InvokeFailure."""
         await self._base.get()
-        arn: str = (await self._ask("get_caller_identity", region, {}))["Arn"]
+        answer = await self._ask("get_caller_identity", region, {})
+        arn = answer.get("Arn")
+        if not isinstance(arn, str):
+            raise _no_answer("get_caller_identity", KeyError())
         return arn
 
     async def close(self) -> None:
@@ -86,9 +90,11 @@ class Sts:
             async with asyncio.timeout(TOTAL_SECONDS):
                 client = await self._client(self.region or region)
                 answer: dict[str, Any] = await getattr(client, operation)(**request)
+        except InvokeFailure:  # of the chain, which signs
+            raise
         except botocore.exceptions.ClientError as error:
-            said = error.response.get("Error", {})
-            raise RoleNotAssumed(said.get("Code", "Unknown"), said.get("Message", "no message")) from None
+            code, _, message = describe(error).partition(": ")
+            raise RoleNotAssumed(code, message) from None
         except (
             TimeoutError,
             botocore.exceptions.ConnectionError,
@@ -96,18 +102,28 @@ class Sts:
         ) as error:
             log.warning("STS could not be reached: %s", type(error).__name__)
             raise EndpointUnreachable from None
-        except (botocore.exceptions.NoCredentialsError, botocore.exceptions.CredentialRetrievalError):
-            raise MissingCredentials from None
-        except botocore.exceptions.BotoCoreError as error:
-            log.warning("STS could not be asked: %s", type(error).__name__)
-            raise InvokeFailure(
-                f"sidecar unavailable: STS could not be asked: {type(error).__name__}"
-            ) from None
+        except Exception as error:
+            raise _no_answer(operation, error) from None
         return answer
 
     async def _client(self, region: str) -> Any:
+        """Raises InvokeFailure where the AWS configuration makes none."""
         async with self._making:
             if region not in self._clients:
                 made = self._aws.session.create_client("sts", region_name=region, config=_CONFIG)
-                self._clients[region] = await self._resources.enter_async_context(made)
+                try:
+                    self._clients[region] = await self._resources.enter_async_context(made)
+                except (botocore.exceptions.BotoCoreError, ValueError, OSError) as error:
+                    reason = str(error) if isinstance(error, ValueError) else describe(error)
+                    log.warning("STS could not be asked: %s", reason)
+                    raise InvokeFailure(f"sidecar unavailable: STS could not be asked: {reason}") from None
         return self._clients[region]
+
+
+def _no_answer(operation: str, error: Exception) -> RoleNotAssumed:
+    """What STS said is no answer of it: no XML, no credentials, no date. The stack says where that was seen;
+    the error's text is left out, since it may quote what was read."""
+    stack = "".join(traceback.format_tb(error.__traceback__))
+    log.warning("STS answered what is none of its answers: %s\n%s", type(error).__name__, stack)
+    name = operation.title().replace("_", "")
+    return RoleNotAssumed("InvalidResponse", f"STS gave no answer to {name} ({type(error).__name__})")

@@ -5,6 +5,7 @@ Real sockets; knows nothing of the sidecar."""
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,24 +22,30 @@ _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 @dataclass
 class StsEndpoint:
-    """`requests` are the AssumeRole requests in order; the n-th is answered with the key ASIA000n."""
+    """`requests` are the AssumeRole requests (and those with a web identity) in order; the n-th is answered with the key ASIA000n."""
 
     url: str = ""
     requests: list[dict[str, str]] = field(default_factory=list)
     callers: int = 0
+    signed_by: list[str] = field(default_factory=list)  # their access key ids, "" for an unsigned request
     error: tuple[int, str, str] | None = None  # status, code and message instead of an answer
+    garbage: bytes | None = None  # a body instead of an answer
     lifetime: float | None = None  # instead of DurationSeconds
     clock: Callable[[], float] = time.time
     gate: threading.Event = field(default_factory=threading.Event)  # answers wait while it is not set
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, handler: Handler, request: dict[str, str]) -> None:
+        if self.garbage is not None:
+            handler.reply(200, self.garbage)
+            return
         if request["Action"] == "GetCallerIdentity":
             self.callers += 1
             handler.reply(*self._error_or(_identity()))
             return
         with self.lock:
             self.requests.append(request)
+            self.signed_by.append(_key_in(handler.headers.get("Authorization", "")))
             number = len(self.requests)
         self.gate.wait(20)
         handler.reply(*self._error_or(self._credentials(request, number)))
@@ -51,22 +58,28 @@ class StsEndpoint:
         return status, f'<ErrorResponse xmlns="{_NAMESPACE}"><Error>{error}</Error></ErrorResponse>'.encode()
 
     def _credentials(self, request: dict[str, str], number: int) -> str:
-        lifetime = self.lifetime if self.lifetime is not None else float(request["DurationSeconds"])
+        lifetime = self.lifetime if self.lifetime is not None else float(request.get("DurationSeconds", 3600))
         expires = datetime.fromtimestamp(self.clock() + lifetime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         role = request["RoleArn"].split("/")[-1]
         arn = f"arn:aws:sts::123456789012:assumed-role/{role}/{request['RoleSessionName']}"
+        action = request["Action"]
         return (
-            f'<AssumeRoleResponse xmlns="{_NAMESPACE}"><AssumeRoleResult><Credentials>'
+            f'<{action}Response xmlns="{_NAMESPACE}"><{action}Result><Credentials>'
             f"<AccessKeyId>{key(number)}</AccessKeyId><SecretAccessKey>{SECRET}-{number}</SecretAccessKey>"
             f"<SessionToken>{TOKEN}-{number}</SessionToken><Expiration>{expires}</Expiration></Credentials>"
             f"<AssumedRoleUser><AssumedRoleId>AROA:x</AssumedRoleId><Arn>{arn}</Arn></AssumedRoleUser>"
-            "</AssumeRoleResult></AssumeRoleResponse>"
+            f"</{action}Result></{action}Response>"
         )
 
 
 def key(number: int) -> str:
     """The access key id of the n-th AssumeRole."""
     return f"ASIA{number:012}"
+
+
+def _key_in(authorization: str) -> str:
+    found = re.search(r"Credential=([^/]+)/", authorization)
+    return found[1] if found else ""
 
 
 def _identity() -> str:

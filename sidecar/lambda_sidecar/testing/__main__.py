@@ -31,6 +31,7 @@ def main() -> int:
     up.add_argument("--library", type=Path, default=CHECKOUT / "build" / "lambda_udf.so")
     up.add_argument("--functions", type=Path, default=CHECKOUT / "examples" / "functions")
     up.add_argument("--endpoint", default="", help="URL of a Lambda API instead of local functions")
+    up.add_argument("--function-name-format", default="", help="arn, or name: what that API is told")
     up.add_argument("--port", type=int, default=PORT, help="TCP port of mysqld on 127.0.0.1")
     sql = commands.add_parser("sql", help="run SQL as root; without any, read it from standard input")
     sql.add_argument("statements", nargs="?", default=os.environ.get("LAMBDA_UDF_SQL", ""))
@@ -64,6 +65,7 @@ def start(directory: Path, given: argparse.Namespace) -> int:
         library=given.library,
         functions=given.functions,
         endpoint=given.endpoint or None,
+        settings={"function_name_format": given.function_name_format} if given.function_name_format else None,
         port=given.port,
         detached=True,
     )

@@ -15,6 +15,7 @@ from lambda_sidecar.local import errors
 from lambda_sidecar.local.function_name import Target, resolve
 from lambda_sidecar.local.invocation import Invocation, Outcome
 from lambda_sidecar.testing import handler as handlers
+from lambda_sidecar.testing import runtime_json
 from lambda_sidecar.testing.call import ApiError, Call
 from lambda_sidecar.testing.handler import Handler
 
@@ -66,7 +67,8 @@ class Functions:
         self._calls: list[tuple[Target, Call]] = []
 
     def function(self, name: str, handler: Handler) -> None:
-        """Raises ValueError or TypeError for what can be neither."""
+        """Raises ValueError or TypeError for what can be neither, ImportError without the runtime client."""
+        runtime_json.look_for_runtime_client()
         handlers.wants_context(handler)
         with self._changed:
             self._handlers[read_name(name)] = handler
@@ -108,7 +110,7 @@ class Functions:
         context = invocation.client_context
         call = Call(
             function=target.arn,
-            payload=json.loads(invocation.event),
+            payload=runtime_json.read_event(invocation.event),
             invocation_type=invocation.invocation_type,
             caller=caller,
             client_context=None if context is None else json.loads(context),

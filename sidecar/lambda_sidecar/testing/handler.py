@@ -7,7 +7,6 @@ from __future__ import annotations
 import inspect
 import json
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ from typing import Any
 
 from lambda_sidecar.local.invocation import Invocation, Outcome, too_large_document
 from lambda_sidecar.local.settings import DEFAULT_MEMORY_MB, MAX_RESPONSE_BYTES, MAX_TIMEOUT_SECONDS
+from lambda_sidecar.testing import runtime_json
 from lambda_sidecar.testing.call import Call
 
 Handler = Callable[..., Any]
@@ -54,19 +54,20 @@ def wants_context(handler: Handler) -> bool:
 
 
 def run(handler: Handler, invocation: Invocation, call: Call) -> Outcome:
-    """Calls it; whatever it raises becomes a function error, as Lambda's Python runtime words it."""
+    """Calls it; whatever it raises becomes a function error, as AWS's runtime client words it. The event is
+    the handler's own: what it changes in it, `call` does not show."""
     try:
+        event = runtime_json.read_event(invocation.event)
         if wants_context(handler):
-            call.result = handler(call.payload, _context(invocation))
+            call.result = handler(event, _context(invocation))
         else:
-            call.result = handler(call.payload)
+            call.result = handler(event)
+        payload = runtime_json.write_result(call.result)
     except BaseException as error:  # pytest.fail() and its like too: there is a statement to be answered
-        return _failed(call, type(error).__name__, str(error), traceback.extract_tb(error.__traceback__)[1:])
-    try:
-        payload = json.dumps(call.result).encode()
-    except (TypeError, ValueError) as error:
-        # Text and type are awslambdaric's.
-        return _failed(call, "Runtime.MarshalError", f"Unable to marshal response: {error}", [])
+        name, text, stack = runtime_json.describe(error)
+        call.error = f"{name}: {text}"
+        document = runtime_json.error_document(name, text, stack, call.request_id)
+        return Outcome(payload=document, function_error=True)
     if len(payload) > MAX_RESPONSE_BYTES:
         call.error = "Function.ResponseSizeTooLarge"
         return Outcome(payload=too_large_document(), function_error=True)
@@ -82,14 +83,3 @@ def _context(invocation: Invocation) -> Context:
         aws_request_id=invocation.request_id,
         client_context=None if custom is None else SimpleNamespace(**known),
     )
-
-
-def _failed(call: Call, name: str, text: str, stack: list[traceback.FrameSummary]) -> Outcome:
-    call.error = f"{name}: {text}"
-    document = {
-        "errorMessage": text,
-        "errorType": name,
-        "requestId": call.request_id,
-        "stackTrace": traceback.format_list(stack),
-    }
-    return Outcome(payload=json.dumps(document).encode(), function_error=True)

@@ -20,27 +20,19 @@ import mysql.connector
 from lambda_sidecar.install import sql_script
 from lambda_sidecar.install.connection import execute
 from lambda_sidecar.testing import mysqld, sidecar
+from lambda_sidecar.testing.aws_environment import (
+    ACCOUNT_ID,
+    NO_AWS_FILES,
+    REGION,
+    endpoint_environment,
+    names_alone,
+    without_ours,
+)
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.process import ServerError, ServerProcess
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
-REGION = "us-east-1"
-ACCOUNT_ID = "123456789012"  # AWS's example account; the local Lambda answers for any
 CHECKOUT = Path(__file__).parents[3]
-NO_AWS_FILES = {
-    "AWS_CONFIG_FILE": os.devnull,
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
-# Variables from which the AWS SDK takes credentials without reading a file.
-CREDENTIAL_VARIABLES = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_PROFILE",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-)
-PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 class Stack:
@@ -80,17 +72,16 @@ class Stack:
         self.my_cnf = self.directory / "my.cnf"
         config: dict[str, Any] = {
             "socket": str(self.directory / "sidecar.sock"),
-            "region": REGION,
-            "account_id": ACCOUNT_ID,
+            **(names_alone() if endpoint is not None else {"region": REGION, "account_id": ACCOUNT_ID}),
             **(settings or {}),
         }
         # AWS's settings and secrets do not belong into mysqld, nor into a sidecar that is all local.
         without_aws: dict[str, str | None] = {name: None for name in os.environ if name.startswith("AWS_")}
         environment: Mapping[str, str | None] = {**without_aws, **NO_AWS_FILES}
         if aws is not None:
-            environment = {**without_aws, **_without_ours(), **NO_AWS_FILES, **aws}
+            environment = {**without_aws, **without_ours(), **NO_AWS_FILES, **aws}
         elif endpoint is not None:
-            environment = _endpoint_environment(endpoint)
+            environment = endpoint_environment(endpoint)
         elif functions is not None:
             config["local"] = {"functions": str(functions.absolute())}
             if local_port is not None:
@@ -144,7 +135,7 @@ class Stack:
         if not filecmp.cmp(self.library, self.mysqld.plugin_dir / "lambda_udf.so", shallow=False):
             found.append("mysqld runs an older build of the library")
         if self.sidecar.config_file.read_text(encoding="utf-8") != sidecar.toml_text(self.sidecar.config):
-            found.append("the sidecar runs with another FUNCTIONS or LAMBDA_ENDPOINT")
+            found.append("the sidecar runs with another FUNCTIONS, LAMBDA_ENDPOINT or FUNCTION_NAME_FORMAT")
         return found
 
     def _install(self) -> None:
@@ -215,21 +206,6 @@ def mysql_home() -> Path:
     if done.returncode:
         raise ServerError("no MySQL to run (see above)")
     return Path(done.stdout.strip())
-
-
-def _without_ours() -> Mapping[str, str | None]:
-    """No proxy between a sidecar and its endpoint, and no configuration but the one that it is given."""
-    ours = [
-        name for name in os.environ if name.startswith("LAMBDA_SIDECAR_") or name.lower() in PROXY_VARIABLES
-    ]
-    return dict.fromkeys(ours)
-
-
-def _endpoint_environment(endpoint: str) -> Mapping[str, str | None]:
-    environment: dict[str, str | None] = {"AWS_ENDPOINT_URL_LAMBDA": endpoint}
-    if not any(os.environ.get(name) for name in CREDENTIAL_VARIABLES):
-        environment |= {"AWS_ACCESS_KEY_ID": "placeholder", "AWS_SECRET_ACCESS_KEY": "placeholder"}
-    return environment
 
 
 def _refuse_taken(port: int) -> None:

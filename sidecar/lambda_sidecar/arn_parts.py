@@ -1,0 +1,57 @@
+"""The parts of a function's ARN, and which of them is wrong: for names in SQL, and for patterns in rules.
+
+Pure; never quotes what it was given."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Part(NamedTuple):
+    """`pattern` is Lambda's own for it (function_name.py has the source); `wildcard` is what a rule may
+    have there if it holds * or ?."""
+
+    name: str
+    pattern: str
+    wildcard: str
+    expected: str
+
+
+REGION = r"(?:eusc-)?[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-[0-9]"
+_NAME = "letters, digits, - and _ expected"
+_PARTS = (
+    Part("ARN", "arn", "arn", "'arn' expected at its beginning"),
+    Part("partition", "aws[a-zA-Z-]*", "[a-zA-Z*?-]+", "aws, aws-cn, aws-us-gov or their like expected"),
+    Part("service", "lambda", "lambda", "lambda expected"),
+    Part("region", REGION, "[a-z0-9*?-]+", "a name such as us-east-1 expected"),
+    Part("account", "[0-9]{12}", r"[0-9?]{12}|[0-9?]*\*[0-9*?]*", "12 digits expected"),
+    Part("resource", "function", "function", "'function' expected before the name"),
+    Part("name", "[a-zA-Z0-9_-]+", "[a-zA-Z0-9_*?-]+", _NAME),
+    Part(
+        "version or alias", r"\$LATEST|[a-zA-Z0-9_-]+", r"\$LATEST|[a-zA-Z0-9_*?-]+", f"$LATEST, or {_NAME}"
+    ),
+)
+_RESOURCE = 5
+_QUALIFIER = 7
+
+
+def wrong_part(text: str, *, wildcards: bool = False) -> str | None:
+    """The first part that is wrong or missing, and what is expected there, in a whole ARN or a partial one
+    (account:function:name); None where none is, or `text` is like neither."""
+    parts = text.split(":")
+    if parts[0] == "arn":
+        first = 0
+    elif "function" in parts[1:2]:
+        first = _RESOURCE - 1
+    else:
+        return None
+    if len(parts) > len(_PARTS) - first:
+        return "nothing is expected behind the version or alias"
+    required = _QUALIFIER - first
+    given = parts + [""] * (required - len(parts))
+    for part, piece in zip(_PARTS[first:], given, strict=False):
+        wild = wildcards and ("*" in piece or "?" in piece)
+        if not re.fullmatch(part.wildcard if wild else part.pattern, piece):
+            return f"{part.name}: {part.expected}"
+    return None

@@ -1,0 +1,53 @@
+"""Which AWS the sidecar of a stack sees: none, a test's own, or an endpoint with what this account has set.
+
+Knows variables and settings; nothing of servers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from lambda_sidecar.aws import AwsConfiguration
+from lambda_sidecar.config import ConfigError
+
+REGION = "us-east-1"
+ACCOUNT_ID = "123456789012"  # AWS's example account; the local Lambda answers for any
+NO_AWS_FILES = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+# Variables from which the AWS SDK takes credentials without reading a file.
+CREDENTIAL_VARIABLES = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_PROFILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
+
+
+def without_ours() -> Mapping[str, str | None]:
+    """No proxy between a sidecar and its endpoint, and no configuration but the one that it is given."""
+    ours = [
+        name for name in os.environ if name.startswith("LAMBDA_SIDECAR_") or name.lower() in PROXY_VARIABLES
+    ]
+    return dict.fromkeys(ours)
+
+
+def endpoint_environment(endpoint: str) -> Mapping[str, str | None]:
+    environment: dict[str, str | None] = {"AWS_ENDPOINT_URL_LAMBDA": endpoint}
+    if not any(os.environ.get(name) for name in CREDENTIAL_VARIABLES):
+        environment |= {"AWS_ACCESS_KEY_ID": "placeholder", "AWS_SECRET_ACCESS_KEY": "placeholder"}
+    return environment
+
+
+def names_alone() -> dict[str, str]:
+    """Settings for an endpoint of one's own: names are sent to it as they are typed, since an account of ours
+    would make ARNs of them. The region that signs is that of the AWS configuration, if it tells one."""
+    try:
+        known = AwsConfiguration().region is not None
+    except ConfigError:  # the sidecar will say what is wrong
+        known = True
+    return {} if known else {"region": REGION}
