@@ -20,8 +20,8 @@ from lambda_udf.v1 import invoker_pb2
 class Stub(service.LambdaInvoker):
     """The sidecar's service, minus the call."""
 
-    async def answer(self, request: service.Request, share: Share) -> service.Response:
-        result = invoker_pb2.InvokeResult(status_code=200, payload=request.payload)
+    async def answer(self, request: service.Request, payload: bytes, share: Share) -> service.Response:
+        result = invoker_pb2.InvokeResult(status_code=200, payload=payload)
         return service.Response(call_id=request.call_id, result=result)
 
 

@@ -141,7 +141,7 @@ def test_a_result_that_no_message_could_hold_is_a_failure_that_is_counted() -> N
     async def main() -> LambdaInvoker:
         service = LambdaInvoker(invoke, PlaceholderCredentials(), policy, Concurrency(10, None))
         request = Request(function="f", payload=b"1", timeout_ms=20_000, invocation_type=REQUEST_RESPONSE)
-        response = await service.answer(request, Share())
+        response = await service.answer(request, request.payload, Share())
         assert response.error.code == "ResponseTooLarge"
         assert response.ByteSize() < 1000
         return service

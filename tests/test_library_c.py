@@ -9,6 +9,7 @@ import contextlib
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
@@ -101,24 +102,24 @@ def test_no_mutated_input_breaks_a_parser() -> None:
 @pytest.mark.parametrize(
     ("function", "payload", "user", "host", "schema", "numbers"),
     [
-        ("Echo", '{"n": 1}', "app", "%", "shop", (1, 900_000, 8)),
-        ("f", "", "", "", "", (2**64 - 1, 1, 0)),
+        ("Echo", '{"n": 1}', "app", "%", "shop", (1, 900_000, 8, 86_400_000)),
+        ("f", "", "", "", "", (2**64 - 1, 1, 0, 0)),
         (
             "arn:aws:lambda:us-east-1:123456789012:function:F",
             '"ä€😀"',
             "ü" * 32,
             "h" * 255,
             "ö" * 64,
-            (128, 127, 2**64 - 1),
+            (128, 127, 2**64 - 1, 2**64 - 1),
         ),
-        ("x" * 256, '"' + "y" * 100_000 + '"', "u", "h", "s", (2**32, 2**32 - 1, 1)),
+        ("x" * 256, '"' + "y" * 100_000 + '"', "u", "h", "s", (2**32, 2**32 - 1, 1, 128)),
     ],
     ids=["usual", "least", "wide characters", "long"],
 )
 def test_python_reads_the_request_that_c_writes(
-    kind: int, function: str, payload: str, user: str, host: str, schema: str, numbers: tuple[int, int, int]
+    kind: int, function: str, payload: str, user: str, host: str, schema: str, numbers: tuple[int, ...]
 ) -> None:
-    call_id, timeout_ms, connection_id = numbers
+    call_id, timeout_ms, connection_id, deadline_ms = numbers
     texts = [
         str(call_id),
         str(kind),
@@ -129,6 +130,7 @@ def test_python_reads_the_request_that_c_writes(
         host,
         schema,
         str(connection_id),
+        str(deadline_ms),
     ]
     written = subprocess.run([PROGRAMS / "contract_tool", "encode", *texts], check=True, capture_output=True)
     expected = invoker_pb2.InvokeRequest(
@@ -137,6 +139,7 @@ def test_python_reads_the_request_that_c_writes(
         invocation_type=invoker_pb2.InvocationType.Name(kind),
         timeout_ms=timeout_ms,
         caller=invoker_pb2.Caller(user=user, host=host, schema=schema, connection_id=connection_id),
+        deadline_ms=deadline_ms,
         payload=payload.encode(),
     )
     assert invoker_pb2.InvokeRequest.FromString(written.stdout) == expected
@@ -172,7 +175,7 @@ def test_c_reads_the_result_that_python_writes(size: int) -> None:
     assert bytes.fromhex(read["payload"]) == result.payload
 
 
-@pytest.mark.parametrize("kind", range(8))
+@pytest.mark.parametrize("kind", invoker_pb2.ErrorKind.values())
 def test_c_reads_the_error_that_python_writes(kind: int) -> None:
     error = invoker_pb2.InvokeError(
         kind=invoker_pb2.ErrorKind.Name(kind), code="TooManyRequestsException", message="Rate exceeded €"
@@ -356,6 +359,58 @@ def test_a_call_ends_at_its_timeout(sidecar: SidecarProcess) -> None:
         answer = host.sync("Sleep", '{"seconds": 5}')
         assert (answer.errno, answer.message) == (ER_UDF_ERROR, "lambda_sync|timed out after 300 ms")
         assert 300 <= answer.milliseconds <= 300 + KILL_MS
+
+
+class Refusing(Echo):
+    """Answers each call with an error of one kind, and knows how long the calls had."""
+
+    def __init__(self, kind: int) -> None:
+        super().__init__()
+        self.kind = kind
+        self.streams = 0
+        self.left_ms: list[float] = []
+
+    def Invoke(
+        self,
+        request_iterator: Iterator[invoker_pb2.InvokeRequest],
+        context: grpc.ServicerContext,
+    ) -> Iterator[invoker_pb2.InvokeResponse]:
+        self.streams += 1
+        context.send_initial_metadata(())
+        for request in request_iterator:
+            self.left_ms.append(request.deadline_ms - time.monotonic() * 1000)
+            response = invoker_pb2.InvokeResponse(call_id=request.call_id)
+            response.error.kind = self.kind  # type: ignore[assignment]  # any number, as from a newer sidecar
+            response.error.message = "why"
+            yield response
+
+
+@pytest.mark.parametrize(
+    ("kind", "keeps_the_connection"),
+    [(invoker_pb2.ERROR_KIND_OVERLOADED, True), (8, False), (9, False), (11, False), (2**31 - 1, False)],
+)
+def test_a_refusal_of_any_kind_is_an_error_with_its_text(
+    tmp_path: Path, kind: int, keeps_the_connection: bool
+) -> None:
+    servicer = Refusing(kind)
+    with serve(servicer, tmp_path / "refusing.sock") as socket, Host(socket) as host:
+        for _ in range(2):
+            answer = host.sync()
+            assert (answer.outcome, answer.errno, answer.message) == (
+                "error",
+                ER_UDF_ERROR,
+                "lambda_sync|why",
+            )
+    assert servicer.streams == (1 if keeps_the_connection else 2)
+
+
+def test_a_request_says_until_when_its_session_waits(tmp_path: Path) -> None:
+    servicer = Refusing(invoker_pb2.ERROR_KIND_INVALID)
+    with serve(servicer, tmp_path / "refusing.sock") as socket, Host(socket, timeout_ms=30_000) as host:
+        for _ in range(3):
+            host.sync()
+    assert len(servicer.left_ms) == 3
+    assert all(0 < left <= 30_000 for left in servicer.left_ms)
 
 
 def test_without_super_the_call_is_refused_in_auroras_words(tmp_path: Path) -> None:

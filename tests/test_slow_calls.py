@@ -22,7 +22,7 @@ class Memory:
         request = invoker_pb2.InvokeRequest(caller=invoker_pb2.Caller(connection_id=milliseconds))
         seconds = milliseconds / 1000
         if seconds > self.slow.floor or at >= self.slow.window_ends:
-            self.slow.note(Call(request, Share()), Outcome.SUCCESS, seconds, at)
+            self.slow.note(Call(request, b"", Share()), Outcome.SUCCESS, seconds, at)
 
     def kept(self, at: float) -> list[int]:
         return [call.connection_id for call in self.slow.slowest(at)]

@@ -74,7 +74,7 @@ class Context:
         self.code = code
 
 
-async def serve(context: Context, answer: Callable[[Any, Share], Awaitable[Any]]) -> list[str]:
+async def serve(context: Context, answer: Callable[[Any, bytes, Share], Awaitable[Any]]) -> list[str]:
     """Serves one stream to its end; gives what asyncio would have logged of tasks that nobody looked at."""
     unseen: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, what: unseen.append(str(what["message"])))
@@ -98,7 +98,7 @@ def test_an_answer_that_cannot_be_written_ends_the_stream_and_cancels_its_other_
 ) -> None:
     cancelled: list[int] = []
 
-    async def answer(request: Any, _share: Share) -> Any:
+    async def answer(request: Any, _payload: bytes, _share: Share) -> Any:
         if request.call_id == 2:
             return invoker_pb2.InvokeResponse(call_id=2)
         try:

@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 import pytest
 from tests.support.aws_sidecar import ARN, OK, ROLE, AwsSidecar, aws_sidecar
-from tests.support.invoker_client import connect, open_stream
+from tests.support.invoker_client import open_stream, snapshot
 from tests.support.lambda_endpoint import Handler
 from tests.support.pseudo_terminal import PseudoTerminal, pseudo_terminal
 from tests.support.stack import CANARY, wait_until
@@ -26,7 +26,7 @@ from tests.support.stack import CANARY, wait_until
 from lambda_sidecar.call import Phase
 from lambda_sidecar.text_cells import fitted, harmless, padded, width
 from lambda_sidecar.top_screen import Moment, screen
-from lambda_udf.v1 import invoker_pb2, monitor_pb2, monitor_pb2_grpc
+from lambda_udf.v1 import invoker_pb2, monitor_pb2
 
 COMMAND = [sys.executable, "-m", "lambda_sidecar.cli", "top"]
 # MySQL's limits: a user has 32 characters, a host 255; connections are numbered in 32 bits.
@@ -49,13 +49,6 @@ def held_calls(directory: Path, **settings: Any) -> Iterator[tuple[AwsSidecar, t
             yield aws, gate
         finally:
             gate.set()
-
-
-def snapshot(socket: Path, calls_max: int = 0) -> monitor_pb2.SnapshotResponse:
-    with connect(socket) as channel:
-        request = monitor_pb2.SnapshotRequest(calls_max=calls_max)
-        answer: monitor_pb2.SnapshotResponse = monitor_pb2_grpc.MonitorStub(channel).Snapshot(request)
-        return answer
 
 
 def once(socket: Path, **environment: str) -> str:

@@ -44,6 +44,7 @@ bool contract_encode(const struct invoke_request *request, uint8_t **head, size_
   message.function = sending(&request->function);
   message.invocation_type = (lambda_udf_v1_InvocationType)request->type;
   message.timeout_ms = request->timeout_ms;
+  message.deadline_ms = request->deadline_ms;
   message.options_json = sending(&request->options);
   message.has_caller = true;
   message.caller.user = sending(&request->user);

@@ -28,6 +28,7 @@ struct invoke_request {
   uint64_t call_id;
   enum invocation_type type;
   uint32_t timeout_ms;
+  uint64_t deadline_ms; /* on wait_clock_ms()'s clock; 0: none */
   struct slice function;
   struct slice options; /* lambda_invoke's, as JSON text; empty for the other functions */
   struct slice payload;
@@ -44,7 +45,8 @@ enum invoke_error_kind {
   INVOKE_ERROR_NETWORK = 4,
   INVOKE_ERROR_API = 5,
   INVOKE_ERROR_TIMEOUT = 6,
-  INVOKE_ERROR_INTERNAL = 7
+  INVOKE_ERROR_INTERNAL = 7,
+  INVOKE_ERROR_OVERLOADED = 10
 };
 
 /* All slices point into the bytes that were decoded. */

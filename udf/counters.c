@@ -30,6 +30,7 @@ static struct SHOW_VAR variables[] = {
     ERRORS("denied", FAILURE_DENIED),
     ERRORS("function", FAILURE_FUNCTION),
     ERRORS("killed", FAILURE_KILLED),
+    ERRORS("overloaded", FAILURE_OVERLOADED),
     ERRORS("privilege", FAILURE_PRIVILEGE),
     ERRORS("query_time", FAILURE_QUERY_TIME),
     ERRORS("server", FAILURE_SERVER),

@@ -17,6 +17,7 @@ enum failure_kind {
   FAILURE_FUNCTION,    /* 3200: the function raised */
   FAILURE_UNAVAILABLE, /* 3200: no sidecar, or it went away, or it answered garbage */
   FAILURE_TIMEOUT,     /* 3200: lambda_udf.timeout_ms */
+  FAILURE_OVERLOADED,  /* 3200: the sidecar has no slot for the call within its time; nothing was sent */
   FAILURE_KILLED,      /* 1317: KILL */
   FAILURE_QUERY_TIME,  /* 3024: max_execution_time */
   FAILURE_CLIENT_GONE, /* 3200, caught by no handler: nobody is there to read it */

@@ -85,6 +85,7 @@ static enum wait_result exchange(struct call *call, struct channel *channel, str
   if (left <= 0) return WAIT_TIMEOUT;
   request->call_id = channel_sent(channel) + 1;
   request->timeout_ms = (uint32_t)left;
+  request->deadline_ms = (uint64_t)call->wait.deadline_ms;
   if (!contract_encode(request, &head, &head_length)) {
     call->no_memory = true;
     return WAIT_STOPPED;
@@ -97,25 +98,34 @@ static enum wait_result exchange(struct call *call, struct channel *channel, str
   return channel_receive(channel, &call->wait, answer);
 }
 
+/* The numbers are the peer's: any may come. */
+static enum failure_kind failure_kind_of(uint32_t invoke_error_kind) {
+  switch (invoke_error_kind) {
+    case INVOKE_ERROR_INVALID:
+      return FAILURE_ARGUMENT;
+    case INVOKE_ERROR_DENIED:
+      return FAILURE_DENIED;
+    case INVOKE_ERROR_CREDENTIALS:
+    case INVOKE_ERROR_NETWORK:
+    case INVOKE_ERROR_API:
+      return FAILURE_API;
+    case INVOKE_ERROR_TIMEOUT:
+      return FAILURE_TIMEOUT;
+    case INVOKE_ERROR_OVERLOADED:
+      return FAILURE_OVERLOADED;
+    default:
+      return FAILURE_UNAVAILABLE;
+  }
+}
+
 /* The sidecar's error, as a failure. */
 static bool refused(struct call *call, const struct invoke_response *response) {
-  static const enum failure_kind kinds[] = {
-      [INVOKE_ERROR_UNSPECIFIED] = FAILURE_UNAVAILABLE,
-      [INVOKE_ERROR_INVALID] = FAILURE_ARGUMENT,
-      [INVOKE_ERROR_DENIED] = FAILURE_DENIED,
-      [INVOKE_ERROR_CREDENTIALS] = FAILURE_API,
-      [INVOKE_ERROR_NETWORK] = FAILURE_API,
-      [INVOKE_ERROR_API] = FAILURE_API,
-      [INVOKE_ERROR_TIMEOUT] = FAILURE_TIMEOUT,
-      [INVOKE_ERROR_INTERNAL] = FAILURE_UNAVAILABLE,
-  };
   uint32_t kind = response->error_kind;
   struct slice reason = slice_or(response->error_message, FAILURE_TEXT_SIZE, "the sidecar gave no reason");
   /* Its own timeout_ms is what is left of ours, but for lambda_invoke's option, which it names. */
   if (kind == INVOKE_ERROR_TIMEOUT && call->request->options.length == 0)
     return wait_ended(call, WAIT_TIMEOUT);
-  return failure_set(call->failure, kind < sizeof kinds / sizeof kinds[0] ? kinds[kind] : FAILURE_UNAVAILABLE,
-                     "%.*s", (int)reason.length, reason.data);
+  return failure_set(call->failure, failure_kind_of(kind), "%.*s", (int)reason.length, reason.data);
 }
 
 static void count_wait(const struct invoke_response *response) {

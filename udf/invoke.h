@@ -12,7 +12,7 @@
 #include "settings.h"
 
 /* Invokes and waits, in the session's own thread, until the answer, a KILL, max_execution_time or
- * settings->timeout_ms. request->call_id and timeout_ms are set here.
+ * settings->timeout_ms. request->call_id, timeout_ms and deadline_ms are set here.
  *
  * True: *response is the result and points into *answer, which is the caller's (free()). A function
  * that raised is a result too (response->function_error).

@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(run=_check)
     health = commands.add_parser(
-        "health", help="exit status 0 if the sidecar on this socket says that it serves"
+        "health", help="exit status 0 if the sidecar on this socket says that it can serve calls"
     )
     health.add_argument("--config", type=Path, metavar="FILE", help="TOML file, as serve reads it")
     health.set_defaults(run=_health)

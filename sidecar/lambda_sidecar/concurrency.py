@@ -1,98 +1,156 @@
-"""How many calls run at once, of one function and of all, and in which order the others wait.
+"""How many calls run at once, of one function and of all; the others wait for a slot.
 
-Scheduling only, on one event loop; knows nothing of gRPC or HTTP."""
+On one event loop; knows nothing of gRPC or HTTP. Who of those that wait is next: fair_queue.py."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-from bisect import bisect_left, insort
-from collections import Counter
+import time
+from collections.abc import Hashable
+from typing import Protocol
+
+from lambda_sidecar.fair_queue import FairQueue, Place
 
 
 class Share:
-    """One stream's place in the queue: all its calls are handed the same one."""
+    """Stands for one stream in the queue: all its calls are handed the same one."""
 
-    __slots__ = ("finish",)
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self.finish = 0  # the virtual time at which the last of its waiting calls would be done
+
+class Slot:
+    """The right to run, of one call. Whoever has it gives it back, whatever happens."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: str) -> None:
+        self.function = function
+
+
+class Shed(Exception):
+    """Its turn has come too late: what is left of its time is less than the function needs."""
+
+
+class Need(Protocol):
+    """How long a call is expected to run."""
+
+    @property
+    def seconds(self) -> float: ...
+
+
+class _Waiting:
+    """A call in the queue. It is no more in it, as far as anybody is concerned, once the future is done:
+    it was let in, or shed, or its task was cancelled and has not yet heard of it."""
+
+    __slots__ = ("deadline", "let_in", "need")
+
+    def __init__(self, deadline: float, need: Need) -> None:
+        self.let_in: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
+        self.deadline = deadline
+        self.need = need
 
 
 class Concurrency:
-    """Slots for calls. Who finds none waits: the calls of a stream in order, streams in turn, whatever
-    number each has waiting (start-time fair queuing: Goyal, Vin and Cheng, 1996). A function that has
-    no slot left holds up none but its own calls."""
+    """Slots for calls. A function that has no slot left holds up none but its own calls."""
 
     def __init__(self, maximum: int, per_function: int | None) -> None:
         """`maximum` over all functions; `per_function` for each one, None: no other limit. Functions are
         told apart by whatever text names them: their canonical ARNs."""
         self.maximum = maximum
         self._per_function = per_function
-        self._running: Counter[str] = Counter()
-        # Sorted by virtual time, then arrival.
-        self._waiting: dict[str, list[tuple[int, int, asyncio.Future[None]]]] = {}
-        self._arrivals = itertools.count()
-        self._now = 0  # virtual time: that of the waiting call which was let in last
-        self.running = 0
-        self.waiting = 0
+        self._held: set[Slot] = set()
+        self._running: dict[str, int] = {}  # of those held, by function
+        self._queue: FairQueue[_Waiting] = FairQueue()
+
+    @property
+    def running(self) -> int:
+        """Slots that are held."""
+        return len(self._held)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for one."""
+        return len(self._queue)
 
     def limit(self, maximum: int, per_function: int | None) -> None:
         """New limits. Calls that run go on, also those beyond them."""
         self.maximum = maximum
         self._per_function = per_function
+        for function in self._queue.functions():
+            self._queue.take_back(function)
         self._let_in()
 
-    def take(self, function: str) -> bool:
+    def take(self, function: str) -> Slot | None:
         """A slot, if there is one now."""
         # Nobody is passed by: whoever waits does so because there is none.
-        if not self._has_room(function):
-            return False
-        self.running += 1
-        self._running[function] += 1
-        return True
+        running, limit = self._running.get(function, 0), self._per_function
+        if len(self._held) >= self.maximum or (limit is not None and running >= limit):
+            return None
+        return self._hold(function, running)
 
-    async def wait(self, function: str, share: Share) -> None:
-        """A slot, as soon as it is this call's turn. Cancelled, it leaves the queue and holds nothing."""
-        start = max(self._now, share.finish)
-        share.finish = start + 1
-        let_in: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        place = (start, next(self._arrivals), let_in)
-        insort(self._waiting.setdefault(function, []), place)
-        self.waiting += 1
+    async def wait(
+        self, function: str, account: Hashable, share: Share, *, deadline: float, need: Need
+    ) -> Slot:
+        """A slot, as soon as it is this call's turn. Raises Shed if less than `need` is left then until
+        `deadline` (time.monotonic()'s). Cancelled, it leaves the queue and holds nothing."""
+        waiting = _Waiting(deadline, need)
+        place = self._queue.add(waiting, function, account, share)
+        self._let_in()
+        let_in = waiting.let_in
         try:
-            await let_in
+            return await let_in
         except asyncio.CancelledError:
-            if let_in.done() and not let_in.cancelled():
-                self.release(function)
-            else:
-                self._leave(function, place)
+            # Let in or shed and cancelled in one and the same turn of the loop.
+            if not let_in.cancelled() and let_in.done() and let_in.exception() is None:
+                self.give_back(let_in.result())
             raise
+        finally:
+            self._queue.leave(place)
 
-    def release(self, function: str) -> None:
-        """Gives a slot back, and lets in whoever can run now."""
-        self.running -= 1
-        self._running[function] -= 1
-        if not self._running[function]:
+    def give_back(self, slot: Slot) -> None:
+        """Lets in whoever can run now. A slot that was given back is none any more."""
+        if slot not in self._held:
+            return
+        self._held.remove(slot)
+        function = slot.function
+        if running := self._running[function] - 1:
+            self._running[function] = running
+        else:
             del self._running[function]
-        if self._waiting:
+        if len(self._queue):
+            self._queue.take_back(function)
             self._let_in()
 
+    def is_stuck(self) -> bool:
+        """Whether a call waits although it could run: a defect, there is no such moment."""
+        return len(self._held) < self.maximum and any(map(self._has_room, self._queue.functions()))
+
+    def _hold(self, function: str, running: int) -> Slot:
+        """One more than the `running` of that function."""
+        self._running[function] = running + 1
+        slot = Slot(function)
+        self._held.add(slot)
+        return slot
+
     def _has_room(self, function: str) -> bool:
-        limit = self._per_function
-        return self.running < self.maximum and (limit is None or self._running[function] < limit)
+        """Below its own limit."""
+        return self._per_function is None or self._running.get(function, 0) < self._per_function
 
     def _let_in(self) -> None:
-        while ready := [(line[0], name) for name, line in self._waiting.items() if self._has_room(name)]:
-            place, function = min(ready, key=lambda each: each[0][:2])
-            self._leave(function, place)
-            self.take(function)
-            self._now = place[0]
-            place[2].set_result(None)
+        while len(self._held) < self.maximum and (place := self._queue.first()) is not None:
+            if not self._has_room(place.function):
+                self._queue.put_aside(place.function)
+            else:
+                self._decide(place)
 
-    def _leave(self, function: str, place: tuple[int, int, asyncio.Future[None]]) -> None:
-        line = self._waiting[function]
-        del line[bisect_left(line, place[:2], key=lambda each: each[:2])]
-        if not line:
-            del self._waiting[function]
-        self.waiting -= 1
+    def _decide(self, place: Place[_Waiting]) -> None:
+        """Its turn has come, and there is room."""
+        waiting = place.item
+        if waiting.let_in.done():
+            self._queue.leave(place)
+        elif waiting.deadline - time.monotonic() <= waiting.need.seconds:
+            self._queue.leave(place)
+            waiting.let_in.set_exception(Shed())
+        else:
+            self._queue.serve(place)
+            waiting.let_in.set_result(self._hold(place.function, self._running.get(place.function, 0)))

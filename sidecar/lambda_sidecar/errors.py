@@ -28,6 +28,7 @@ class ErrorKind(enum.IntEnum):
     API = 5
     TIMEOUT = 6
     INTERNAL = 7
+    OVERLOADED = 10
 
 
 class InvokeFailure(Exception):
@@ -146,6 +147,18 @@ class CallTimeout(InvokeFailure):
 
     def __init__(self, milliseconds: int) -> None:
         super().__init__(f"timed out after {milliseconds} ms")
+
+
+class Overloaded(InvokeFailure):
+    """The call waited for a slot until too little of its time was left for the function; nothing was sent."""
+
+    kind = ErrorKind.OVERLOADED
+
+    def __init__(self, running: int, waiting: int) -> None:
+        super().__init__(
+            f"overloaded: {running} calls run and {waiting} wait; "
+            "this one would not have ended within its time (max_concurrency)"
+        )
 
 
 class InternalFailure(InvokeFailure):

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import functools
+import math
 import socket
 import ssl
 import time
@@ -74,12 +75,19 @@ class HttpClient:
         self._in_use: set[Connection] = set()
         self._closed = False
 
-    async def post(self, origin: Origin, head: bytes, body: bytes, *, body_max: int) -> Response:
+    async def post(
+        self, origin: Origin, head: bytes, body: bytes, *, body_max: int, deadline: float = math.inf
+    ) -> Response:
         """`head` is the whole request but for the body, the empty line included. Raises ConnectFailed,
-        ConnectionBroken and ResponseTooLarge. Cancelled, it closes the connection."""
+        ConnectionBroken and ResponseTooLarge, and TimeoutError instead of sending anything from `deadline`
+        on (time.monotonic()'s). Cancelled, it closes the connection."""
         connection = self._take(origin) or await self._connect(origin)
         self._in_use.add(connection)
         try:
+            # Here and no sooner: a loop that stood still, or connecting, may have taken the time that was
+            # left, and whoever cancels late calls may not have had its turn yet.
+            if time.monotonic() >= deadline:
+                raise TimeoutError
             return await connection.carry_out(Exchange(body_max), head, body)
         finally:
             self._in_use.discard(connection)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import functools
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ class Invocation:
     invocation_type: str
     log_tail: bool = False
     client_context: str = ""
+    deadline: float = math.inf
+    """On time.monotonic()'s clock: nothing is sent from then on."""
 
 
 class Invoker:
@@ -74,7 +77,8 @@ class Invoker:
         self._bare_names = bare_names
 
     async def invoke(self, invocation: Invocation, credentials: ReadOnlyCredentials) -> InvocationResult:
-        """Invokes, with retries where nothing can have happened yet. Raises InvokeFailure.
+        """Invokes, with retries where nothing can have happened yet. Raises InvokeFailure, and TimeoutError
+        when the invocation's deadline has passed before it was sent.
 
         Cancelling closes the HTTP connection; that is all that can be done, Lambda has no cancel."""
         give_up = time.monotonic() + RETRY_SECONDS
@@ -95,7 +99,9 @@ class Invoker:
         target = _target(endpoint, function, self._bare_names)
         head = _head(target, invocation, credentials)
         try:
-            response = await self._http.post(target.origin, head, invocation.payload, body_max=RESPONSE_MAX)
+            response = await self._http.post(
+                target.origin, head, invocation.payload, body_max=RESPONSE_MAX, deadline=invocation.deadline
+            )
         except ConnectFailed as error:
             raise EndpointUnreachable from error
         except ConnectionBroken as error:

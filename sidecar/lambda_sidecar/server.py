@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 
 from lambda_sidecar.aws import AwsConfiguration
 from lambda_sidecar.closers import Closers, going_on
@@ -23,6 +23,7 @@ from lambda_sidecar.concurrency import Concurrency
 from lambda_sidecar.config import Config
 from lambda_sidecar.credentials import ChainCredentials, CredentialSource, PlaceholderCredentials
 from lambda_sidecar.drain import LOOK_SECONDS, serve_on
+from lambda_sidecar.health_watch import HealthWatch
 from lambda_sidecar.invoker import Invoker
 from lambda_sidecar.local import LocalLambda
 from lambda_sidecar.monitor import Monitor
@@ -173,8 +174,9 @@ class Server:
         self._socket.bind(server)
         self._grpc = server
         await server.start()
-        for name in ("", SERVICE_NAME):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        watch = HealthWatch(service.defect, self._health, ("", SERVICE_NAME))
+        await watch.start()
+        self._resources.add("the watch over health", watch.stop)
         self._socket.publish()
         log.info("listening on %s", self._config.socket)
 

@@ -15,9 +15,10 @@ from botocore.credentials import ReadOnlyCredentials
 
 from lambda_sidecar.account import Account
 from lambda_sidecar.answer import InvocationResult, function_error_sentence
-from lambda_sidecar.call import CREDENTIALS, SENT, Call
-from lambda_sidecar.concurrency import Concurrency, Share
+from lambda_sidecar.call import CANCEL_SECONDS, CREDENTIALS, LATE_SECONDS, SENT, Call
+from lambda_sidecar.concurrency import Concurrency, Share, Slot
 from lambda_sidecar.credentials import CredentialSource
+from lambda_sidecar.durations import Durations, Estimate
 from lambda_sidecar.errors import ApiError, CallTimeout, InternalFailure, InvalidRequest, InvokeFailure
 from lambda_sidecar.invoker import RESPONSE_MAX, Invocation
 from lambda_sidecar.lambda_invoke import Options, document, parse_options
@@ -61,11 +62,23 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         self._credentials = credentials
         self.policy = policy
         self.concurrency = concurrency
+        self.durations = Durations()
         self.traffic = Traffic()
         self._pacer = Pacer()
         self._waiting_told = -TELL_WAITING_SECONDS
         self._draining = asyncio.Event()
         self._streams: set[asyncio.Task[Any]] = set()
+
+    def defect(self) -> str | None:
+        """Why it cannot serve as it should, though it answers; None if nothing is known. Such a state does
+        not pass by itself."""
+        if self.concurrency.is_stuck():
+            return "calls wait for a slot although there are free ones"
+        running = self.concurrency.running
+        calls = sum(call.slot is not None for call in self.traffic.in_flight)
+        if running != calls:
+            return f"{running} slots are held, by {calls} calls"
+        return None
 
     @property
     def streams(self) -> int:
@@ -96,15 +109,21 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         finally:
             await stream.cancel_calls()
 
-    async def answer(self, request: Request, share: Share) -> Response:
-        """One call, whatever becomes of it: a failure is an answer too. `share` is its stream's."""
-        call = Call(request, share)
+    async def answer(self, request: Request, payload: bytes, share: Share) -> Response:
+        """One call, whatever becomes of it: a failure is an answer too. `payload` is the request's, `share`
+        its stream's."""
+        call = Call(request, payload, share)
         self.traffic.begin(call)
         try:
-            async with asyncio.timeout(request.timeout_ms / 1000):
-                result = await self._call(call)
+            options = _options(request)
+            if options.timeout_ms is not None:
+                call.shorten(options.timeout_ms)
+            async with asyncio.timeout(call.seconds_left()):
+                if call.late > LATE_SECONDS:
+                    await asyncio.sleep(CANCEL_SECONDS)
+                result = await self._call(call, options)
         except TimeoutError:
-            failure: InvokeFailure = CallTimeout(request.timeout_ms)
+            failure: InvokeFailure = CallTimeout(call.timeout_ms)
         except InvokeFailure as raised:
             # Its frames hold the answer, and this one holds it: megabytes until memory is collected.
             failure = raised.with_traceback(None)
@@ -123,18 +142,13 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         )
         return Response(call_id=request.call_id, error=error_message, queued_us=call.queued_us)
 
-    async def _call(self, call: Call) -> invoker_pb2.InvokeResult:
-        request = call.request
-        options = _options(request)
-        if options.timeout_ms is None:
-            result = await self._invoke_as(call, options)
-        else:
-            result = await self._invoke_within(options.timeout_ms, call, options)
+    async def _call(self, call: Call, options: Options) -> invoker_pb2.InvokeResult:
+        result = await self._invoke_as(call, options)
         size = len(result.payload)
         if size + len(result.log_tail) > RESULT_MAX:  # such a message would end the stream
             text = f"the function has run, but its result has {size} bytes"
             raise ApiError("ResponseTooLarge", text, request_id=result.request_id)
-        if request.options_json:
+        if call.request.options_json:
             making = document(result, RESULT_MAX)
             payload = await self._pacer.run(making) if size > AT_ONCE else at_once(making)
             return invoker_pb2.InvokeResult(status_code=result.status_code, payload=payload)
@@ -152,15 +166,6 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             payload=result.payload,
         )
 
-    async def _invoke_within(self, timeout_ms: int, call: Call, options: Options) -> InvocationResult:
-        try:
-            async with asyncio.timeout(timeout_ms / 1000) as timeout:
-                return await self._invoke_as(call, options)
-        except TimeoutError:
-            if timeout.expired():
-                raise CallTimeout(timeout_ms) from None
-            raise
-
     async def _invoke_as(self, call: Call, options: Options) -> InvocationResult:
         """Name, rules, payload, credentials, a slot, in this order: a refusal comes before more is asked,
         and what fails takes no slot."""
@@ -171,7 +176,7 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         account = Account(request.caller.user, request.caller.host)
         role = policy.access.decide(account, function, options.role).role
         payload_max = EVENT_MAX if options.invocation_type == "Event" else REQUEST_RESPONSE_MAX
-        payload = request.payload  # once: protobuf makes a copy for each look
+        payload = call.payload
         check = check_payload(payload, maximum=payload_max, invocation_type=options.invocation_type)
         if len(payload) > AT_ONCE:
             await self._pacer.run(check)
@@ -179,26 +184,40 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             at_once(check)
         call.phase = CREDENTIALS
         credentials = await self._credentials.get(role, account, function.region)
-        call.invocation = invocation = Invocation(
+        call.invocation = Invocation(
             function=function,
-            payload=payload,
+            payload=call.payload,
             invocation_type=options.invocation_type,
             log_tail=options.log_type == "Tail",
             client_context=options.client_context,
+            deadline=call.deadline,
         )
-        slot = function.unqualified
-        if not self.concurrency.take(slot):
-            self._tell_waiting()
-            await call.wait_for_slot(self.concurrency, slot)
+        name = function.unqualified
+        estimate = self.durations.of(name, options.invocation_type)
+        call.slot = slot = self.concurrency.take(name) or await self._wait(call, name, account, estimate)
         try:
             if call.queued_us:  # the wait may have outlasted them
                 call.phase = CREDENTIALS
                 credentials = await self._credentials.get(role, account, function.region)
-            call.phase = SENT
+            return await self._send(call, call.invocation, credentials, estimate)
+        finally:
+            call.slot = None
+            self.concurrency.give_back(slot)
+
+    async def _send(
+        self, call: Call, invocation: Invocation, credentials: ReadOnlyCredentials, estimate: Estimate
+    ) -> InvocationResult:
+        call.phase = SENT
+        began = time.monotonic()
+        try:
             call.result = result = await self._invoke(invocation, credentials)
             return result
         finally:
-            self.concurrency.release(slot)
+            estimate.note(time.monotonic() - began, answered=call.result is not None)
+
+    async def _wait(self, call: Call, name: str, account: Account, estimate: Estimate) -> Slot:
+        self._tell_waiting()
+        return await call.wait_for_slot(self.concurrency, name, account, estimate)
 
     def _tell_waiting(self) -> None:
         now = time.monotonic()

@@ -18,6 +18,10 @@ log = logging.getLogger(__name__)
 
 LAST_CALL_ID = "lambda-udf-last-call-id"
 """In the trailers when the sidecar stops: what came after the call of this number was never looked at."""
+# Of one stream. With so many calls, or so much in them, not answered yet, it is not read: HTTP/2's flow
+# control then holds the client back. A call takes 4 KB and twice what was sent; mysqld has one on a stream.
+UNANSWERED_MAX = 1000
+UNANSWERED_BYTES_MAX = 64 * 1024 * 1024
 
 Request = invoker_pb2.InvokeRequest
 Response = invoker_pb2.InvokeResponse
@@ -28,13 +32,18 @@ class Stream:
 
     def __init__(
         self,
-        answer: Callable[[Request, Share], Awaitable[Response]],
+        answer: Callable[[Request, bytes, Share], Awaitable[Response]],
         context: grpc.aio.ServicerContext[Request, Response],
     ) -> None:
+        """`answer` gets the request's payload, too: protobuf makes a copy for each look."""
         self._answer = answer
         self._context = context
         self._share = Share()
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: dict[asyncio.Task[None], int] = {}
+        """Not answered yet, with their bytes."""
+        self._bytes = 0
+        self._has_room = asyncio.Event()
+        self._has_room.set()
         self._reading: asyncio.Task[None] | None = None
         self._no_more = asyncio.Event()
         self._writing = asyncio.Lock()  # grpc.aio takes one write at a time
@@ -64,6 +73,8 @@ class Stream:
         without waiting for another task's turn (bench/README.md)."""
         request = None
         try:
+            if not self._has_room.is_set():
+                await self._has_room.wait()
             request = await self._context.read()
         finally:
             if not isinstance(request, Request):  # grpc.aio.EOF: the client has no more
@@ -72,11 +83,11 @@ class Stream:
         if not isinstance(request, Request) or call is None:
             return
         self._last_call_id = request.call_id
-        self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
+        payload = request.payload
+        self._begin(call, len(payload) + len(request.function) + len(request.options_json))
         self._reading = asyncio.create_task(self._take_one())
         try:
-            response = await self._answer(request, self._share)
+            response = await self._answer(request, payload, self._share)
             async with self._writing:
                 await self._context.write(response)
         except Exception as error:
@@ -91,6 +102,22 @@ class Stream:
             log_defect(log, error)
         self._broken = True
         self._no_more.set()
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._calls) >= UNANSWERED_MAX or self._bytes >= UNANSWERED_BYTES_MAX
+
+    def _begin(self, call: asyncio.Task[None], size: int) -> None:
+        self._calls[call] = size
+        self._bytes += size
+        call.add_done_callback(self._done)
+        if self._is_full:
+            self._has_room.clear()
+
+    def _done(self, call: asyncio.Task[None]) -> None:
+        self._bytes -= self._calls.pop(call)
+        if not self._has_room.is_set() and not self._is_full:
+            self._has_room.set()
 
     async def cancel_calls(self) -> None:
         """What still runs when the client has gone: its HTTP requests are closed."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc
+from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc, monitor_pb2, monitor_pb2_grpc
 
 MESSAGE_MAX = 8 * 1024 * 1024
 REQUEST_RESPONSE = invoker_pb2.INVOCATION_TYPE_REQUEST_RESPONSE
@@ -76,6 +76,14 @@ def connect(socket: Path) -> Iterator[grpc.Channel]:
     )
     with grpc.insecure_channel(f"unix:{socket}", options=options) as channel:
         yield channel
+
+
+def snapshot(socket: Path, calls_max: int = 0) -> monitor_pb2.SnapshotResponse:
+    """What the sidecar does now, and has done."""
+    with connect(socket) as channel:
+        request = monitor_pb2.SnapshotRequest(calls_max=calls_max)
+        answer: monitor_pb2.SnapshotResponse = monitor_pb2_grpc.MonitorStub(channel).Snapshot(request)
+        return answer
 
 
 @contextlib.contextmanager

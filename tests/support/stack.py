@@ -134,6 +134,10 @@ class Stack:
 
     def reset(self) -> None:
         self.record.clear()
+        self.create_database()
+
+    def create_database(self) -> None:
+        """Anew."""
         with contextlib.closing(self.connect(database=None)) as connection:
             execute(connection, "DROP DATABASE IF EXISTS test")
             execute(connection, "CREATE DATABASE test")
@@ -180,12 +184,23 @@ def start_stack(
     options: Sequence[str] = (),
     port: int | None = None,
     option_file: str | None = None,
+    endpoint_url: str | None = None,
     **sidecar_settings: Any,
 ) -> Iterator[Stack]:
     """`environment`, `options`, `port` (TCP) and `option_file` are mysqld's; `sidecar_settings` are top-level keys of
-    the sidecar's configuration."""
+    the sidecar's configuration. `endpoint_url` is a Lambda in the local one's place; there is no record then."""
     local_port = free_port()
-    sidecar = SidecarProcess(directory / "sidecar", local_config(local_port, **sidecar_settings))
+    if endpoint_url is None:
+        sidecar = SidecarProcess(directory / "sidecar", local_config(local_port, **sidecar_settings))
+    else:
+        config = {"region": REGION, "account_id": ACCOUNT, "log_level": "debug", **sidecar_settings}
+        variables = {
+            "AWS_ACCESS_KEY_ID": "AKIDTEST",
+            "AWS_SECRET_ACCESS_KEY": "canary-test-secret",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL_LAMBDA": endpoint_url,
+        }
+        sidecar = SidecarProcess(directory / "sidecar", config, environment=variables)
     mysqld = Mysqld(
         mysql_home,
         directory / "mysql",
@@ -205,5 +220,5 @@ def start_stack(
             for statement in CREATE_FUNCTIONS:
                 execute(connection, statement)
         stack = Stack(mysqld, sidecar, Record(local_port))
-        stack.reset()
+        stack.create_database()
         yield stack
