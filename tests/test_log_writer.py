@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -68,11 +69,16 @@ def test_nobody_waits_for_the_reader_and_what_is_dropped_is_counted_and_told() -
         for number in range(fitting + surplus):
             writer.write_line(f"line {number:05}")
         assert writer.dropped >= surplus
-        lines = read_lines(read_end, "were dropped")
-    assert lines[:-1] == [f"line {number:05}" for number in range(len(lines) - 1)]
-    assert len(lines) - 1 + writer.dropped == fitting + surplus
-    expected = f" WARNING lambda_sidecar.log_writer: {writer.dropped} log lines were dropped:"
-    assert expected in lines[-1]
+        text, told, numbers = "", [0], [0]
+        # The thread may have begun late: then there is room once more, and what was dropped is told in its place.
+        while sum(told) < writer.dropped:
+            text += os.read(read_end, 1 << 20).decode()
+            told = [
+                int(count) for count in re.findall(r" WARNING lambda_sidecar.log_writer: (\d+) log", text)
+            ]
+            numbers = [int(number) for number in re.findall(r"^line (\d{5})$", text, re.MULTILINE)]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) + writer.dropped == fitting + surplus
 
 
 def test_the_bytes_that_wait_are_bounded_too_and_a_line_is() -> None:
