@@ -249,8 +249,9 @@ static void warn_once(struct statement *statement, const char *text) {
 }
 
 /* EXPLAIN evaluates what depends on constant tables alone. A stored function that it evaluates runs for good
- * and may write rows (refman: EXPLAIN Statement), so what its body says is executed here too. Looked up at
- * the first row and not in init, which runs for every row of a trigger. */
+ * and may write rows (refman: EXPLAIN Statement), so what its body says is executed here too; a cursor's
+ * query there cannot be told from what is explained. Looked up at the first row and not in init, which runs
+ * for every row of a trigger. */
 static bool is_explained(struct statement *statement) {
   if (!statement->begun) {
     MYSQL_LEX_CSTRING text = server_statement_text(statement->session);
