@@ -169,3 +169,27 @@ def test_the_join_that_the_readme_shows_evaluates_three_times_for_one_row(
               SELECT t.c FROM answer JOIN test.t ON t.id = answer.id"""
     assert execute(connection, once) == [("1",)]
     assert calls(stack, connection, once) == 1
+
+
+def test_a_stored_function_that_explain_really_runs_invokes_so_that_what_it_writes_is_right(
+    stack: Stack, connection: MySQLConnectionAbstract
+) -> None:
+    """MySQL's manual (EXPLAIN Statement): a stored function in an inner query runs, and what it writes stays."""
+    execute(connection, "CREATE TABLE test.log (what TEXT, answer TEXT)")
+    execute(
+        connection,
+        """CREATE FUNCTION test.logs(c TEXT) RETURNS TEXT DETERMINISTIC BEGIN
+             DECLARE answer TEXT DEFAULT lambda_sync('Echo', c);
+             INSERT INTO test.log VALUES ('DECLARE', answer);
+             SET answer = lambda_sync('Echo', c);
+             INSERT INTO test.log VALUES ('SET', answer), ('INSERT', lambda_sync('Echo', c));
+             IF lambda_sync('Echo', c) = c THEN INSERT INTO test.log VALUES ('IF', c); END IF;
+             SELECT lambda_sync('Echo', c) INTO answer;
+             INSERT INTO test.log VALUES ('SELECT', answer);
+             RETURN lambda_sync('Echo', c);
+           END""",
+    )
+    inner = "SELECT c FROM test.t WHERE id = (SELECT test.logs(c) FROM test.t WHERE id = 1)"
+    assert calls(stack, connection, f"EXPLAIN {inner} AND lambda_sync('Echo', c) IS NOT NULL") == 6
+    whats = ("DECLARE", "SET", "INSERT", "IF", "SELECT")
+    assert execute(connection, "SELECT * FROM test.log") == [(what, "1") for what in whats]

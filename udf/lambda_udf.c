@@ -248,12 +248,15 @@ static void warn_once(struct statement *statement, const char *text) {
   statement->warned = true;
 }
 
-/* EXPLAIN evaluates what depends on constant tables alone. Looked up at the first row and not in init, which
- * runs for every row of a trigger. */
+/* EXPLAIN evaluates what depends on constant tables alone. A stored function that it evaluates runs for good
+ * and may write rows (refman: EXPLAIN Statement), so what its body says is executed here too; a cursor's
+ * query there cannot be told from what is explained. Looked up at the first row and not in init, which runs
+ * for every row of a trigger. */
 static bool is_explained(struct statement *statement) {
   if (!statement->begun) {
     MYSQL_LEX_CSTRING text = server_statement_text(statement->session);
-    statement->explained = text.str != NULL && explain_only(text.str, text.length);
+    statement->explained = text.str != NULL && explain_only(text.str, text.length) &&
+                           server_evaluates_statement(statement->session);
     statement->begun = true;
   }
   if (statement->explained) warn_once(statement, "not invoked: EXPLAIN executes nothing; the result is NULL");

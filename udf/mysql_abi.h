@@ -89,8 +89,22 @@ int mysql_plugin_registry_release(const struct s_mysql_registry *registry) __asm
  * thread. Weak: the server promises it to its own storage engines only. */
 MYSQL_LEX_CSTRING thd_query_unsafe(MYSQL_THD thd) __asm__("_Z16thd_query_unsafeP3THD")
     __attribute__((weak, visibility("default")));
-/* sql/sql_thd_api.cc, with C linkage; weak, as all that follows: a server may lack them. The value of
- * THD::killed (sql/sql_class.h): 0, or the number of the error that it means. */
+/* sql/sql_thd_api.cc, with C linkage; weak, as all that follows: a server may lack them. The command (LEX) of
+ * what the session executes now: in a routine's body that of the instruction. */
+int thd_sql_command(const void *thd) __attribute__((weak, visibility("default")));
+/* include/my_sqlcommand.h, enum enum_sql_command: those that EXPLAIN takes, the same since 5.7. Expressions
+ * of routines have SQLCOM_SET_OPTION or SQLCOM_END. */
+#define SQLCOM_SELECT 0
+#define SQLCOM_UPDATE 4
+#define SQLCOM_INSERT 5
+#define SQLCOM_INSERT_SELECT 6
+#define SQLCOM_DELETE 7
+#define SQLCOM_REPLACE 40
+#define SQLCOM_REPLACE_SELECT 41
+#define SQLCOM_DELETE_MULTI 74
+#define SQLCOM_UPDATE_MULTI 75
+/* sql/sql_thd_api.cc, with C linkage. The value of THD::killed (sql/sql_class.h): 0, or the number of the
+ * error that it means. */
 int thd_killed(const void *thd) __attribute__((weak, visibility("default")));
 #define ER_SERVER_SHUTDOWN 1053 /* THD::KILL_CONNECTION; THD::KILL_QUERY is 1317, THD::KILL_TIMEOUT 3024 */
 /* sql/sql_thd_api.cc, with C linkage: CONNECTION_ID(). */

@@ -34,6 +34,7 @@ static struct {
   int (*vio_type)(const void *thd);
   int (*fd)(void *thd);
   MYSQL_LEX_CSTRING (*query)(MYSQL_THD thd);
+  int (*command)(const void *thd);
 } functions;
 
 #ifdef LAMBDA_UDF_HIDDEN_SERVICES
@@ -87,8 +88,9 @@ static void look_for_functions(void) {
   /* Without either: a client that goes away does not end its call. */
   if (offered("thd_get_vio_type")) functions.vio_type = thd_get_vio_type;
   if (offered("thd_get_fd")) functions.fd = thd_get_fd;
-  /* Without: EXPLAIN invokes where the optimizer evaluates. */
+  /* Without either: EXPLAIN invokes where the optimizer evaluates. */
   if (offered("thd_query_unsafe")) functions.query = thd_query_unsafe;
+  if (offered("thd_sql_command")) functions.command = thd_sql_command;
 }
 
 /* 8.0 lacks the attribute "thd_status". Without: thd_killed(). */
@@ -219,6 +221,24 @@ bool server_collation(MYSQL_THD session, char *text, size_t size) {
 MYSQL_LEX_CSTRING server_statement_text(MYSQL_THD session) {
   if (functions.query == NULL || session == NULL) return (MYSQL_LEX_CSTRING){NULL, 0};
   return functions.query(session);
+}
+
+bool server_evaluates_statement(MYSQL_THD session) {
+  if (functions.command == NULL || session == NULL) return false;
+  switch (functions.command(session)) {
+    case SQLCOM_SELECT:
+    case SQLCOM_INSERT:
+    case SQLCOM_INSERT_SELECT:
+    case SQLCOM_REPLACE:
+    case SQLCOM_REPLACE_SELECT:
+    case SQLCOM_UPDATE:
+    case SQLCOM_UPDATE_MULTI:
+    case SQLCOM_DELETE:
+    case SQLCOM_DELETE_MULTI:
+      return true;
+    default:
+      return false;
+  }
 }
 
 unsigned long server_major_version(void) {

@@ -51,9 +51,15 @@ bool server_collation(MYSQL_THD session, char *text, size_t size);
 MYSQL_THD server_session(void);
 
 /* The text of the statement that the session runs, in its client's character set: inside a routine the
- * statement of the body, of a prepared statement what was prepared. The server's, valid until the statement
- * ends, and only in the session's own thread. NULL, 0 where the server does not tell. */
+ * statement of the body, of a prepared statement what was prepared. An expression of the body (SET of a local
+ * variable, RETURN, IF, …) and a cursor have no text of their own: there it is the caller's. The server's,
+ * valid until the statement ends, and only in the session's own thread. NULL, 0 where the server does not
+ * tell. */
 MYSQL_LEX_CSTRING server_statement_text(MYSQL_THD session);
+
+/* False while the session evaluates an expression of a routine's body, whose text is the caller's; and where
+ * the server does not tell. True in a statement of a kind that EXPLAIN takes, a cursor's query too. */
+bool server_evaluates_statement(MYSQL_THD session);
 
 /* Fills account from the session's security context. privilege is the dynamic privilege that suffices
  * beside SUPER, NULL if none does. False if the server does not tell; then nobody may invoke. */
