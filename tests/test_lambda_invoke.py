@@ -111,7 +111,7 @@ LONG_CONTEXT_BYTES = len(base64.b64encode(json.dumps({"k": "x" * 3000}, separato
         ("{", "options are not JSON: unexpected end at byte 1"),
         ('{"timeout_ms": NaN}', "options are not JSON: NaN is not a JSON number at byte 15"),
         ('{"qualifier": "\\ud800", "region": "x"}', "options are not JSON: half a surrogate pair at byte 21"),
-        ("[" * 5000, "options are not JSON that can be checked: nested too deeply"),
+        ("[" * 16_000, "options are not JSON that can be checked: nested too deeply"),
         ("[]", "options must be a JSON object"),
         ('"x"', "options must be a JSON object"),
         (

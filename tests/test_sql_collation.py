@@ -143,7 +143,10 @@ def test_a_result_meets_a_literal_under_every_collation_that_a_client_can_have(
     assert len(collations) > 200
     for charset, collation in collations:
         execute(connection, f"SET NAMES {charset} COLLATE {collation}")
-        assert outcome(connection, f"""SELECT {OURS} = '"ok"'""") == [(1,)], collation
+        # Not every character set of the server has a codec in Python: the result stays in the server.
+        failed = outcome(connection, f"""SELECT {OURS} = '"ok"' INTO @same""")
+        execute(connection, "SET NAMES utf8mb4")
+        assert (failed, execute(connection, "SELECT @same")) == ([], [(1,)]), collation
 
 
 @pytest.mark.parametrize("session", ["utf8mb4_0900_ai_ci", "utf8mb4_general_ci"])

@@ -41,7 +41,7 @@ class LoneSurrogate(NotJson):
 
 
 class NestedTooDeeply(Exception):
-    """Some thousand levels: as deep as Python lets anything nest."""
+    """As deep as Python lets C code nest: about 1,000 levels in 3.11, 10,000 from 3.12 on."""
 
 
 class NotUtf8(Exception):
