@@ -61,11 +61,18 @@ class Concurrency:
         self._held: set[Slot] = set()
         self._running: dict[str, int] = {}  # of those held, by function
         self._queue: FairQueue[_Waiting] = FairQueue()
+        # They have a slot and have not heard of it: until the event loop's next turn.
+        self._let_in_just_now: set[_Waiting] = set()
 
     @property
     def running(self) -> int:
         """Slots that are held."""
         return len(self._held)
+
+    @property
+    def on_their_way(self) -> int:
+        """Slots of those that are held that no call knows of yet. Under load there often are some."""
+        return len(self._let_in_just_now)
 
     @property
     def waiting(self) -> int:
@@ -105,6 +112,7 @@ class Concurrency:
                 self.give_back(let_in.result())
             raise
         finally:
+            self._let_in_just_now.discard(waiting)
             self._queue.leave(place)
 
     def give_back(self, slot: Slot) -> None:
@@ -153,4 +161,5 @@ class Concurrency:
             waiting.let_in.set_exception(Shed())
         else:
             self._queue.serve(place)
+            self._let_in_just_now.add(waiting)
             waiting.let_in.set_result(self._hold(place.function, self._running.get(place.function, 0)))

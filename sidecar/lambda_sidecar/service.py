@@ -74,7 +74,7 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         not pass by itself."""
         if self.concurrency.is_stuck():
             return "calls wait for a slot although there are free ones"
-        running = self.concurrency.running
+        running = self.concurrency.running - self.concurrency.on_their_way
         calls = sum(call.slot is not None for call in self.traffic.in_flight)
         if running != calls:
             return f"{running} slots are held, by {calls} calls"
