@@ -34,8 +34,9 @@ class Shed(Exception):
 class Need(Protocol):
     """How long a call is expected to run."""
 
-    @property
-    def seconds(self) -> float: ...
+    def is_met(self, left: float, now: float) -> bool:
+        """Whether `left` seconds are enough, or whether that has to be tried; `now` is time.monotonic()'s."""
+        ...
 
 
 class _Waiting:
@@ -98,8 +99,8 @@ class Concurrency:
     async def wait(
         self, function: str, account: Hashable, share: Share, *, deadline: float, need: Need
     ) -> Slot:
-        """A slot, as soon as it is this call's turn. Raises Shed if less than `need` is left then until
-        `deadline` (time.monotonic()'s). Cancelled, it leaves the queue and holds nothing."""
+        """A slot, as soon as it is this call's turn. Raises Shed if what is left then until `deadline`
+        (time.monotonic()'s) does not meet `need`. Cancelled, it leaves the queue and holds nothing."""
         waiting = _Waiting(deadline, need)
         place = self._queue.add(waiting, function, account, share)
         self._let_in()
@@ -154,9 +155,10 @@ class Concurrency:
     def _decide(self, place: Place[_Waiting]) -> None:
         """Its turn has come, and there is room."""
         waiting = place.item
+        left = waiting.deadline - (now := time.monotonic())
         if waiting.let_in.done():
             self._queue.leave(place)
-        elif waiting.deadline - time.monotonic() <= waiting.need.seconds:
+        elif left <= 0 or not waiting.need.is_met(left, now):
             self._queue.leave(place)
             waiting.let_in.set_exception(Shed())
         else:
