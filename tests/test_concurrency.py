@@ -17,7 +17,7 @@ from tests.support.invoker_client import open_stream, snapshot
 from tests.support.lambda_endpoint import Answer, Handler
 from tests.support.stack import wait_until
 
-from lambda_sidecar.concurrency import Concurrency, Share, Shed, Slot
+from lambda_sidecar.concurrency import Concurrency, Need, Share, Shed, Slot
 from lambda_udf.v1 import invoker_pb2
 
 
@@ -26,6 +26,9 @@ class Needs:
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds
+
+    def is_met(self, left: float, _now: float) -> bool:
+        return left > self.seconds
 
 
 class Order:
@@ -51,7 +54,7 @@ class Order:
         *,
         account: str = "app",
         seconds: float = 60.0,
-        need: Needs | None = None,
+        need: Need | None = None,
     ) -> None:
         async def call() -> None:
             deadline = time.monotonic() + seconds

@@ -82,6 +82,33 @@ async def test_calls_that_run_and_calls_that_wait_are_no_defect(sidecar: Sidecar
     assert await sidecar.problem() is None
 
 
+async def test_a_slot_on_its_way_to_the_next_call_is_no_defect(sidecar: Sidecar) -> None:
+    held = sidecar.concurrency.take("f")
+    assert held is not None
+    calls = [sidecar.call() for _ in range(2)]
+    await asyncio.sleep(0)
+    sidecar.concurrency.give_back(held)
+    assert await sidecar.problem() is None, "let in, and it has not heard of it"
+    sidecar.go.set()
+    assert [answer.result.payload for answer in await asyncio.gather(*calls)] == [b"1"] * 2
+    assert (sidecar.concurrency.running, sidecar.concurrency.on_their_way) == (0, 0)
+
+
+async def test_a_slot_of_a_call_that_is_cancelled_as_it_is_let_in_is_no_defect(sidecar: Sidecar) -> None:
+    held = sidecar.concurrency.take("f")
+    assert held is not None
+    call = sidecar.call()
+    await asyncio.sleep(0)
+    sidecar.concurrency.give_back(held)
+    call.cancel()
+    for _ in range(2 * LOOKS):
+        await sidecar.watch.look()
+        assert sidecar.service.defect() is None
+    await asyncio.gather(call, return_exceptions=True)
+    assert (sidecar.concurrency.running, sidecar.concurrency.on_their_way) == (0, 0)
+    assert sidecar.service.defect() is None
+
+
 async def test_a_slot_that_no_call_holds_is_told_and_so_is_its_return(
     sidecar: Sidecar, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -17,6 +17,9 @@ from tests.support.http_peer import answers, certificate, peer
 from tests.support.http_post import OK, at, client, post
 from tests.support.server_thread import server_thread
 
+from lambda_sidecar.http_client import ConnectFailed, HttpClient
+from lambda_sidecar.http_connection import Connection
+
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
@@ -111,3 +114,20 @@ async def test_an_idle_connection_is_given_up_a_second_before_the_other_side_doe
         now += seconds
         await post(http, at(server.port))
         assert server.connections == 2
+
+
+class EndsAtOnce(HttpClient):
+    """Each connection's end has been read before whoever made it has its turn: that of a load balancer which
+    takes nobody, in one packet with the end of TLS's handshake."""
+
+    async def _reach(self, connection: Connection, scheme: str, host: str, port: int) -> None:
+        await super()._reach(connection, scheme, host, port)
+        connection.eof_received()
+
+
+async def test_a_connection_that_has_ended_before_anything_was_sent_is_none() -> None:
+    async with peer(answers(OK)) as server:
+        http = EndsAtOnce(connect_timeout=5, tls=ssl.create_default_context())
+        with pytest.raises(ConnectFailed):
+            await post(http, at(server.port))
+        await http.close()

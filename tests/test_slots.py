@@ -25,6 +25,9 @@ class Need:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
 
+    def is_met(self, left: float, _now: float) -> bool:
+        return left > self.seconds
+
 
 class Model:
     """Does at random what sessions, Lambda and operators do, and keeps its own books."""

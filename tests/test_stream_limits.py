@@ -18,7 +18,7 @@ from tests.support.invoker_client import open_stream, snapshot
 from tests.support.lambda_endpoint import Handler
 from tests.support.stack import wait_until
 
-from lambda_sidecar.stream import UNANSWERED_BYTES_MAX, UNANSWERED_MAX
+from lambda_sidecar.stream import LAST_CALL_ID, UNANSWERED_BYTES_MAX, UNANSWERED_MAX
 
 LARGE = b'"' + b"x" * 6_000_000 + b'"'
 
@@ -114,3 +114,19 @@ def test_a_sidecar_that_stops_says_what_a_held_back_stream_may_send_again(tmp_pa
         taken = int(dict(stream.call.trailing_metadata())["lambda-udf-last-call-id"])
         assert taken >= UNANSWERED_MAX
         assert answered == set(range(1, taken + 1))
+
+
+@pytest.mark.parametrize("drain_seconds", [0, 5])
+def test_an_idle_stream_ends_as_promised_however_little_time_a_sidecar_has_to_stop(
+    tmp_path: Path, drain_seconds: int
+) -> None:
+    with (
+        aws_sidecar(tmp_path, lambda handler: handler.reply(200, b"1"), drain_seconds=drain_seconds) as aws,
+        open_stream(aws.sidecar.socket) as stream,
+    ):
+        assert stream.ask("f").result.payload == b"1"
+        aws.sidecar.stop()
+        with pytest.raises(grpc.RpcError) as end:
+            stream.receive()
+        assert end.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert dict(stream.call.trailing_metadata())[LAST_CALL_ID] == "1"

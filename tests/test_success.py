@@ -117,6 +117,18 @@ def test_the_largest_result_of_an_emulator_is_checked_in_milliseconds() -> None:
     assert min(took) < 0.1
 
 
+@pytest.mark.parametrize(
+    "cut",
+    [rb'{"a":"\ud83d', rb'{"a":"\ud83d\ude00', rb'{"a":"\ud83dx","b":', rb'{"a":"\ud83dx"} {}'],
+)
+def test_half_a_surrogate_pair_does_not_hide_that_the_rest_is_missing(cut: bytes) -> None:
+    answer = Response(200, "OK", {"x-amzn-requestid": "r"}, cut, until_close=True)
+    with pytest.raises(NotAsLambdaDoes, match="no JSON"):
+        check_success(answer, "RequestResponse")
+    answer.body = rb'{"a":"\ud83dx"}'
+    check_success(answer, "RequestResponse")
+
+
 def test_the_error_is_the_apis_and_has_the_sidecars_own_code() -> None:
     with pytest.raises(NotAsLambdaDoes) as raised:
         check_success(Response(status=200), "Event")

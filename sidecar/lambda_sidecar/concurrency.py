@@ -34,8 +34,9 @@ class Shed(Exception):
 class Need(Protocol):
     """How long a call is expected to run."""
 
-    @property
-    def seconds(self) -> float: ...
+    def is_met(self, left: float, now: float) -> bool:
+        """Whether `left` seconds are enough, or whether that has to be tried; `now` is time.monotonic()'s."""
+        ...
 
 
 class _Waiting:
@@ -61,11 +62,18 @@ class Concurrency:
         self._held: set[Slot] = set()
         self._running: dict[str, int] = {}  # of those held, by function
         self._queue: FairQueue[_Waiting] = FairQueue()
+        # They have a slot and have not heard of it: until the event loop's next turn.
+        self._let_in_just_now: set[_Waiting] = set()
 
     @property
     def running(self) -> int:
         """Slots that are held."""
         return len(self._held)
+
+    @property
+    def on_their_way(self) -> int:
+        """Slots of those that are held that no call knows of yet. Under load there often are some."""
+        return len(self._let_in_just_now)
 
     @property
     def waiting(self) -> int:
@@ -91,8 +99,8 @@ class Concurrency:
     async def wait(
         self, function: str, account: Hashable, share: Share, *, deadline: float, need: Need
     ) -> Slot:
-        """A slot, as soon as it is this call's turn. Raises Shed if less than `need` is left then until
-        `deadline` (time.monotonic()'s). Cancelled, it leaves the queue and holds nothing."""
+        """A slot, as soon as it is this call's turn. Raises Shed if what is left then until `deadline`
+        (time.monotonic()'s) does not meet `need`. Cancelled, it leaves the queue and holds nothing."""
         waiting = _Waiting(deadline, need)
         place = self._queue.add(waiting, function, account, share)
         self._let_in()
@@ -105,6 +113,7 @@ class Concurrency:
                 self.give_back(let_in.result())
             raise
         finally:
+            self._let_in_just_now.discard(waiting)
             self._queue.leave(place)
 
     def give_back(self, slot: Slot) -> None:
@@ -146,11 +155,13 @@ class Concurrency:
     def _decide(self, place: Place[_Waiting]) -> None:
         """Its turn has come, and there is room."""
         waiting = place.item
+        left = waiting.deadline - (now := time.monotonic())
         if waiting.let_in.done():
             self._queue.leave(place)
-        elif waiting.deadline - time.monotonic() <= waiting.need.seconds:
+        elif left <= 0 or not waiting.need.is_met(left, now):
             self._queue.leave(place)
             waiting.let_in.set_exception(Shed())
         else:
             self._queue.serve(place)
+            self._let_in_just_now.add(waiting)
             waiting.let_in.set_result(self._hold(place.function, self._running.get(place.function, 0)))

@@ -17,11 +17,13 @@ ESTIMATES_MAX = 2048
 class Estimate:
     """Of one function."""
 
-    __slots__ = ("_samples", "_seconds")
+    __slots__ = ("_samples", "_seconds", "_tried", "_try_at")
 
     def __init__(self) -> None:
         self._samples: deque[float] = deque(maxlen=SAMPLES)
         self._seconds: float | None = 0.0
+        self._try_at: float | None = None
+        self._tried = False
 
     @property
     def seconds(self) -> float:
@@ -36,9 +38,28 @@ class Estimate:
             self._seconds = min(2 * late - median, ranked[-1])
         return self._seconds
 
+    def is_met(self, left: float, now: float) -> bool:
+        """Whether a call with so many seconds left is worth sending at `now`, on any clock. So is one with
+        too few where another was refused, and none has ended since, for as long as one is expected to need:
+        what is never sent would be expected to take that long for ever."""
+        if left > self.seconds:
+            return True
+        if self._try_at is not None and now >= self._try_at:
+            self._try_at = now + self.seconds
+            self._tried = True
+            return True
+        if self._try_at is None:
+            self._try_at = now + self.seconds
+        return False
+
     def note(self, seconds: float, *, answered: bool) -> None:
         """A call that was sent has ended. One without an answer would have taken longer, or failed before the
         function ran: it can only raise the estimate."""
+        self._try_at = None
+        if self._tried:
+            self._tried = False
+            if answered and seconds < self.seconds:  # what was known is out of date
+                self._samples.clear()
         if answered or seconds > self.seconds:
             self._samples.append(seconds)
             self._seconds = None

@@ -129,10 +129,12 @@ class HttpClient:
         try:
             async with asyncio.timeout(self.connect_timeout), _unless_connected() as made:
                 await self._open(origin, made)
-                return made
         # UnicodeError: a host that is no name at all.
         except (OSError, ConnectionBroken, UnicodeError) as error:  # TimeoutError and SSLError are OSErrors
             raise ConnectFailed(type(error).__name__) from error
+        if not made.is_open:  # its end came before this task's turn: nothing was sent
+            raise ConnectFailed(ConnectionBroken.__name__)
+        return made
 
     async def _open(self, origin: Origin, connection: Connection) -> None:
         if origin.proxy is None:

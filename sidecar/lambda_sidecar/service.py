@@ -42,6 +42,8 @@ MESSAGE_MAX = RESPONSE_MAX + 65_536
 RESULT_MAX = MESSAGE_MAX - 16_384
 # At most so often the log says that calls wait for a slot.
 TELL_WAITING_SECONDS = 60.0
+# What it takes to write the end of idle streams: that long is waited even where nothing is left for calls.
+END_SECONDS = 0.1
 
 # The options of a call that names none but its invocation type: nearly all.
 _PLAIN = {
@@ -74,7 +76,7 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         not pass by itself."""
         if self.concurrency.is_stuck():
             return "calls wait for a slot although there are free ones"
-        running = self.concurrency.running
+        running = self.concurrency.running - self.concurrency.on_their_way
         calls = sum(call.slot is not None for call in self.traffic.in_flight)
         if running != calls:
             return f"{running} slots are held, by {calls} calls"
@@ -87,10 +89,10 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
 
     async def drain(self, seconds: float) -> None:
         """From now on no request is taken. Idle streams end at once with UNAVAILABLE and stream.py's
-        LAST_CALL_ID, the others when their calls are done; waits for that, `seconds` at most."""
+        LAST_CALL_ID, the others when their calls are done. Waits for `seconds` (or END_SECONDS) at most."""
         self._draining.set()
         clock = asyncio.get_running_loop().time
-        give_up = clock() + seconds
+        give_up = clock() + max(seconds, END_SECONDS)
         # Again and again: a stream that opens meanwhile is owed its status too.
         while self._streams and (left := give_up - clock()) > 0:
             await asyncio.wait(self._streams, timeout=left)
