@@ -7,8 +7,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, TypeVar
 
 import grpc
 from botocore.credentials import ReadOnlyCredentials
@@ -24,7 +24,7 @@ from lambda_sidecar.invoker import RESPONSE_MAX, Invocation
 from lambda_sidecar.lambda_invoke import Options, document, parse_options
 from lambda_sidecar.log_format import log_defect
 from lambda_sidecar.pacer import AT_ONCE, Pacer, at_once
-from lambda_sidecar.payload import EVENT_MAX, REQUEST_RESPONSE_MAX, check_payload
+from lambda_sidecar.payload import EVENT_MAX, REQUEST_RESPONSE_MAX, check_payload, is_plainly_good
 from lambda_sidecar.policy import Policy
 from lambda_sidecar.stream import Stream
 from lambda_sidecar.traffic import Traffic
@@ -32,6 +32,7 @@ from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Request = invoker_pb2.InvokeRequest
 Response = invoker_pb2.InvokeResponse
 Invoke = Callable[[Invocation, ReadOnlyCredentials], Awaitable[InvocationResult]]
@@ -152,12 +153,12 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             raise ApiError("ResponseTooLarge", text, request_id=result.request_id)
         if call.request.options_json:
             making = document(result, RESULT_MAX)
-            payload = await self._pacer.run(making) if size > AT_ONCE else at_once(making)
+            payload = await self._pace(making, size)
             return invoker_pb2.InvokeResult(status_code=result.status_code, payload=payload)
         sentence = ""
         if result.function_error:
             reading = function_error_sentence(result)
-            sentence = await self._pacer.run(reading) if size > AT_ONCE else at_once(reading)
+            sentence = await self._pace(reading, size)
         return invoker_pb2.InvokeResult(
             status_code=result.status_code,
             request_id=result.request_id,
@@ -179,11 +180,9 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         role = policy.access.decide(account, function, options.role).role
         payload_max = EVENT_MAX if options.invocation_type == "Event" else REQUEST_RESPONSE_MAX
         payload = call.payload
-        check = check_payload(payload, maximum=payload_max, invocation_type=options.invocation_type)
-        if len(payload) > AT_ONCE:
-            await self._pacer.run(check)
-        else:
-            at_once(check)
+        if len(payload) > AT_ONCE or not is_plainly_good(payload):  # nearly all are small and good
+            check = check_payload(payload, maximum=payload_max, invocation_type=options.invocation_type)
+            await self._pace(check, len(payload))
         call.phase = CREDENTIALS
         credentials = await self._credentials.get(role, account, function.region)
         call.invocation = Invocation(
@@ -220,6 +219,10 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
     async def _wait(self, call: Call, name: str, account: Account, estimate: Estimate) -> Slot:
         self._tell_waiting()
         return await call.wait_for_slot(self.concurrency, name, account, estimate)
+
+    async def _pace(self, work: Generator[None, None, T], size: int) -> T:
+        """The result of work on so many bytes."""
+        return await self._pacer.run(work) if size > AT_ONCE else at_once(work)
 
     def _tell_waiting(self) -> None:
         now = time.monotonic()
