@@ -5,7 +5,6 @@ Knows how an answer is read (http_exchange.py); nothing of where it leads (http_
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import re
 import select
 from typing import cast
@@ -22,17 +21,6 @@ KEEP_ALIVE_MARGIN_SECONDS = 1.0
 _KEEP_ALIVE = re.compile(r"\b(timeout|max)\s*=\s*\"?(\d{1,9})\b", re.IGNORECASE)
 
 
-class _PollFd(ctypes.Structure):
-    """struct pollfd of poll(2)."""
-
-    _fields_ = (("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short))
-
-
-# Python's own poll hands the interpreter to another thread for a call that never waits.
-_poll = ctypes.PyDLL(None).poll
-_poll.argtypes = (ctypes.POINTER(_PollFd), ctypes.c_ulong, ctypes.c_int)
-
-
 class Connection(asyncio.Protocol):
     """A transport's protocol; one request at a time. `may_idle` is how many seconds it may wait for its
     next request."""
@@ -40,7 +28,7 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self.may_idle = IDLE_SECONDS
         self._transport: asyncio.Transport | None = None
-        self._watched: _PollFd | None = None
+        self._readable: select.poll | None = None
         self._exchange: Exchange | None = None
         self._answered: asyncio.Future[Response] | None = None
         self._reusable = True
@@ -52,8 +40,8 @@ class Connection(asyncio.Protocol):
 
     def is_quiet(self) -> bool:
         """Whether it is open and nothing has come that the event loop has not read yet: most likely the other
-        side's end, after which a request would be lost. About a microsecond."""
-        return self.is_open and (self._watched is None or _poll(self._watched, 1, 0) == 0)
+        side's end, after which a request would be lost."""
+        return self.is_open and (self._readable is None or not self._readable.poll(0))
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -103,7 +91,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         if (socket := transport.get_extra_info("socket")) is not None:
-            self._watched = _PollFd(socket.fileno(), select.POLLIN, 0)
+            self._readable = select.poll()
+            self._readable.register(socket.fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         if self._exchange is None:  # nobody asked: what comes next could be taken for an answer

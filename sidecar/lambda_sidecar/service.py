@@ -16,7 +16,7 @@ from botocore.credentials import ReadOnlyCredentials
 from lambda_sidecar.account import Account
 from lambda_sidecar.answer import InvocationResult, function_error_sentence
 from lambda_sidecar.call import CANCEL_SECONDS, CREDENTIALS, LATE_SECONDS, SENT, Call
-from lambda_sidecar.concurrency import Concurrency, Share, Slot
+from lambda_sidecar.concurrency import Concurrency, Share
 from lambda_sidecar.credentials import CredentialSource
 from lambda_sidecar.durations import Durations, Estimate
 from lambda_sidecar.errors import ApiError, CallTimeout, InternalFailure, InvalidRequest, InvokeFailure
@@ -195,7 +195,11 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         )
         name = function.unqualified
         estimate = self.durations.of(name, options.invocation_type)
-        call.slot = slot = self.concurrency.take(name) or await self._wait(call, name, account, estimate)
+        slot = self.concurrency.take(name)
+        if slot is None:
+            self._tell_waiting()
+            slot = await call.wait_for_slot(self.concurrency, name, account, estimate)
+        call.slot = slot
         try:
             if call.queued_us:  # the wait may have outlasted them
                 call.phase = CREDENTIALS
@@ -215,10 +219,6 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             return result
         finally:
             estimate.note(time.monotonic() - began, answered=call.result is not None)
-
-    async def _wait(self, call: Call, name: str, account: Account, estimate: Estimate) -> Slot:
-        self._tell_waiting()
-        return await call.wait_for_slot(self.concurrency, name, account, estimate)
 
     async def _pace(self, work: Generator[None, None, T], size: int) -> T:
         """The result of work on so many bytes."""
