@@ -1,14 +1,57 @@
 -- Takes back everything that install.sql brought, and what was granted and persisted since. Can be run again without
 -- harm. Nothing of it is written to the binary log; run it on every server, replicas last. Stop the calls first:
--- while some are in flight it changes nothing and says so. Then remove lambda_udf.so from plugin_dir.
+-- while some are in flight it changes nothing and says so; nor while the outbox holds anything, which goes with
+-- DROP DATABASE lambda_udf alone. Then remove lambda_udf.so from plugin_dir.
 --
 --   mysql --user=root < uninstall.sql
 SET SESSION sql_log_bin = 0;
+-- Whoever waits for a table here makes others wait that want to write into it.
+SET SESSION lock_wait_timeout = 30;
 
--- REVOKE knows the privilege only while the component is there; grants would outlive it and count again after the next
--- install. UNINSTALL COMPONENT, like INSTALL, can only be asked about in a procedure.
+-- All that may refuse, before anything is changed.
+DROP PROCEDURE IF EXISTS mysql.lambda_udf_uninstall_outbox;
 DROP PROCEDURE IF EXISTS mysql.lambda_udf_uninstall;
 DELIMITER //
+CREATE PROCEDURE mysql.lambda_udf_uninstall_outbox()
+BEGIN
+  DECLARE others TEXT;
+  DECLARE refusal TEXT;
+  SELECT GROUP_CONCAT(name ORDER BY name SEPARATOR ', ') INTO others FROM (
+    SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'lambda_udf'
+    UNION ALL SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'lambda_udf'
+    UNION ALL SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'lambda_udf'
+    UNION ALL SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = 'lambda_udf'
+  ) AS found WHERE name NOT IN ('schema_version', 'outbox', 'outbox_waiting', 'outbox_dead', 'outbox_results',
+    'outbox_deduplication', 'outbox_status', 'lambda_async', 'outbox_redriven', 'outbox_redrive', 'outbox_hint');
+  IF others IS NOT NULL THEN
+    SET refusal = LEFT(CONCAT('The schema lambda_udf holds what is not of lambda-udf; move it: ', others), 128);
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = refusal;
+  END IF;
+  -- The constraint cannot come while there is a row. Once it is there, whoever writes an event fails: there will be none.
+  -- It may have been left by a run that was cut off.
+  IF NOT EXISTS (SELECT 1 FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = 'lambda_udf'
+                 AND CONSTRAINT_NAME = 'lambda_udf_is_being_uninstalled') THEN
+    BEGIN
+      DECLARE EXIT HANDLER FOR 3819
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'lambda_udf.outbox holds events; let the sidecar deliver them, or DROP DATABASE lambda_udf, then run this again';
+      ALTER TABLE lambda_udf.outbox ADD CONSTRAINT lambda_udf_is_being_uninstalled CHECK (FALSE);
+    END;
+  END IF;
+  BEGIN
+    DECLARE EXIT HANDLER FOR SQLEXCEPTION
+    BEGIN
+      ALTER TABLE lambda_udf.outbox DROP CHECK lambda_udf_is_being_uninstalled;
+      RESIGNAL;
+    END;
+    IF EXISTS (SELECT 1 FROM lambda_udf.outbox_waiting) OR EXISTS (SELECT 1 FROM lambda_udf.outbox_dead)
+       OR EXISTS (SELECT 1 FROM lambda_udf.outbox_results) THEN
+      SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'outbox_waiting, outbox_dead or outbox_results holds rows; empty them, or DROP DATABASE lambda_udf, then run this again';
+    END IF;
+    DROP DATABASE lambda_udf;
+  END;
+END//
+-- REVOKE knows the privilege only while the component is there; grants would outlive it and count again after the next
+-- install. UNINSTALL COMPONENT, like INSTALL, can only be asked about in a procedure.
 CREATE PROCEDURE mysql.lambda_udf_uninstall()
 BEGIN
   DECLARE done BOOL DEFAULT FALSE;
@@ -17,17 +60,21 @@ BEGIN
   DECLARE accounts CURSOR FOR
     SELECT CONCAT(QUOTE(USER), '@', QUOTE(HOST)) FROM mysql.global_grants WHERE PRIV = 'INVOKE_LAMBDA';
   DECLARE CONTINUE HANDLER FOR NOT FOUND SET done = TRUE;
+  -- The component would not go while calls are in flight (3538), and by then the grants would be gone. Without the
+  -- component there is no such count.
+  WHILE EXISTS (SELECT 1 FROM performance_schema.global_status
+                WHERE VARIABLE_NAME = 'Lambda_udf_in_flight' AND VARIABLE_VALUE > 0) DO
+    IF waited = 100 THEN
+      SIGNAL SQLSTATE '45000'
+        SET MESSAGE_TEXT = 'Calls of lambda functions are in flight; end them (SHOW PROCESSLIST), then run this again';
+    END IF;
+    SET waited = waited + 1;
+    DO SLEEP(0.01);
+  END WHILE;
+  IF EXISTS (SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'lambda_udf' AND TABLE_NAME = 'outbox') THEN
+    CALL mysql.lambda_udf_uninstall_outbox();
+  END IF;
   IF EXISTS (SELECT 1 FROM mysql.component WHERE component_urn = 'file://lambda_udf') THEN
-    -- The component would not go while calls are in flight (3538), and by then the grants would be gone.
-    WHILE (SELECT VARIABLE_VALUE > 0 FROM performance_schema.global_status
-           WHERE VARIABLE_NAME = 'Lambda_udf_in_flight') DO
-      IF waited = 100 THEN
-        SIGNAL SQLSTATE '45000'
-          SET MESSAGE_TEXT = 'Calls of lambda functions are in flight; end them (SHOW PROCESSLIST), then run this again';
-      END IF;
-      SET waited = waited + 1;
-      DO SLEEP(0.01);
-    END WHILE;
     OPEN accounts;
     FETCH accounts INTO account;
     WHILE NOT done DO
@@ -45,6 +92,7 @@ END//
 DELIMITER ;
 CALL mysql.lambda_udf_uninstall();
 DROP PROCEDURE mysql.lambda_udf_uninstall;
+DROP PROCEDURE mysql.lambda_udf_uninstall_outbox;
 
 RESET PERSIST IF EXISTS lambda_udf.connect_timeout_ms;
 RESET PERSIST IF EXISTS lambda_udf.function_error;
