@@ -69,4 +69,5 @@ def test_the_files_that_a_row_passes_and_that_a_new_function_touches_exist() -> 
     touched = re.findall(r"^\| `(\S+)` \|", recipe, re.MULTILINE)
     folders = (ROOT, ROOT / "sidecar/lambda_sidecar")
     missing = [name for name in passed + touched if not any((folder / name).exists() for folder in folders)]
-    assert (len(passed), missing) == (10, ["tests/sql/test_NAME.py"])
+    assert passed
+    assert missing == ["tests/sql/test_NAME.py"]
