@@ -82,7 +82,7 @@ def output(*command: str | Path) -> str:
 # ---- the parsers ----
 
 
-@pytest.mark.parametrize("program", ["grpc_wire_test", "contract_test", "error_test", "explain_test"])
+@pytest.mark.parametrize("program", ["grpc_wire_test", "contract_test", "failure_test", "explain_test"])
 def test_the_unit_tests_in_c_pass_under_sanitizers(program: str) -> None:
     done = subprocess.run([PROGRAMS / program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -9,7 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "error.h"
 #include "grpc_wire.h"
 #include "waiting.h"
 

@@ -8,7 +8,7 @@
 
 #include "channel_pool.h"
 #include "counters.h"
-#include "error.h"
+#include "failure.h"
 #include "lambda_udf.h"
 #include "mysql_abi.h"
 #include "server.h"

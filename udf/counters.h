@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "error.h"
+#include "failure.h"
 #include "mysql_abi.h"
 
 enum counter {

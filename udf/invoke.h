@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "contract.h"
-#include "error.h"
+#include "failure.h"
 #include "grpc_wire.h"
 #include "mysql_abi.h"
 #include "settings.h"

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "error.h"
+#include "failure.h"
 #include "mysql_abi.h"
 
 /* struct sockaddr_un holds 108 bytes with the NUL (unix(7)). */

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "error.h"
+#include "failure.h"
 #include "server.h"
 #include "settings.h"
 

@@ -6,8 +6,8 @@
 
 #include "contract.h"
 #include "decimal.h"
-#include "error.h"
 #include "explain.h"
+#include "failure.h"
 #include "grpc_wire.h"
 #include "server.h"
 
@@ -17,7 +17,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
-/* error.c's only need; nothing is raised here. */
+/* failure.c's only need; nothing is raised here. */
 void server_raise(int error_id, int flags, ...) { (void)error_id, (void)flags; }
 
 static void require(bool good, const char *what) {
