@@ -7,11 +7,10 @@
 #include <string.h>
 
 #include "decimal.h"
+#include "quotas.h"
 #include "server.h"
 
 #define SOCKET_DEFAULT "/run/lambda-sidecar/sidecar.sock"
-/* A Lambda function runs at most 900 s (Lambda quotas: function timeout). */
-#define TIMEOUT_DEFAULT_MS 900000
 /* More than a sidecar takes to restart. */
 #define CONNECT_TIMEOUT_DEFAULT_MS 3000
 /* What a variable's text may take: a path a little too long must still be read to be named. */
@@ -61,7 +60,7 @@ static void read_defaults(void) {
   const char *connect_timeout = getenv("LAMBDA_UDF_CONNECT_TIMEOUT_MS");
   /* NOLINTEND(concurrency-mt-unsafe) */
   memcpy(defaults.socket, SOCKET_DEFAULT, sizeof SOCKET_DEFAULT);
-  defaults.timeout_ms = TIMEOUT_DEFAULT_MS;
+  defaults.timeout_ms = QUOTA_RUN_MAX_MS;
   defaults.connect_timeout_ms = CONNECT_TIMEOUT_DEFAULT_MS;
   if (path != NULL && *path != '\0') set_socket(&defaults, "LAMBDA_UDF_SOCKET", path, &wrong);
   if (timeout != NULL && *timeout != '\0')

@@ -45,18 +45,18 @@ static int decode(void) {
   size_t length = fread(buffer, 1, MESSAGE_MAX, stdin);
   bool good = contract_decode(buffer, length, &response);
   if (good && response.is_error) {
-    (void)printf("call_id %llu\nkind %u\n", (unsigned long long)response.call_id, response.error_kind);
-    print("code", response.error_code);
-    print("message", response.error_message);
+    (void)printf("call_id %llu\nkind %u\n", (unsigned long long)response.call_id, response.error.kind);
+    print("code", response.error.code);
+    print("message", response.error.message);
   } else if (good) {
     (void)printf("call_id %llu\nstatus_code %u\n", (unsigned long long)response.call_id,
-                 response.status_code);
-    print("request_id", response.request_id);
-    print("executed_version", response.executed_version);
-    print("function_error", response.function_error);
-    print("function_error_text", response.function_error_text);
-    print("log_tail", response.log_tail);
-    print("payload", response.payload);
+                 response.result.status_code);
+    print("request_id", response.result.request_id);
+    print("executed_version", response.result.executed_version);
+    print("function_error", response.result.function_error);
+    print("function_error_text", response.result.function_error_text);
+    print("log_tail", response.result.log_tail);
+    print("payload", response.result.payload);
   }
   free(buffer);
   return good ? 0 : 1;

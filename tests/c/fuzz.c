@@ -37,8 +37,14 @@ static void try_decode(const uint8_t *bytes, size_t length) {
   struct invoke_response response;
   if (!contract_decode(bytes, length, &response)) return;
   const struct slice slices[] = {
-      response.request_id, response.executed_version, response.function_error, response.function_error_text,
-      response.log_tail,   response.payload,          response.error_code,     response.error_message,
+      response.result.request_id,
+      response.result.executed_version,
+      response.result.function_error,
+      response.result.function_error_text,
+      response.result.log_tail,
+      response.result.payload,
+      response.error.code,
+      response.error.message,
   };
   for (size_t i = 0; i < sizeof slices / sizeof slices[0]; i++) {
     const uint8_t *data = (const uint8_t *)slices[i].data;
