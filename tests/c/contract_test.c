@@ -183,9 +183,9 @@ static void the_head_of_a_request_ends_with_the_payloads_length(void **state) {
                                    .type = INVOCATION_EVENT,
                                    .timeout_ms = 5,
                                    .deadline_ms = 300,
-                                   .function = {"f", 1},
-                                   .payload = {"unused", 300},
-                                   .user = {"u", 1}};
+                                   .function = {.data = "f", .length = 1},
+                                   .payload = {.data = "unused", .length = 300},
+                                   .user = {.data = "u", .length = 1}};
   static const uint8_t expected[] = {0x08, 1,    0x12, 1,   'f',  0x18, 2, 0x20, 5,    0x2a,
                                      3,    0x0a, 1,    'u', 0x40, 0xac, 2, 0x7a, 0xac, 2};
   uint8_t *head = NULL;

@@ -10,7 +10,9 @@
 
 #define MESSAGE_MAX (8u * 1024 * 1024)
 
-static struct slice text(const char *argument) { return (struct slice){argument, strlen(argument)}; }
+static struct slice text(const char *argument) {
+  return (struct slice){.data = argument, .length = strlen(argument)};
+}
 
 static int encode(char **argv) {
   struct invoke_request request = {.call_id = strtoull(argv[0], NULL, 10),
