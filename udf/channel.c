@@ -379,9 +379,13 @@ enum wait_result channel_open(const char *path, const struct wait *wait, struct 
                               size_t size, bool *again) {
   int fd = connect_socket(path);
   *again = fd < 0 && (errno == ENOENT || errno == ECONNREFUSED || errno == EAGAIN);
-  struct channel *channel = fd >= 0 ? start_channel(fd) : NULL;
+  if (fd < 0) {
+    (void)snprintf(reason, size, "%s", strerrordesc_np(errno));
+    return WAIT_LOST;
+  }
+  struct channel *channel = start_channel(fd);
   if (channel == NULL) {
-    (void)snprintf(reason, size, "%s", fd < 0 ? strerrordesc_np(errno) : "no memory");
+    (void)snprintf(reason, size, "no memory");
     return WAIT_LOST;
   }
   enum wait_result result = pump(channel, wait, is_answered);

@@ -42,7 +42,7 @@ static struct SHOW_VAR variables[] = {
     VARIABLE("in_flight", COUNTER_IN_FLIGHT),
     VARIABLE("queue_time_us", COUNTER_QUEUE_TIME_US),
     VARIABLE("queued", COUNTER_QUEUED),
-    {.name = NULL},
+    {.name = NULL, .type = SHOW_LONGLONG, .scope = SHOW_SCOPE_GLOBAL},
 };
 
 void counter_add(enum counter counter, int64_t amount) {
