@@ -1,6 +1,6 @@
 /* Lets Python compare: "encode" writes the InvokeRequest of its arguments, "decode" reads an InvokeResponse.
- * encode CALL_ID TYPE TIMEOUT_MS FUNCTION PAYLOAD USER HOST SCHEMA CONNECTION_ID DEADLINE_MS: the message
- * on stdout.
+ * encode CALL_ID TYPE TIMEOUT_MS FUNCTION PAYLOAD USER HOST SCHEMA CONNECTION_ID DEADLINE_MS OPTIONS: the
+ * message on stdout.
  * decode: from stdin; prints one field per line, bytes in hex. Exit status 1: refused. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,8 @@ static int encode(char **argv) {
                                    .host = text(argv[6]),
                                    .schema = text(argv[7]),
                                    .connection_id = strtoull(argv[8], NULL, 10),
-                                   .deadline_ms = strtoull(argv[9], NULL, 10)};
+                                   .deadline_ms = strtoull(argv[9], NULL, 10),
+                                   .options = text(argv[10])};
   uint8_t *head = NULL;
   size_t length = 0;
   if (!contract_encode(&request, &head, &length)) return 1;
@@ -65,7 +66,7 @@ static int decode(void) {
 }
 
 int main(int argc, char **argv) {
-  if (argc == 12 && strcmp(argv[1], "encode") == 0) return encode(argv + 2);
+  if (argc == 13 && strcmp(argv[1], "encode") == 0) return encode(argv + 2);
   if (argc == 2 && strcmp(argv[1], "decode") == 0) return decode();
   return 2;
 }
