@@ -11,55 +11,55 @@
 #include "grpc_wire.h"
 #include "line.h"
 
-/* A call as it is sent, and sent anew. Its caller sets the request but for call_id and timeout_ms, and
- * keeps what its slices point to until the call has ended. */
+/* A call. Its caller fills in the request but for call_id and timeout_ms, leaves the rest zero, and keeps
+ * what the request's slices point to until the call has ended. */
 struct call {
-  struct invoke_request request; /* deadline_ms must be set; call_id is its number on the line's channel */
+  struct invoke_request request; /* once begun, call_id is its number on the line's channel */
   int tries;                     /* how often it was begun */
   uint64_t counted_us;           /* when call_count_in() counted it */
 };
 
 /* An answer that has come. */
 struct call_answer {
-  struct grpc_message *message; /* holds the bytes; call_answer_free() */
+  struct grpc_message *message; /* the bytes that the response points into; for call_answer_free() */
   struct invoke_response response;
 };
 
+/* The outcome of a step. After CALL_FAILED and CALL_LOST the line must be dropped. */
 enum call_step {
-  CALL_OK = 0,  /* done */
-  CALL_REFUSED, /* the sidecar answered with an error, which *failure is; the call has ended, the line is free
-                 */
-  CALL_FAILED,  /* *failure says why; drop the line */
-  CALL_LOST     /* the channel is: ask call_may_begin_anew() of each call under way, then drop the line */
+  CALL_OK = 0,
+  CALL_REFUSED, /* the call has ended with the sidecar's error, which is *failure */
+  CALL_FAILED,  /* *failure says why */
+  CALL_LOST     /* the channel is lost: first ask call_may_begin_anew() of each call under way */
 };
 
-/* Sends the call, over a channel that is connected first where the line holds none. CALL_OK: it is under way.
- */
+/* Sends the call, over a channel that is connected first if the line holds none. CALL_OK: it is under way. */
 enum call_step call_begin(struct call *call, struct line *line, struct failure *failure);
 
-/* Waits for the answer to the one call under way on the line. CALL_OK: *answer is Lambda's, a function
- * that raised is one too (function_error), and the caller's; otherwise it is freed. */
+/* Waits for the answer to the only call that is under way on the line. CALL_OK: *answer is Lambda's, and the
+ * caller's (call_answer_free()). A function that raised gives one too (function_error). */
 enum call_step call_finish(struct call *call, struct line *line, struct call_answer *answer,
                            struct failure *failure);
 
-/* The two halves of call_finish(), for many calls under way: waits for the next answer, whichever call's it
- * is by response.call_id; what answers none of them is for call_malformed(). CALL_OK: *answer is the
- * caller's. */
+/* The steps of call_finish(), for many calls on one line. First, the next answer to come, which is the
+ * caller's on CALL_OK; its response.call_id says to which of the calls it belongs. */
 enum call_step call_receive(struct line *line, struct call_answer *answer, struct failure *failure);
-/* Ends the call whose answer that is: CALL_OK or CALL_REFUSED, as call_finish(). */
+/* Then either the end of that call: CALL_OK, or CALL_REFUSED, and then the answer has been freed. */
 enum call_step call_end(const struct call *call, const struct line *line, struct call_answer *answer,
                         struct failure *failure);
-/* Frees an answer that is none of the contract's, and is CALL_FAILED. */
+/* Or, as it belongs to none of them, CALL_FAILED; the answer has been freed. */
 enum call_step call_malformed(const struct line *line, struct call_answer *answer, struct failure *failure);
 
-/* After CALL_LOST, while the line still holds the channel. Lambda has side effects: a call that may have left
- * is never sent a second time, and one that has not only so often. True: it may be begun again. False:
- * *failure says why not. */
+/* After CALL_LOST, while the line still holds the channel. Lambda has side effects: only a call that was
+ * never taken may be sent a second time, and only a few times. True: it may be begun again. False: *failure
+ * says why not. */
 bool call_may_begin_anew(const struct call *call, const struct line *line, struct failure *failure);
 
+/* Frees it; fine for one that is zero or was freed. */
 void call_answer_free(struct call_answer *answer);
 
-/* Around everything that is done for a call: it counts as in flight, and for so long. */
+/* To be called before everything and after everything that is done for a call: in between it counts as in
+ * flight, and the time counts as the call's. */
 void call_count_in(struct call *call);
 void call_count_out(const struct call *call);
 

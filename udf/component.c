@@ -8,8 +8,8 @@
 
 #include "channel_pool.h"
 #include "counters.h"
+#include "exports.h"
 #include "failure.h"
-#include "lambda_udf.h"
 #include "mysql_abi.h"
 #include "server.h"
 #include "sysvars.h"

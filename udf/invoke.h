@@ -11,7 +11,7 @@
 #include "settings.h"
 
 /* Invokes and waits, in the session's own thread, until the answer, a KILL, max_execution_time, the end of
- * the client or settings->timeout_ms. request->call_id, timeout_ms and deadline_ms are set here.
+ * the client or settings->timeout_ms. The request's call_id, timeout_ms and deadline_ms need not be set.
  *
  * True: *answer is Lambda's, and the caller's (call_answer_free()). A function that raised gives one too
  * (function_error).

@@ -1,10 +1,9 @@
 /* The entry points of the SQL functions, one row at a time: from arguments to the result that mysqld reads.
  * Must not know what a statement has to pass, nor how a call travels. */
-#include "lambda_udf.h"
-
 #include <stdio.h>
 #include <string.h>
 
+#include "exports.h"
 #include "invoke.h"
 #include "quotas.h"
 #include "statement.h"

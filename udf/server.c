@@ -52,8 +52,8 @@ static bool offered(const char *name) {
 static pthread_mutex_t attaching = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool attached;
 
-/* What is asked of the server, in the order in which it is acquired. Whatever is not optional: without it no
- * statement with one of the functions begins (error 1123 names it), and INSTALL COMPONENT fails.
+/* The services that are asked for, in the order in which they are acquired. Without one that is not optional
+ * no statement with one of the functions begins (error 1123 names it), and INSTALL COMPONENT fails.
  * docs/configuration.md has this table, with look_for_functions()'s, for operators. */
 static const struct {
   const char *name;
@@ -186,7 +186,7 @@ static bool context_text(Security_context_handle context, const char *name, char
   return true;
 }
 
-/* The session's default schema; left empty if the server does not tell. */
+/* The session's default schema; left empty if the server does not say. */
 static void read_schema(MYSQL_THD session, char *to, size_t size) {
   my_h_string schema = NULL;
   to[0] = '\0';
@@ -277,7 +277,7 @@ bool server_account(MYSQL_THD session, const char *privilege, struct server_acco
   return true;
 }
 
-/* What is neither of the three that are known is a KILL all the same. */
+/* A value that is none of the three that are known is a KILL all the same. */
 static enum server_interrupt killed_state(MYSQL_THD session) {
   int killed = functions.killed != NULL && session != NULL ? functions.killed(session) : 0;
   if (killed == 0) return SERVER_RUNS;

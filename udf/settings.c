@@ -1,5 +1,5 @@
-/* The settings in force for a statement.
- * Knows nothing of what they are used for. */
+/* The settings in force for a statement, from system variables and the environment.
+ * Must not know what they are used for. */
 #include "settings.h"
 
 #include <pthread.h>
@@ -13,7 +13,7 @@
 #define SOCKET_DEFAULT "/run/lambda-sidecar/sidecar.sock"
 /* More than a sidecar takes to restart. */
 #define CONNECT_TIMEOUT_DEFAULT_MS 3000
-/* What a variable's text may take: a path a little too long must still be read to be named. */
+/* Room for a variable's text: a path a little too long must still be read to be named. */
 #define VALUE_SIZE 512
 
 const char *const settings_mode_names[] = {"invoke", "skip", "deny", NULL};
@@ -76,7 +76,7 @@ const struct settings *settings_defaults(struct failure *failure) {
   return NULL;
 }
 
-/* What cannot be read might forbid the call: it never counts as the default. */
+/* A variable that cannot be read might forbid the call: it never counts as the default. */
 static bool read_text(MYSQL_THD session, const char *name, char text[VALUE_SIZE], struct failure *failure) {
   return server_variable(session, name, text, VALUE_SIZE) ||
          failure_set(failure, FAILURE_SERVER, "lambda_udf.%s cannot be read", name);

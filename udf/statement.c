@@ -1,4 +1,4 @@
-/* What each row of a statement has to pass before it may invoke, and how a failure is raised.
+/* Checks that each row of a statement passes before it may invoke, and the raising of its failure.
  * Must not know how a call travels. */
 #include "statement.h"
 

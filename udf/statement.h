@@ -15,7 +15,7 @@
 #include "server.h"
 #include "settings.h"
 
-/* What a SQL function is, the same for all of its statements. */
+/* A SQL function, the same in all of its statements. */
 struct sql_function {
   const char *name;
   const char *usage; /* completes "name" in the error for a wrong number of arguments */

@@ -1,5 +1,5 @@
 /* The system variables lambda_udf.*.
- * Must not know what their values mean to a call. */
+ * Must not know what their values mean to a call; settings.c reads them. */
 #include "sysvars.h"
 
 #include <string.h>

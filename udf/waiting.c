@@ -22,7 +22,7 @@ static int64_t clock_ns(void) {
 
 int64_t wait_clock_ms(void) { return clock_ns() / NS_PER_MS; }
 
-/* What a client's socket says. A peer that only stops sending counts as gone too, as in mysqld's own
+/* The state of a client, by its socket. A peer that only stops sending counts as gone too, as in mysqld's own
  * vio_is_connected(). Bytes that it has sent ahead are not asked for, so they do not end the wait. */
 enum client { CLIENT_WAITS, CLIENT_GONE, CLIENT_UNKNOWN };
 
