@@ -12,8 +12,9 @@ from lambda_sidecar import cli
 
 os.environ.setdefault("GRPC_EXPERIMENTS", cli.GRPC_EXPERIMENTS)  # as serve does, before gRPC is imported
 
-from lambda_sidecar import server, service
-from lambda_sidecar.concurrency import Share
+from lambda_sidecar import server
+from lambda_sidecar.concurrency.slots import Share
+from lambda_sidecar.contract import service
 from lambda_udf.v1 import invoker_pb2
 
 

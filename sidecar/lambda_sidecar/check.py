@@ -11,17 +11,17 @@ from pathlib import Path
 
 from botocore.credentials import ReadOnlyCredentials
 
-from lambda_sidecar.access import Role
-from lambda_sidecar.account import Account
-from lambda_sidecar.aws import ANY_REGION, AwsConfiguration
-from lambda_sidecar.config import Config
-from lambda_sidecar.credentials import ChainCredentials
+from lambda_sidecar.access.account import Account
+from lambda_sidecar.access.function_name import FunctionName, parse_function_name
+from lambda_sidecar.access.rules import Role
+from lambda_sidecar.aws.configuration import ANY_REGION, AwsConfiguration
+from lambda_sidecar.aws.credentials import ChainCredentials
+from lambda_sidecar.aws.lambda_api import Invocation, Invoker
+from lambda_sidecar.aws.sts import Sts
+from lambda_sidecar.calls.policy import Policy, make_policy
+from lambda_sidecar.config.config import Config
 from lambda_sidecar.errors import InvokeFailure
-from lambda_sidecar.function_name import FunctionName, parse_function_name
-from lambda_sidecar.invoker import Invocation, Invoker
-from lambda_sidecar.policy import Policy, make_policy
-from lambda_sidecar.socket_check import look_at_socket
-from lambda_sidecar.sts import Sts
+from lambda_sidecar.process.socket_check import look_at_socket
 
 
 @dataclass

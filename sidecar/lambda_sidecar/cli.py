@@ -11,12 +11,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lambda_sidecar.account import Account, parse_account
-from lambda_sidecar.config import ConfigError, load_config
+from lambda_sidecar.access.account import Account, parse_account
+from lambda_sidecar.config.config import ConfigError, load_config
 from lambda_sidecar.install import options as install_options
 from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.local import LocalLambdaError
-from lambda_sidecar.log_format import configure_logging
+from lambda_sidecar.log.format import configure_logging
 
 # gRPC reads the variable once, when it is imported. Its newer listener hands every event from thread to
 # thread, which costs a call 50 µs (bench/README.md). What the environment says wins.
@@ -127,7 +127,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _health(options: argparse.Namespace) -> int:
-    from lambda_sidecar.socket_check import problem
+    from lambda_sidecar.process.socket_check import problem
 
     try:
         socket = load_config(options.config).socket
@@ -170,7 +170,7 @@ def _top(options: argparse.Namespace) -> int:
     except ConfigError as error:
         print(f"lambda-sidecar: {error}", file=sys.stderr)
         return EXIT_USAGE
-    from lambda_sidecar.top import TopError, once, watch
+    from lambda_sidecar.monitoring.top import TopError, once, watch
 
     try:
         if options.once:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import enum
 
-from lambda_sidecar.safe_text import visible
+from lambda_sidecar.text.safe_text import visible
 
 # MySQL cuts messages at 512 bytes, and the reason must survive.
 MESSAGE_MAX = 400

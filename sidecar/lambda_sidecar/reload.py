@@ -10,14 +10,14 @@ from collections.abc import Callable
 
 from botocore.exceptions import BotoCoreError
 
-from lambda_sidecar.access_changes import access_changes, vanished_rules
-from lambda_sidecar.aws import AwsConfiguration
-from lambda_sidecar.config import Config, ConfigError, load_config, validate
-from lambda_sidecar.invoker import Invoker
-from lambda_sidecar.log_format import log_defect, set_logging
-from lambda_sidecar.policy import Policy, make_policy
-from lambda_sidecar.service import LambdaInvoker
-from lambda_sidecar.sts import Sts
+from lambda_sidecar.access.changes import access_changes, vanished_rules
+from lambda_sidecar.aws.configuration import AwsConfiguration
+from lambda_sidecar.aws.lambda_api import Invoker
+from lambda_sidecar.aws.sts import Sts
+from lambda_sidecar.calls.policy import Policy, make_policy
+from lambda_sidecar.config.config import Config, ConfigError, load_config, validate
+from lambda_sidecar.contract.service import LambdaInvoker
+from lambda_sidecar.log.format import log_defect, set_logging
 
 log = logging.getLogger(__name__)
 

@@ -17,24 +17,24 @@ from collections.abc import Awaitable, Callable
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 
-from lambda_sidecar.aws import AwsConfiguration
-from lambda_sidecar.closers import Closers, going_on
-from lambda_sidecar.concurrency import Concurrency
-from lambda_sidecar.config import Config
-from lambda_sidecar.credentials import ChainCredentials, CredentialSource, PlaceholderCredentials
-from lambda_sidecar.drain import LOOK_SECONDS, serve_on
-from lambda_sidecar.health_watch import HealthWatch
-from lambda_sidecar.invoker import Invoker
+from lambda_sidecar.aws.configuration import AwsConfiguration
+from lambda_sidecar.aws.credentials import ChainCredentials, CredentialSource, PlaceholderCredentials
+from lambda_sidecar.aws.lambda_api import Invoker
+from lambda_sidecar.aws.role_credentials import RoleCredentials
+from lambda_sidecar.aws.sts import Sts
+from lambda_sidecar.calls.policy import make_policy
+from lambda_sidecar.concurrency.slots import Concurrency
+from lambda_sidecar.config.config import Config
+from lambda_sidecar.contract.health_watch import HealthWatch
+from lambda_sidecar.contract.monitor import Monitor
+from lambda_sidecar.contract.service import MESSAGE_MAX, LambdaInvoker
 from lambda_sidecar.local import LocalLambda
-from lambda_sidecar.monitor import Monitor
-from lambda_sidecar.policy import make_policy
+from lambda_sidecar.process.closers import Closers, going_on
+from lambda_sidecar.process.drain import LOOK_SECONDS, serve_on
+from lambda_sidecar.process.service_manager import ServiceManager
+from lambda_sidecar.process.socket_file import SocketFile
+from lambda_sidecar.process.socket_file import StartError as StartError
 from lambda_sidecar.reload import Reload
-from lambda_sidecar.role_credentials import RoleCredentials
-from lambda_sidecar.service import MESSAGE_MAX, LambdaInvoker
-from lambda_sidecar.service_manager import ServiceManager
-from lambda_sidecar.socket_file import SocketFile
-from lambda_sidecar.socket_file import StartError as StartError
-from lambda_sidecar.sts import Sts
 from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc, monitor_pb2_grpc
 
 log = logging.getLogger(__name__)
@@ -147,8 +147,8 @@ class Server:
         if settings is None:
             return
         # Imported where it is wanted: a sidecar without /metrics does without the memory.
-        from lambda_sidecar.metrics import Sources, make_registry
-        from lambda_sidecar.metrics_listener import MetricsListener
+        from lambda_sidecar.monitoring.metrics import Sources, make_registry
+        from lambda_sidecar.monitoring.metrics_listener import MetricsListener
 
         roles = source if isinstance(source, RoleCredentials) else None
         listener = MetricsListener(settings, make_registry(Sources(service, invoker, roles)))
@@ -191,7 +191,7 @@ class Server:
         await self._resources.close()
 
     async def _end(self, service: LambdaInvoker, server: grpc.aio.Server) -> None:
-        """Within drain_seconds: serves on as drain.py says, while a successor may start; then ends idle
+        """Within drain_seconds: serves on as process/drain.py says, while a successor may start; then ends idle
         streams at once and lets running calls finish."""
         left = self._config.drain_seconds
         log.info("stopping; running calls have %g s", left)

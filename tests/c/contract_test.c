@@ -1,4 +1,4 @@
-/* Unit tests of udf/contract.c on bytes written by hand; tests/test_library_c.py compares with Python.
+/* Unit tests of udf/contract.c on bytes written by hand; tests/sql/test_library_c.py compares with Python.
  * Knows protobuf's wire format and the contract's field numbers. */
 #include "contract.h"
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import mysql.connector
 import pytest
 from testcontainers.core.labels import LABEL_SESSION_ID, SESSION_ID
+from tests.kit.test_testing_example import CONTAINER, ORDERS, run_pytest
 from tests.support.containers import leftovers
 from tests.support.stack import execute
-from tests.test_testing_example import CONTAINER, ORDERS, run_pytest
 
 from lambda_sidecar.testing import ApiError, MySqlLambdaContainer
 from lambda_sidecar.testing.process import ServerError

@@ -11,7 +11,7 @@ import pytest
 from tests.local.local_support import EXAMPLES, running, write_function
 
 from lambda_sidecar.local.errors import ApiError
-from lambda_sidecar.local.function_name import resolve
+from lambda_sidecar.local.target import resolve
 
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:Echo"
 CONTEXT = """

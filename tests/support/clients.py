@@ -1,6 +1,6 @@
 """What clients set for their connection if nobody tells them anything.
 
-Knows facts of others' code; asserts nothing. tests/test_clients.py asks the ones that can be had themselves."""
+Knows facts of others' code; asserts nothing. tests/sql/test_clients.py asks the ones that can be had themselves."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import dataclasses
 import typing
 from typing import Any
 
-from lambda_sidecar.config import Config
+from lambda_sidecar.config.config import Config
 
 
 def dataclass_in(hint: Any) -> type | None:

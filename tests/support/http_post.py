@@ -8,8 +8,8 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator
 
-from lambda_sidecar.http_client import HttpClient, Origin, origin_of, request_target
-from lambda_sidecar.http_exchange import Response
+from lambda_sidecar.http.client import HttpClient, Origin, origin_of, request_target
+from lambda_sidecar.http.exchange import Response
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-One: 1\r\n\r\n{}"
 

@@ -3,7 +3,7 @@ Knows nothing of the sidecar's gRPC service, credentials or configuration; it is
 
 The way of an invocation, file by file:
 
-    access.py        who may call at all
+    guard.py         who may call at all
     invoke_api.py    the Invoke API: request -> invocation -> answer; invoke_request.py how both are written
     function.py      the functions folder, read anew at every invocation
     slots.py         concurrency limits

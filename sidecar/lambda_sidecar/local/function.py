@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lambda_sidecar.local.errors import FunctionConfigError, LocalLambdaError
-from lambda_sidecar.local.function_name import is_function_name
 from lambda_sidecar.local.inventory import Inventory
 from lambda_sidecar.local.settings import (
     DEFAULT_MEMORY_MB,
@@ -18,6 +17,7 @@ from lambda_sidecar.local.settings import (
     MAX_MEMORY_MB,
     MAX_TIMEOUT_SECONDS,
 )
+from lambda_sidecar.local.target import is_function_name
 
 _SETTINGS = "function.toml"
 _BOOTSTRAP = "bootstrap"

@@ -10,8 +10,8 @@ import time
 import uuid
 from dataclasses import dataclass, field, replace
 
-from lambda_sidecar.local.function_name import Target
 from lambda_sidecar.local.settings import MAX_RESPONSE_BYTES
+from lambda_sidecar.local.target import Target
 
 
 def _trace_id() -> str:

@@ -12,7 +12,6 @@ from lambda_sidecar.local import errors
 from lambda_sidecar.local.events import Events
 from lambda_sidecar.local.fleet import Fleet
 from lambda_sidecar.local.function import Function, FunctionFolder
-from lambda_sidecar.local.function_name import Target
 from lambda_sidecar.local.invocation import Invocation, Outcome
 from lambda_sidecar.local.invoke_request import (
     PATH,
@@ -26,6 +25,7 @@ from lambda_sidecar.local.invoke_request import (
 from lambda_sidecar.local.record import OpenRequests, Record
 from lambda_sidecar.local.settings import LocalLambdaSettings
 from lambda_sidecar.local.slots import Slots
+from lambda_sidecar.local.target import Target
 from lambda_sidecar.local.tasks import Tasks
 
 _logger = logging.getLogger(__name__)

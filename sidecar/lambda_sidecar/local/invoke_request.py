@@ -12,12 +12,12 @@ import json
 
 from aiohttp import web
 
-from lambda_sidecar.json_text import NestedTooDeeply, NotJson, NotUtf8, check_steps, utf8_steps
 from lambda_sidecar.local import errors
-from lambda_sidecar.local.function_name import Target, resolve
 from lambda_sidecar.local.invocation import Invocation, Outcome
 from lambda_sidecar.local.settings import MAX_CLIENT_CONTEXT_BYTES, MAX_EVENT_BYTES, MAX_REQUEST_BYTES
-from lambda_sidecar.pacer import at_once
+from lambda_sidecar.local.target import Target, resolve
+from lambda_sidecar.text.json_text import NestedTooDeeply, NotJson, NotUtf8, check_steps, utf8_steps
+from lambda_sidecar.text.pacer import at_once
 
 # aiohttp decodes the path after it has matched, so %2F stays inside the name.
 PATH = "/2015-03-31/functions/{name}/invocations"

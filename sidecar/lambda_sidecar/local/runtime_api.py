@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from lambda_sidecar.json_text import NestedTooDeeply, NotJson, NotUtf8, check_steps, utf8_steps
 from lambda_sidecar.local.invocation import Invocation, error_document, too_large_document
 from lambda_sidecar.local.peer import owner
 from lambda_sidecar.local.quiet import quiet
 from lambda_sidecar.local.settings import MAX_RESPONSE_BYTES
-from lambda_sidecar.pacer import at_once
+from lambda_sidecar.text.json_text import NestedTooDeeply, NotJson, NotUtf8, check_steps, utf8_steps
+from lambda_sidecar.text.pacer import at_once
 
 _logger = logging.getLogger(__name__)
 _RUNTIME = "/2018-06-01/runtime/"

@@ -10,11 +10,11 @@ import os
 
 from aiohttp import web
 
-from lambda_sidecar.local.access import access, answer_failures
 from lambda_sidecar.local.errors import LocalLambdaError
 from lambda_sidecar.local.events import Events
 from lambda_sidecar.local.fleet import Fleet
 from lambda_sidecar.local.function import FunctionFolder
+from lambda_sidecar.local.guard import access, answer_failures
 from lambda_sidecar.local.invoke_api import InvokeApi
 from lambda_sidecar.local.quiet import quiet
 from lambda_sidecar.local.record import OpenRequests, Record

@@ -7,8 +7,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from lambda_sidecar.aws import AwsConfiguration
-from lambda_sidecar.config import ConfigError
+from lambda_sidecar.aws.configuration import AwsConfiguration
+from lambda_sidecar.config.config import ConfigError
 
 REGION = "us-east-1"
 ACCOUNT_ID = "123456789012"  # AWS's example account; the local Lambda answers for any

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lambda_sidecar.local import errors
-from lambda_sidecar.local.function_name import Target, resolve
 from lambda_sidecar.local.invocation import Invocation, Outcome
+from lambda_sidecar.local.target import Target, resolve
 from lambda_sidecar.testing import handler as handlers
 from lambda_sidecar.testing import runtime_json
 from lambda_sidecar.testing.call import ApiError, Call

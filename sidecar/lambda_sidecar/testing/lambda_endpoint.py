@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from lambda_sidecar.local import errors
-from lambda_sidecar.local.access import answer_failures
+from lambda_sidecar.local.guard import answer_failures
 from lambda_sidecar.local.invoke_request import (
     PATH,
     answer,

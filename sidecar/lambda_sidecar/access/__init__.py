@@ -1,0 +1,1 @@
+"""Who may invoke what, and as whom: accounts, names of functions, and the rules."""

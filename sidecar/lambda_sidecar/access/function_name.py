@@ -1,0 +1,121 @@
+"""Function names as people write them in SQL, matched whole and made canonical.
+
+Pure; knows neither configuration files nor AWS sessions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lambda_sidecar.access.arn_parts import REGION, wrong_part
+from lambda_sidecar.errors import InvalidRequest
+
+# Lambda API reference, Invoke, FunctionName (and botocore's model of lambda 2015-03-31,
+# FunctionName): the pattern, here with named groups, and with a partition that is not empty.
+_PATTERN = re.compile(
+    r"(?P<arn>arn:(?P<partition>aws[a-zA-Z-]*):lambda:)?"
+    rf"(?:(?P<region>{REGION}):)?"
+    r"(?:(?P<account>[0-9]{12}):)?"
+    r"(?P<function>function:)?"
+    r"(?P<name>[a-zA-Z0-9_-]+)"
+    r"(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9_-]+))?"
+)
+_QUALIFIER = re.compile(r"\$LATEST|[a-zA-Z0-9_-]{1,128}")
+# Lambda API reference, Invoke: an ARN has at most 140 characters, a name alone 64.
+ARN_MAX = 140
+NAME_MAX = 64
+
+_ALLOWED = (
+    "allowed are a name, 123456789012:function:name, or a full ARN, each with or without :version or :alias"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionName:
+    """A function's canonical parts. `account_id` is None only where nothing tells it; `qualifier` is
+    None for the unqualified function."""
+
+    partition: str
+    region: str
+    account_id: str | None
+    name: str
+    qualifier: str | None
+
+    @property
+    def unqualified(self) -> str:
+        """What the Invoke API takes as FunctionName: the ARN, or the name where no account is known."""
+        if self.account_id is None:
+            return self.name
+        return f"arn:{self.partition}:lambda:{self.region}:{self.account_id}:function:{self.name}"
+
+    def __str__(self) -> str:
+        return self.unqualified if self.qualifier is None else f"{self.unqualified}:{self.qualifier}"
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What fills in for what a name leaves out, and what the SDK knows.
+
+    `partitions` maps each region where Lambda exists to its partition."""
+
+    partitions: Mapping[str, str]
+    region: str | None = None
+    account_id: str | None = None
+
+
+def parse_function_name(
+    text: str, defaults: Defaults, *, region: str = "", qualifier: str = ""
+) -> FunctionName:
+    """The canonical name of `text`; `region` and `qualifier` are those of the call's options, or "".
+
+    Raises InvalidRequest, which says what is wrong and what is allowed. It quotes at most what matches
+    the pattern, so no stray SQL text ends up in a log."""
+    if not text:
+        raise InvalidRequest(f"function is empty; {_ALLOWED}")
+    if len(text) > ARN_MAX:
+        raise InvalidRequest(
+            f"not a function name or ARN: it has {len(text)} characters, at most {ARN_MAX}; {_ALLOWED}"
+        )
+    match = _PATTERN.fullmatch(text)
+    # The pattern takes ARNs without region, account or function:, too.
+    if (match is None or match["arn"]) and (wrong := wrong_part(text)):
+        raise InvalidRequest(f"not a function name or ARN: {wrong}; {_ALLOWED}")
+    if match is None:
+        raise InvalidRequest(f"not a function name or ARN; {_ALLOWED}")
+    part = match.groupdict()
+    if len(part["name"]) > NAME_MAX:
+        raise InvalidRequest(f"function name too long: {len(part['name'])} characters, at most {NAME_MAX}")
+    chosen = _choose_region(part["region"], region, defaults)
+    partition = defaults.partitions[chosen]
+    if part["partition"] and part["partition"] != partition:
+        raise InvalidRequest(
+            f"wrong partition: region '{chosen}' belongs to '{partition}', not to '{part['partition']}'"
+        )
+    return FunctionName(
+        partition=partition,
+        region=chosen,
+        account_id=part["account"] or defaults.account_id,
+        name=part["name"],
+        qualifier=_choose_qualifier(part["qualifier"], qualifier),
+    )
+
+
+def _choose_region(named: str | None, option: str, defaults: Defaults) -> str:
+    if named and option and named != option:
+        raise InvalidRequest(f"region '{option}' disagrees with the function's ARN, which says '{named}'")
+    chosen = named or option or defaults.region
+    if not chosen:
+        raise InvalidRequest("no region: name it in the ARN, in the sidecar's configuration or in AWS_REGION")
+    if chosen not in defaults.partitions:
+        shown = f" '{chosen}'" if re.fullmatch(r"[a-z0-9-]{1,32}", chosen) else ""
+        raise InvalidRequest(f"unknown region{shown}: not one that the AWS SDK knows for Lambda")
+    return chosen
+
+
+def _choose_qualifier(named: str | None, option: str) -> str | None:
+    if option and not _QUALIFIER.fullmatch(option):
+        raise InvalidRequest("not a qualifier: a version number, an alias or $LATEST is expected")
+    if named and option and named != option:
+        raise InvalidRequest(f"qualifier '{option}' disagrees with the function's, which is '{named}'")
+    return named or option or None

@@ -1,0 +1,68 @@
+"""Patterns of function names in rules, matched part by part against a canonical name.
+
+Pure; knows neither accounts nor roles."""
+
+from __future__ import annotations
+
+import re
+
+from lambda_sidecar.access.account import wildcard
+from lambda_sidecar.access.arn_parts import wrong_part
+from lambda_sidecar.access.function_name import Defaults, FunctionName
+
+_ANY = "*"
+_LATEST = "$LATEST"
+_WHOLE_ARN = 7  # arn, partition, lambda, region, account, function, name; the qualifier is the eighth
+_WHOLE_NAME = 2  # name and qualifier
+_PART = re.compile(r"[a-zA-Z0-9_*?-]+")
+_QUALIFIER = re.compile(r"\$LATEST|[a-zA-Z0-9_*?-]+")
+_ALLOWED = (
+    "allowed are *, a name, or a whole ARN "
+    "(arn:aws:lambda:region:account:function:name), each part with * and ?"
+)
+
+
+def split_function_pattern(text: str) -> list[str]:
+    """The parts of an ARN pattern, seven or eight; of a name, one or two. Raises ValueError."""
+    parts = text.split(":")
+    if parts[0] == "arn":
+        if wrong := wrong_part(text, wildcards=True):
+            raise ValueError(f"not a pattern of functions: {wrong}; {_ALLOWED}")
+        return parts
+    if len(parts) > _WHOLE_NAME or not _PART.fullmatch(parts[0]):
+        raise ValueError(f"not a pattern of functions; {_ALLOWED}")
+    if len(parts) == _WHOLE_NAME and not _QUALIFIER.fullmatch(parts[1]):
+        raise ValueError("not a qualifier: a version number, an alias or $LATEST is expected")
+    return parts
+
+
+class FunctionPattern:
+    """`*` alone is every function. A name stands for that function in the configured account and region;
+    an ARN is taken part by part, so * never reaches over a colon. Without a qualifier every qualifier
+    matches; `:$LATEST` is also the function that is called without one, because that is what runs."""
+
+    def __init__(self, text: str, defaults: Defaults) -> None:
+        """Raises ValueError."""
+        self._any = text == _ANY
+        if self._any:
+            return
+        if defaults.account_id is None:
+            raise ValueError("a rule that names functions needs account_id")
+        parts = split_function_pattern(text)
+        if len(parts) < _WHOLE_ARN:
+            if defaults.region is None:
+                raise ValueError("a plain name needs a region: set region or AWS_REGION, or write an ARN")
+            parts = ["arn", _ANY, "lambda", defaults.region, defaults.account_id, "function", *parts]
+        self._partition, self._region, self._account, self._name = (wildcard(parts[n]) for n in (1, 3, 4, 6))
+        self._qualifier = wildcard(parts[_WHOLE_ARN]) if len(parts) > _WHOLE_ARN else None
+
+    def matches(self, function: FunctionName) -> bool:
+        if self._any:
+            return True
+        return bool(
+            self._name.fullmatch(function.name)
+            and self._account.fullmatch(function.account_id or "")
+            and self._region.fullmatch(function.region)
+            and self._partition.fullmatch(function.partition)
+            and (self._qualifier is None or self._qualifier.fullmatch(function.qualifier or _LATEST))
+        )

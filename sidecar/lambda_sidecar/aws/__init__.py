@@ -1,0 +1,1 @@
+"""AWS: its configuration, credentials and signatures, and the Invoke API over HTTP."""

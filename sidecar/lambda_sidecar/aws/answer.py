@@ -1,0 +1,111 @@
+"""Lambda's answer to an Invoke request, read: status, headers and body become a result or an error.
+
+Pure; knows nothing of how it came."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+
+from lambda_sidecar.aws.error_document import api_error, function_error
+from lambda_sidecar.errors import CODE_MAX, MESSAGE_MAX, ApiError
+from lambda_sidecar.text.json_text import NotUtf8, utf8_steps
+from lambda_sidecar.text.pacer import at_once
+from lambda_sidecar.text.safe_text import visible
+
+# Lambda API reference, Invoke: the errors that Lambda raises before the function runs and that pass.
+# Never a bare 500, 502, 503, 504 or ServiceException: the function may have run.
+RETRYABLE = frozenset(
+    {
+        "TooManyRequestsException",  # 429: throttled
+        "EC2ThrottledException",  # EC2 throttled Lambda while it set the function up
+        "ENINotReadyException",  # the VPC's network interface is not ready
+        "ResourceNotReadyException",  # an inactive function's VPC connection is being restored
+        "ResourceConflictException",  # the function is being created or updated
+        "SnapStartNotReadyException",  # the snapshot is being made
+        "CodeArtifactUserPendingException",  # its code artifact user is being provisioned
+    }
+)
+# The error's message as a user sees it; the whole document is in the result's payload.
+ERROR_MESSAGE_MAX_BYTES = 200
+ERROR_TYPE_MAX_BYTES = 100
+# A header's value that travels on. Lambda's are shorter: Unhandled, a UUID, a version's number.
+HEADER_MAX_BYTES = 1024
+FUNCTION_ERROR_MAX_BYTES = 64
+# Lambda's API model names its exceptions so; the longest has 43 characters.
+_CODE = re.compile(rf"[A-Za-z0-9_.]{{1,{CODE_MAX}}}")
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationResult:
+    """What Lambda said. `function_error` is empty unless the function failed; then the payload is its error
+    document."""
+
+    status_code: int
+    payload: bytes
+    request_id: str
+    executed_version: str
+    function_error: str
+    log_tail: bytes
+
+
+def read_answer(status: int, reason: str, headers: Mapping[str, str], body: bytes) -> InvocationResult:
+    """`headers` have names in lower case. Raises ApiError for every status but 2xx, and for an answer that
+    cannot be Lambda's. Whether it is the success that was asked for is success.py's to say."""
+    if not 200 <= status < 300:
+        raise _api_error(status, reason, headers, body)
+    try:
+        if not body.isascii():
+            at_once(utf8_steps(body))
+    except NotUtf8 as fault:
+        raise ApiError("InvalidResponse", f"the function's result is not UTF-8 at byte {fault.at}") from None
+    return InvocationResult(
+        status_code=status,
+        payload=body,
+        request_id=_text(headers, "x-amzn-requestid"),
+        executed_version=_text(headers, "x-amz-executed-version"),
+        function_error=_cut(headers.get("x-amz-function-error", ""), FUNCTION_ERROR_MAX_BYTES),
+        log_tail=_log_tail(headers.get("x-amz-log-result", "")),
+    )
+
+
+def _text(headers: Mapping[str, str], name: str) -> str:
+    """HTTP clients keep bytes that are no UTF-8 as surrogates, and those cannot travel on."""
+    return _cut(headers.get(name, ""), HEADER_MAX_BYTES)
+
+
+def _cut(text: str, most: int) -> str:
+    """At most so many bytes of UTF-8, whole characters, no surrogates."""
+    return text.encode(errors="replace")[:most].decode(errors="ignore")
+
+
+def _api_error(status: int, reason: str, headers: Mapping[str, str], body: bytes) -> ApiError:
+    """The exception's name and message, where REST-JSON errors carry them (as botocore reads them)."""
+    named, message = api_error(body, code_max=4 * CODE_MAX, message_max=4 * MESSAGE_MAX)
+    named = (headers.get("x-amzn-errortype") or named).split(":")[0].rsplit("#")[-1]
+    found = _CODE.match(named)
+    code = found[0] if found else f"HTTP {status}"
+    return ApiError(
+        code,
+        message or reason or "no message",
+        passes=status == 429 or code in RETRYABLE,
+        request_id=_text(headers, "x-amzn-requestid"),
+    )
+
+
+def _log_tail(encoded: str) -> bytes:
+    try:
+        return base64.b64decode(encoded)
+    except ValueError:
+        raise ApiError("InvalidResponse", "the log tail is not base64") from None
+
+
+def function_error_sentence(result: InvocationResult) -> Generator[None, None, str]:
+    """`Unhandled: ValueError: message`, of a function that failed: whatever of it there is. One step."""
+    error_type, message = function_error(
+        result.payload, type_max=ERROR_TYPE_MAX_BYTES, message_max=ERROR_MESSAGE_MAX_BYTES
+    )
+    yield
+    return visible(": ".join(part for part in (result.function_error, error_type, message) if part))

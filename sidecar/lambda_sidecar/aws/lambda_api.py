@@ -1,0 +1,176 @@
+"""The Lambda Invoke call: signed, sent, retried where that is safe, its answer read.
+
+The only file that knows HTTP; knows nothing of gRPC or MySQL. The hot path: no work per call that can
+be done once."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import functools
+import math
+import random
+import time
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from botocore.credentials import ReadOnlyCredentials
+
+from lambda_sidecar.access.function_name import FunctionName
+from lambda_sidecar.aws.answer import InvocationResult, read_answer
+from lambda_sidecar.aws.configuration import AwsConfiguration, Endpoint
+from lambda_sidecar.aws.signing import canonical_uri, sign
+from lambda_sidecar.aws.success import check_success
+from lambda_sidecar.errors import ApiError, ConnectionLost, EndpointUnreachable, InvokeFailure
+from lambda_sidecar.http.client import ConnectFailed, HttpClient, Origin, origin_of, request_target
+from lambda_sidecar.http.exchange import ConnectionBroken, ResponseTooLarge
+
+ATTEMPTS = 3
+RETRY_SECONDS = 10.0
+BACKOFF_SECONDS = 0.2
+# Lambda quotas, invocation payload (response).
+RESPONSE_MAX = 6_291_556
+# Functions for which what repeats in each request is kept ready.
+TARGETS_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One call of the Invoke API. `invocation_type` is RequestResponse, Event or DryRun."""
+
+    function: FunctionName
+    payload: bytes
+    invocation_type: str
+    log_tail: bool = False
+    client_context: str = ""
+    deadline: float = math.inf
+    """On time.monotonic()'s clock: nothing is sent from then on."""
+
+
+class Invoker:
+    """Sends calls through one pooled HTTP client. `start` before the first call, `close` at the end."""
+
+    def __init__(
+        self,
+        aws: AwsConfiguration,
+        *,
+        connect_timeout: float,
+        endpoint_url: str | None = None,
+        bare_names: bool = False,
+    ) -> None:
+        """`connect_timeout` in seconds, for one attempt. `endpoint_url` replaces every region's. With
+        `bare_names` functions are sent without their ARN. Raises ConfigError for a CA bundle that is none."""
+        self._aws = aws
+        self._fixed_endpoint = Endpoint(endpoint_url, None) if endpoint_url is not None else None
+        self._http = HttpClient(connect_timeout=connect_timeout, tls=aws.tls())
+        self._bare_names = bare_names
+        self.retries = 0
+        """Attempts that were not a call's first."""
+
+    async def close(self) -> None:
+        """Closes every connection. Calls under way fail."""
+        await self._http.close()
+
+    def change(self, *, connect_timeout: float, bare_names: bool) -> None:
+        """For attempts that begin later."""
+        self._http.connect_timeout = connect_timeout
+        self._bare_names = bare_names
+
+    async def invoke(self, invocation: Invocation, credentials: ReadOnlyCredentials) -> InvocationResult:
+        """Invokes, with retries where nothing can have happened yet. Raises InvokeFailure, and TimeoutError
+        when the invocation's deadline has passed before it was sent.
+
+        Cancelling closes the HTTP connection; that is all that can be done, Lambda has no cancel."""
+        give_up = time.monotonic() + RETRY_SECONDS
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await self._attempt(invocation, credentials)
+            except InvokeFailure as failure:
+                wait = _wait_before_retry(failure, attempt)
+                if wait is None or attempt == ATTEMPTS or time.monotonic() + wait > give_up:
+                    raise
+            await asyncio.sleep(wait)
+            self.retries += 1
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _attempt(self, invocation: Invocation, credentials: ReadOnlyCredentials) -> InvocationResult:
+        function = invocation.function
+        endpoint = self._fixed_endpoint or await self._aws.endpoint(function.region)
+        target = _target(endpoint, function, self._bare_names)
+        head = _head(target, invocation, credentials)
+        try:
+            response = await self._http.post(
+                target.origin, head, invocation.payload, body_max=RESPONSE_MAX, deadline=invocation.deadline
+            )
+        except ConnectFailed as error:
+            raise EndpointUnreachable from error
+        except ConnectionBroken as error:
+            raise ConnectionLost(str(error)) from error
+        except ResponseTooLarge:
+            text = f"the endpoint sent more than {RESPONSE_MAX} bytes"
+            raise ApiError("ResponseTooLarge", text) from None
+        check_success(response, invocation.invocation_type)
+        return read_answer(response.status, response.reason, response.headers, response.body)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where and how a function is invoked: what repeats from call to call."""
+
+    origin: Origin
+    start: str
+    """The request line, and header lines that are not signed."""
+    host: str
+    uri: str
+    query: str
+    region: str
+
+
+@functools.lru_cache(TARGETS_MAX)
+def _target(endpoint: Endpoint, function: FunctionName, bare_name: bool) -> _Target:
+    """The function is one percent-encoded path segment."""
+    origin = origin_of(endpoint.url, endpoint.proxy)
+    name = quote(function.name if bare_name else function.unqualified, safe="")
+    path = f"{urlsplit(endpoint.url).path}/2015-03-31/functions/{name}/invocations"
+    query = "" if function.qualifier is None else f"Qualifier={quote(function.qualifier, safe='')}"
+    target, more = request_target(origin, f"{path}?{query}" if query else path)
+    return _Target(
+        origin=origin,
+        start=f"POST {target} HTTP/1.1\r\n{more}",
+        host=origin.authority,
+        uri=canonical_uri(path),
+        query=query,
+        region=function.region,
+    )
+
+
+def _head(target: _Target, invocation: Invocation, credentials: ReadOnlyCredentials) -> bytes:
+    """The request but for its body, with its signature."""
+    headers = {
+        "host": target.host,
+        "content-type": "application/json",
+        "x-amz-invocation-type": invocation.invocation_type,
+    }
+    if invocation.log_tail:
+        headers["x-amz-log-type"] = "Tail"
+    if invocation.client_context:
+        headers["x-amz-client-context"] = base64.b64encode(invocation.client_context.encode()).decode()
+    sign(
+        headers,
+        invocation.payload,
+        uri=target.uri,
+        query=target.query,
+        region=target.region,
+        credentials=credentials,
+        seconds=time.time(),
+    )
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    return f"{target.start}{lines}content-length: {len(invocation.payload)}\r\n\r\n".encode()
+
+
+def _wait_before_retry(failure: InvokeFailure, attempt: int) -> float | None:
+    """Seconds until the next attempt, jittered; None where a second attempt might invoke twice, or
+    would meet the same answer."""
+    if isinstance(failure, EndpointUnreachable) or (isinstance(failure, ApiError) and failure.passes):
+        return random.uniform(0.5, 1.0) * BACKOFF_SECONDS * (1 << attempt)  # noqa: S311
+    return None

@@ -1,0 +1,194 @@
+"""The sidecar's configuration: one TOML file and the environment, validated whole before anything starts.
+
+Knows what may be set and within which bounds; nothing of what is done with it."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lambda_sidecar.access.settings import (
+    AllowRule,
+    RoleRule,
+    check_duration,
+    check_external_id,
+    check_role_arn,
+)
+from lambda_sidecar.config.metrics import MetricsSettings
+from lambda_sidecar.config.values import ConfigError as ConfigError
+from lambda_sidecar.config.values import from_text, read_table
+from lambda_sidecar.local import LocalLambdaSettings
+from lambda_sidecar.log.format import LOG_FORMATS, LOG_LEVELS
+
+# struct sockaddr_un holds 108 bytes with the NUL (unix(7)).
+SOCKET_PATH_MAX = 107
+# More than one process serves, and far below what an unbounded queue of tasks would cost.
+CONCURRENCY_MAX = 100_000
+ENVIRONMENT_PREFIX = "LAMBDA_SIDECAR_"
+NAME_FORMATS = ("arn", "name")
+# What a Kubernetes Service called lambda-sidecar (or lambda-sidecar-metrics) sets in its namespace's pods:
+# Kubernetes' documentation of Services, "Environment variables"; the PORT ones are Docker's links. None is a
+# key of ours. Names and values together tell them from a key with a typing error.
+_ADDRESS = r"[0-9a-fA-F.:]+"
+_URL = r"(?:tcp|udp|sctp)://.+"
+_SERVICE_VARIABLE = re.compile(
+    rf"LAMBDA_SIDECAR_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST={_ADDRESS}|SERVICE_PORT(?:_[A-Z0-9_]+)?=[0-9]+|PORT={_URL}"
+    rf"|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:={_URL}|_PROTO=(?:tcp|udp|sctp)|_PORT=[0-9]+|_ADDR={_ADDRESS}))"
+)
+_TABLES = ("allow", "local", "metrics", "role_rules")  # only in the file
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Everything that can be set. A top-level key KEY that is no table can also be given as
+    LAMBDA_SIDECAR_KEY in the environment, which wins over the file."""
+
+    socket: Path = Path("/run/lambda-sidecar/sidecar.sock")
+    """Where mysqld's library finds the sidecar; at most 107 bytes."""
+    region: str | None = None
+    """The region of functions whose name tells none. Without it: AWS_REGION, or the AWS profile's."""
+    account_id: str | None = None
+    """The AWS account (12 digits) of functions whose name tells none."""
+    function_name_format: str = "arn"
+    """How the Lambda API is told which function: arn, or name for emulators that know names only."""
+    drain_seconds: float = 30.0
+    """How long running calls may go on after SIGTERM; 0 to 900. While they do, new ones are taken too."""
+    connect_timeout_seconds: float = 5.0
+    """How long one attempt to reach the Lambda endpoint may take; above 0, to 60."""
+    max_concurrency: int = 1000
+    """Calls that are at Lambda at once; more wait for a slot. 1 to 100000; Lambda's own quota for an
+    account begins at 1000."""
+    max_concurrency_per_function: int | None = None
+    """The same for each function."""
+    log_level: str = "info"
+    """debug, info, warning or error."""
+    log_format: str = "text"
+    """text or json."""
+    aws_default_lambda_role: str | None = None
+    """The role of calls that no rule gives another one. Without it and without rules: the sidecar's own
+    credentials."""
+    associated_roles: tuple[str, ...] = ()
+    """The roles that this server may assume; empty: those that are configured."""
+    external_id: str | None = None
+    """What trust policies ask for as sts:ExternalId; a rule may have its own."""
+    role_duration_seconds: int = 3600
+    """How long a role's credentials last, 900 to 43200; a rule may have its own."""
+    session_tags: bool = False
+    """Whether STS gets the account as the session tags mysql_user and mysql_host."""
+    role_rules: tuple[RoleRule, ...] | None = None
+    """[[role_rules]]: the first one that matches account and function tells the role. None: not in the file,
+    as in one that was cut off; empty: `role_rules = []`, which says so."""
+    allow: tuple[AllowRule, ...] | None = None
+    """[[allow]]: which account may invoke which function; without any, all may. None as above."""
+    metrics: MetricsSettings | None = None
+    """[metrics]: /metrics for Prometheus."""
+    local: LocalLambdaSettings | None = None
+    """[local]: a Lambda on this machine answers every call; no AWS account is needed."""
+
+    @property
+    def has_roles(self) -> bool:
+        """Whether STS will be asked for some."""
+        return self.aws_default_lambda_role is not None or bool(self.role_rules)
+
+    @property
+    def bare_names(self) -> bool:
+        """Whether function_name_format says so."""
+        return self.function_name_format == "name"
+
+
+def load_config(path: Path | None, environment: Mapping[str, str] = os.environ) -> Config:
+    """Reads `path` (None: no file) and the environment. Raises ConfigError. Relative paths in the file
+    are relative to the file's folder."""
+    values: dict[str, Any] = {}
+    base = Path.cwd()
+    if path is not None:
+        base = path.absolute().parent
+        values = read_table(Config, _parse(path), where=str(path), base=base)
+    values |= _read_environment(environment, base=Path.cwd())
+    config = Config(**values)
+    validate(config, where=str(path) if path else "environment")
+    return config
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+def _read_environment(environment: Mapping[str, str], *, base: Path) -> dict[str, Any]:
+    known = typing.get_type_hints(Config)
+    values: dict[str, Any] = {}
+    for variable, text in environment.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX) or _SERVICE_VARIABLE.fullmatch(f"{variable}={text}"):
+            continue
+        key = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if key not in known or key in _TABLES:
+            settable = sorted(ENVIRONMENT_PREFIX + name.upper() for name in known if name not in _TABLES)
+            raise ConfigError(
+                f"environment: unknown variable {variable}; known are {', '.join(settable)}"
+                " (those of Kubernetes Services are passed over)"
+            )
+        values[key] = from_text(text, known[key], where=f"environment: {variable}", base=base)
+    return values
+
+
+def validate(config: Config, *, where: str) -> None:
+    """Raises ConfigError."""
+
+    def require(holds: bool, key: str, expected: str) -> None:
+        if not holds:
+            raise ConfigError(f"{where}: {key}: {expected}")
+
+    length = len(os.fsencode(config.socket))
+    require(length <= SOCKET_PATH_MAX, "socket", f"the path has {length} bytes, at most {SOCKET_PATH_MAX}")
+    region = config.region
+    require(region is None or bool(re.fullmatch(r"[a-z0-9-]+", region)), "region", "not a region's name")
+    account = config.account_id
+    require(account is None or bool(re.fullmatch(r"[0-9]{12}", account)), "account_id", "12 digits expected")
+    name_format = config.function_name_format
+    require(
+        name_format in NAME_FORMATS, "function_name_format", f"one of {', '.join(NAME_FORMATS)} is expected"
+    )
+    require(0 <= config.drain_seconds <= 900, "drain_seconds", "0 to 900 is expected")
+    require(0 < config.connect_timeout_seconds <= 60, "connect_timeout_seconds", "above 0, to 60 is expected")
+    for key in ("max_concurrency", "max_concurrency_per_function"):
+        limit = getattr(config, key)
+        require(limit is None or 1 <= limit <= CONCURRENCY_MAX, key, f"1 to {CONCURRENCY_MAX} is expected")
+    require(config.log_level in LOG_LEVELS, "log_level", f"one of {', '.join(LOG_LEVELS)} is expected")
+    require(config.log_format in LOG_FORMATS, "log_format", f"one of {', '.join(LOG_FORMATS)} is expected")
+    if config.local is not None:
+        functions = config.local.functions
+        require(functions.is_dir(), "local.functions", f"{functions} is not a folder")
+    try:
+        _validate_roles(config)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _validate_roles(config: Config) -> None:
+    check_role_arn("aws_default_lambda_role", config.aws_default_lambda_role)
+    for number, role in enumerate(config.associated_roles, 1):
+        check_role_arn(f"associated_roles {number}", role)
+    check_external_id("external_id", config.external_id)
+    check_duration("role_duration_seconds", config.role_duration_seconds)
+    roles = {"aws_default_lambda_role": config.aws_default_lambda_role} | {
+        f"role_rules {number}: role": rule.role for number, rule in enumerate(config.role_rules or (), 1)
+    }
+    for key, named in roles.items():
+        if config.associated_roles and named is not None and named not in config.associated_roles:
+            raise ValueError(f"{key}: {named} is not one of associated_roles")
+    if config.local is not None and (config.associated_roles or any(roles.values())):
+        raise ValueError("local: a Lambda on this machine has no roles; remove [local] or the roles")

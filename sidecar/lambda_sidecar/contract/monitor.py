@@ -1,0 +1,90 @@
+"""The gRPC service Monitor: what `lambda-sidecar top` shows, at one moment.
+
+Reads; changes nothing. Whoever can open the socket may ask, as for calls."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import time
+from itertools import islice
+from typing import Any
+
+from lambda_sidecar.calls.call import Call, Outcome
+from lambda_sidecar.calls.slow_calls import WINDOW_SECONDS, EndedCall
+from lambda_sidecar.contract.service import LambdaInvoker
+from lambda_udf.v1 import monitor_pb2, monitor_pb2_grpc
+
+CALLS_DEFAULT = 100
+CALLS_MAX = 1000
+
+
+@functools.cache
+def sidecar_version() -> str:
+    return importlib.metadata.version("lambda-udf")
+
+
+class Monitor(monitor_pb2_grpc.MonitorServicer):
+    """Bounded answers: names are as long as MySQL and Lambda let them be, calls CALLS_MAX at most."""
+
+    def __init__(self, service: LambdaInvoker) -> None:
+        self._service = service
+
+    async def Snapshot(
+        self, request: monitor_pb2.SnapshotRequest, _context: Any
+    ) -> monitor_pb2.SnapshotResponse:
+        traffic, slots = self._service.traffic, self._service.concurrency
+        now = time.monotonic()
+        most = min(request.calls_max or CALLS_DEFAULT, CALLS_MAX)
+        return monitor_pb2.SnapshotResponse(
+            version=sidecar_version(),
+            uptime_ms=int((now - traffic.began) * 1000),
+            outcomes=[
+                monitor_pb2.OutcomeCount(outcome=outcome.name.lower(), calls=calls)
+                for outcome, calls in zip(Outcome, traffic.totals(), strict=True)
+            ],
+            in_flight=len(traffic.in_flight),
+            running=slots.running,
+            waiting=slots.waiting,
+            max_concurrency=slots.maximum,
+            streams=self._service.streams,
+            sent_bytes=traffic.sent_bytes,
+            received_bytes=traffic.received_bytes,
+            calls=[_in_flight(call, now) for call in islice(traffic.in_flight, most)],
+            slow=[_ended(call, now) for call in traffic.slow.slowest(now)],
+            slow_seconds=int(2 * WINDOW_SECONDS),
+        )
+
+
+def _in_flight(call: Call, now: float) -> monitor_pb2.CallInFlight:
+    caller = call.request.caller
+    subject = monitor_pb2.CallSubject(
+        user=caller.user,
+        host=caller.host,
+        connection_id=caller.connection_id,
+        function=str(call.function) if call.function is not None else "",
+        invocation_type=call.invocation.invocation_type if call.invocation is not None else "",
+    )
+    return monitor_pb2.CallInFlight(
+        subject=subject,
+        phase=monitor_pb2.Phase.Name(call.phase),
+        age_us=int((now - call.began) * 1_000_000),
+    )
+
+
+def _ended(call: EndedCall, now: float) -> monitor_pb2.EndedCall:
+    subject = monitor_pb2.CallSubject(
+        user=call.user,
+        host=call.host,
+        connection_id=call.connection_id,
+        function=call.function,
+        invocation_type=call.invocation_type,
+    )
+    return monitor_pb2.EndedCall(
+        subject=subject,
+        outcome=call.outcome.name.lower(),
+        duration_us=int(call.seconds * 1_000_000),
+        queued_us=call.queued_us,
+        ago_ms=int((now - call.ended) * 1000),
+        request_id=call.request_id,
+    )

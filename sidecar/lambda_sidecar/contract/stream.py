@@ -1,0 +1,127 @@
+"""The calls of one gRPC stream: one task each, answered as they complete, and the order of its end.
+
+Knows gRPC's reading and writing; nothing of what a call does. What a stream promises is in invoker.proto."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import grpc
+
+from lambda_sidecar.concurrency.slots import Share
+from lambda_sidecar.log.format import log_defect
+from lambda_udf.v1 import invoker_pb2
+
+log = logging.getLogger(__name__)
+
+LAST_CALL_ID = "lambda-udf-last-call-id"
+"""In the trailers when the sidecar stops: what came after the call of this number was never looked at."""
+# Of one stream. With so many calls, or so much in them, not answered yet, it is not read: HTTP/2's flow
+# control then holds the client back. A call takes 4 KB and twice what was sent; mysqld has one on a stream.
+UNANSWERED_MAX = 1000
+UNANSWERED_BYTES_MAX = 64 * 1024 * 1024
+
+Request = invoker_pb2.InvokeRequest
+Response = invoker_pb2.InvokeResponse
+
+
+class Stream:
+    """Serve it once; `cancel_calls` afterwards, whatever became of it."""
+
+    def __init__(
+        self,
+        answer: Callable[[Request, bytes, Share], Awaitable[Response]],
+        context: grpc.aio.ServicerContext[Request, Response],
+    ) -> None:
+        """`answer` gets the request's payload, too: protobuf makes a copy for each look."""
+        self._answer = answer
+        self._context = context
+        self._share = Share()
+        self._calls: dict[asyncio.Task[None], int] = {}
+        """Not answered yet, with their bytes."""
+        self._bytes = 0
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._reading: asyncio.Task[None] | None = None
+        self._no_more = asyncio.Event()
+        self._writing = asyncio.Lock()  # grpc.aio takes one write at a time
+        self._last_call_id = 0
+        self._broken = False  # an answer could not be written
+
+    async def serve(self, draining: asyncio.Event) -> None:
+        self._reading = asyncio.create_task(self._take_one())
+        ends = [asyncio.create_task(event.wait()) for event in (self._no_more, draining)]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # A message that has come in but was not taken lies beyond LAST_CALL_ID.
+            for task in (self._reading, *ends):
+                task.cancel()
+            await asyncio.gather(self._reading, *ends, return_exceptions=True)
+        if self._calls and not self._broken:
+            await asyncio.wait(self._calls)
+        if self._broken:
+            self._context.set_code(grpc.StatusCode.INTERNAL)
+        elif draining.is_set():
+            self._context.set_trailing_metadata(((LAST_CALL_ID, str(self._last_call_id)),))
+            self._context.set_code(grpc.StatusCode.UNAVAILABLE)
+
+    async def _take_one(self) -> None:
+        """Takes one request, leaves the next one to a task of its own, and answers it: what has come begins
+        without waiting for another task's turn (bench/README.md)."""
+        request = None
+        try:
+            if not self._has_room.is_set():
+                await self._has_room.wait()
+            request = await self._context.read()
+        finally:
+            if not isinstance(request, Request):  # grpc.aio.EOF: the client has no more
+                self._no_more.set()
+        call = self._reading  # this task
+        if not isinstance(request, Request) or call is None:
+            return
+        self._last_call_id = request.call_id
+        payload = request.payload
+        self._begin(call, len(payload) + len(request.function) + len(request.options_json))
+        self._reading = asyncio.create_task(self._take_one())
+        try:
+            response = await self._answer(request, payload, self._share)
+            async with self._writing:
+                await self._context.write(response)
+        except Exception as error:
+            self._break(error)
+
+    def _break(self, error: Exception) -> None:
+        """The stream ends, with all its calls: whoever waits for this answer would wait for ever. Mostly the
+        client has gone as its answer was written; Lambda has answered, and so the call is counted."""
+        if isinstance(error, grpc.aio.BaseError):
+            log.debug("a client left as its answer was written")
+        else:
+            log_defect(log, error)
+        self._broken = True
+        self._no_more.set()
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._calls) >= UNANSWERED_MAX or self._bytes >= UNANSWERED_BYTES_MAX
+
+    def _begin(self, call: asyncio.Task[None], size: int) -> None:
+        self._calls[call] = size
+        self._bytes += size
+        call.add_done_callback(self._done)
+        if self._is_full:
+            self._has_room.clear()
+
+    def _done(self, call: asyncio.Task[None]) -> None:
+        self._bytes -= self._calls.pop(call)
+        if not self._has_room.is_set() and not self._is_full:
+            self._has_room.set()
+
+    async def cancel_calls(self) -> None:
+        """What still runs when the client has gone: its HTTP requests are closed."""
+        for call in self._calls:
+            call.cancel()
+        if self._calls:
+            await asyncio.gather(*self._calls, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""The log: how its lines are written, and by whom."""

@@ -1,0 +1,156 @@
+"""Writes the log's lines to standard error without making anybody wait: a bounded queue, and a thread.
+
+Knows logging's handlers and a descriptor; nothing of how a line looks (format.py) or what it says."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import select
+import threading
+import time
+from collections import deque
+
+from lambda_sidecar.text.safe_text import visible
+
+# What waits while nobody reads: some minutes of a call that fails every 20 ms, and 4 MB at most.
+LINES_MAX = 10_000
+BYTES_MAX = 4 * 1024 * 1024
+# journald takes lines of 48 KB (LineMax=, journald.conf(5)); stacks are shorter.
+LINE_MAX = 32 * 1024
+# As many lines as fit go out in one write: a pipe's capacity (pipe(7)).
+WRITE_MAX = 64 * 1024
+# How long the end of the process waits for a reader.
+FLUSH_SECONDS = 1.0
+
+
+class LogWriter(logging.Handler):
+    """A record is formatted where it is logged and written by a thread, which alone waits for the reader. A
+    line for which there is no room is dropped and counted; a line says how many, once there is room again."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self.dropped = 0
+        """Lines, since the start."""
+        self._told = 0  # of them, those that a line has told
+        self._lines: deque[bytes] = deque()
+        self._writing = 0  # lines that are no longer there, but not written yet
+        self._bytes = 0  # of both
+        self._broken = False
+        # A lock that its holder may take again: a destructor may print whenever memory is collected.
+        self._changed = threading.Condition(threading.RLock())
+        threading.Thread(target=self._write_for_ever, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.write_line(self.format(record))
+        except Exception:  # as logging does it: a line that cannot be formatted ends nothing
+            self.handleError(record)
+
+    def write_line(self, line: str) -> None:
+        """Takes it, without its line end, and returns at once."""
+        data = line.encode(errors="backslashreplace")
+        if len(data) > LINE_MAX:
+            data = data[:LINE_MAX].decode(errors="ignore").encode() + b" (cut)"
+        with self._changed:
+            waiting = len(self._lines) + self._writing
+            if waiting >= LINES_MAX or self._bytes + len(data) > BYTES_MAX:
+                self.dropped += 1
+                return
+            self._tell_dropped()
+            self._put(data)
+
+    def flush(self) -> None:
+        """Waits until all is written, FLUSH_SECONDS at most. logging calls it when the process ends."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._lines and not self._writing, FLUSH_SECONDS)
+
+    def _put(self, line: bytes) -> None:
+        self._lines.append(line + b"\n")
+        self._bytes += len(line) + 1
+        self._changed.notify_all()
+
+    def _tell_dropped(self) -> None:
+        """In the place of the lines that are not there."""
+        count = self.dropped - self._told
+        if count == 0 or self._broken:
+            return
+        self._told = self.dropped
+        text = "%d log lines were dropped: standard error did not take them"
+        level = logging.WARNING
+        record = logging.LogRecord(__name__, level, __file__, 0, text, (count,), None)
+        self._put(self.format(record).encode(errors="backslashreplace"))
+
+    # ---- the thread ----
+
+    def _write_for_ever(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._lines)
+                lines = self._take()
+            data = b"".join(lines)
+            written = self._write(data)
+            with self._changed:
+                self._writing = 0
+                self._bytes -= len(data)
+                self._broken = not written
+                if not written:
+                    self.dropped += len(lines)
+                elif not self._lines:
+                    self._tell_dropped()
+                self._changed.notify_all()
+
+    def _take(self) -> list[bytes]:
+        """The oldest lines. Until they are written they count as waiting."""
+        lines = [self._lines.popleft()]
+        size = len(lines[0])
+        while self._lines and size + len(self._lines[0]) <= WRITE_MAX:
+            lines.append(self._lines.popleft())
+            size += len(lines[-1])
+        self._writing = len(lines)
+        return lines
+
+    def _write(self, data: bytes) -> bool:
+        """Waits as long as the reader lets it wait; False if there is none any more."""
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[os.write(self._descriptor, left) :]
+            except BlockingIOError:  # somebody who shares it made it so
+                with contextlib.suppress(OSError):
+                    select.select([], [self._descriptor], [], 1.0)
+            except OSError:
+                time.sleep(0.01)  # a reader that has gone: lines go the same way, without haste
+                return False
+        return True
+
+
+class LogStream(io.TextIOBase):
+    """Stands for sys.stderr: what Python itself prints (warnings, what a destructor raised) goes the same
+    way, because that must not make anybody wait either."""
+
+    encoding = "utf-8"
+    errors = "backslashreplace"
+
+    def __init__(self, writer: LogWriter, descriptor: int) -> None:
+        self._writer = writer
+        self._descriptor = descriptor
+        self._begun = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._writer.write_line(visible(line))
+        if len(self._begun) > LINE_MAX:
+            self._writer.write_line(visible(self._begun))
+            self._begun = ""
+        return len(text)

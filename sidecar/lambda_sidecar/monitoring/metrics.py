@@ -1,0 +1,127 @@
+"""What Prometheus is told: the sidecar's numbers, read when it asks.
+
+Imported only where /metrics is configured. Knows prometheus_client; nothing of HTTP (metrics_listener.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from lambda_sidecar.aws.lambda_api import Invoker
+from lambda_sidecar.aws.role_credentials import RoleCredentials
+from lambda_sidecar.calls.call import Outcome
+from lambda_sidecar.calls.traffic import BUCKETS, OTHER, FunctionTraffic, Traffic
+from lambda_sidecar.contract.monitor import sidecar_version
+from lambda_sidecar.contract.service import LambdaInvoker
+from lambda_sidecar.errors import ErrorKind
+from lambda_sidecar.log.format import dropped_lines
+
+_OUTCOMES = [outcome.name.lower() for outcome in Outcome]
+_BOUNDS = [*(str(bound) for bound in BUCKETS), "+Inf"]
+# What can become of fetching a role's credentials. Shown from the start: Prometheus sees only what grows.
+_REFRESHES = [
+    "success",
+    *(kind.name.lower() for kind in (ErrorKind.CREDENTIALS, ErrorKind.NETWORK, ErrorKind.INTERNAL)),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Whose numbers they are. `roles` is None for a sidecar that has no STS."""
+
+    service: LambdaInvoker
+    invoker: Invoker
+    roles: RoleCredentials | None
+
+
+def make_registry(sources: Sources) -> CollectorRegistry:
+    """The sidecar's own, and what prometheus_client tells of every process."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    registry.register(_SidecarCollector(sources))
+    return registry
+
+
+class _SidecarCollector(Collector):
+    """Makes the families anew each time: calls are counted without them."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    def collect(self) -> Iterator[Metric]:
+        traffic = self._sources.service.traffic
+        functions = {**traffic.functions, OTHER: traffic.other}
+        yield InfoMetricFamily("lambda_sidecar", "The sidecar.", {"version": sidecar_version()})
+        yield _calls(functions)
+        yield _durations(functions)
+        yield from _totals(traffic)
+        yield from self._now()
+        yield from self._others()
+
+    def _now(self) -> Iterator[Metric]:
+        service = self._sources.service
+        slots = service.concurrency
+        for name, text, value in (
+            ("calls_in_flight", "Calls taken and not yet answered.", len(service.traffic.in_flight)),
+            ("calls_running", "Calls that have a slot: at Lambda, or on the way to it.", slots.running),
+            ("calls_waiting", "Calls that wait for a slot (max_concurrency).", slots.waiting),
+            ("max_concurrency", "Slots over all functions.", slots.maximum),
+            ("streams", "Open streams: connections of mysqld.", service.streams),
+        ):
+            yield GaugeMetricFamily(f"lambda_sidecar_{name}", text, value)
+
+    def _others(self) -> Iterator[Metric]:
+        text = "Attempts repeated because nothing can have happened yet."
+        yield CounterMetricFamily("lambda_sidecar_retries", text, self._sources.invoker.retries)
+        text = "Lines of the log that standard error did not take."
+        yield CounterMetricFamily("lambda_sidecar_log_lines_dropped", text, dropped_lines())
+        roles = self._sources.roles
+        text = "Credentials of a role fetched from STS, by what came of it."
+        fetched = CounterMetricFamily("lambda_sidecar_role_credential_refreshes", text, labels=["outcome"])
+        for outcome in _REFRESHES:
+            fetched.add_metric([outcome], roles.refreshes[outcome] if roles is not None else 0)
+        yield fetched
+
+
+def _calls(functions: dict[str, FunctionTraffic]) -> Metric:
+    text = "Calls that have ended, by function and by what became of them."
+    family = CounterMetricFamily("lambda_sidecar_calls", text, labels=["function", "outcome"])
+    for name, counts in functions.items():
+        for outcome, calls in zip(_OUTCOMES, counts.calls, strict=True):
+            family.add_metric([name, outcome], calls)
+    return family
+
+
+def _durations(functions: dict[str, FunctionTraffic]) -> Metric:
+    text = "How long calls took that were sent to Lambda, waiting for a slot included."
+    family = HistogramMetricFamily("lambda_sidecar_call_duration_seconds", text, labels=["function"])
+    for name, counts in functions.items():
+        buckets = list(zip(_BOUNDS, accumulate(counts.buckets), strict=True))
+        family.add_metric([name], buckets, counts.seconds)
+    return family
+
+
+def _totals(traffic: Traffic) -> Iterator[Metric]:
+    text = "Errors of the Lambda API, by its own name for them."
+    errors = CounterMetricFamily("lambda_sidecar_api_errors", text, labels=["code"])
+    for code, count in traffic.api_errors.items():
+        errors.add_metric([code], count)
+    yield errors
+    for name, text, value in (
+        ("calls_waited", "Calls that had to wait for a slot.", traffic.waited),
+        ("wait_seconds", "How long they waited.", traffic.waited_us / 1_000_000),
+        ("payload_sent_bytes", "Payloads sent to Lambda.", traffic.sent_bytes),
+        ("payload_received_bytes", "Payloads that Lambda answered with.", traffic.received_bytes),
+    ):
+        yield CounterMetricFamily(f"lambda_sidecar_{name}", text, value)

@@ -1,0 +1,169 @@
+"""`lambda-sidecar top`: what runs now and what was slow, drawn again every other second, or printed once.
+
+Knows the sidecar's socket and the terminal; what is drawn stands in top_screen.py."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import termios
+import time
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import grpc
+
+from lambda_sidecar.monitoring.text_cells import fitted, harmless
+from lambda_sidecar.monitoring.top_screen import Moment, screen
+from lambda_udf.v1 import monitor_pb2, monitor_pb2_grpc
+
+ANSWER_SECONDS = 5.0
+# How often a wait for the sidecar's answer looks whether it is still wanted.
+LOOK_SECONDS = 0.005
+# xterm's control sequences (ECMA-48 and DEC's private modes): the other screen, no cursor; home; erase.
+_ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+_HOME, _ERASE_LINE, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+
+
+class TopError(Exception):
+    """There is nothing to show; the text says why and what to do."""
+
+
+class _Left(Exception):
+    """A key or a signal says that it is enough: the terminal is put right, and that is the end."""
+
+
+def once(path: Path) -> None:
+    """Prints one snapshot, all its lines; 80 columns unless COLUMNS or the terminal says otherwise. Raises
+    TopError."""
+    with _connection(path) as monitor:
+        columns = shutil.get_terminal_size().columns
+        lines = screen(_moment(monitor, path), None, str(path), columns=columns, lines=None)
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def watch(path: Path, interval: float) -> None:
+    """Draws until q or Ctrl-C. `interval` in seconds. Raises TopError where no sidecar answers at first;
+    one that goes away later is waited for."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise TopError("top draws on a terminal; use --once to print")
+    with contextlib.suppress(_Left), _signals() as signals, _connection(path) as monitor:
+        now, before = _moment(monitor, path, signals), None
+        with _terminal():
+            while True:
+                size = shutil.get_terminal_size()
+                _draw(screen(now, before, str(path), columns=size.columns, lines=size.lines))
+                _pause(interval, signals)
+                now, before = _next(monitor, path, interval, signals), now
+
+
+def _next(monitor: monitor_pb2_grpc.MonitorStub, path: Path, interval: float, signals: int) -> Moment:
+    """The next moment, however long there is none. Raises _Left."""
+    while True:
+        try:
+            return _moment(monitor, path, signals)
+        except TopError as error:
+            columns = shutil.get_terminal_size().columns
+            _draw([fitted(harmless(f"{error}; trying again"), columns)])
+            _pause(interval, signals)
+
+
+def _draw(lines: list[str]) -> None:
+    """In one write, over what was there: no flicker. Nothing ends the last line: it would scroll."""
+    text = "\n".join(line + _ERASE_LINE for line in lines)
+    sys.stdout.write(_HOME + text + _ERASE_BELOW)
+    sys.stdout.flush()
+
+
+def _pause(seconds: float, signals: int) -> None:
+    """Waits so long. Raises _Left when a key or a signal says that it is enough."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        ready = select.select([sys.stdin, signals], [], [], left)[0]
+        if signals in ready:
+            raise _Left
+        if ready:
+            keys = os.read(sys.stdin.fileno(), 64)
+            if not keys or b"q" in keys or b"Q" in keys:
+                raise _Left
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[int]:
+    """A descriptor that can be read after SIGINT, SIGTERM or SIGHUP. A handler that raises will not do: it
+    may run inside gRPC's own code, where what it raises is lost."""
+    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        with contextlib.suppress(BlockingIOError):  # it is full of what says the same
+            os.write(writing, b"!")
+
+    handlers = {
+        number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield reading
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        os.close(reading)
+        os.close(writing)
+
+
+@contextlib.contextmanager
+def _terminal() -> Iterator[None]:
+    """The other screen and keys without Enter; afterwards everything as it was."""
+    keyboard = sys.stdin.fileno()
+    attributes = termios.tcgetattr(keyboard)
+    try:
+        tty.setcbreak(keyboard)
+        sys.stdout.write(_ENTER)
+        yield
+    finally:
+        with contextlib.suppress(OSError, termios.error):  # the terminal itself may be gone
+            termios.tcsetattr(keyboard, termios.TCSADRAIN, attributes)
+            sys.stdout.write(_LEAVE)
+            sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _connection(path: Path) -> Iterator[monitor_pb2_grpc.MonitorStub]:
+    options = (("grpc.default_authority", "localhost"),)
+    with grpc.insecure_channel(f"unix:{path.absolute()}", options=options) as channel:
+        yield monitor_pb2_grpc.MonitorStub(channel)
+
+
+def _moment(monitor: monitor_pb2_grpc.MonitorStub, path: Path, signals: int | None = None) -> Moment:
+    """Raises TopError, and _Left if `signals` can be read before the answer is there."""
+    _knock(path)
+    request = monitor_pb2.SnapshotRequest()
+    answer = monitor.Snapshot.future(request, timeout=ANSWER_SECONDS, wait_for_ready=True)
+    while signals is not None and not answer.done():
+        if select.select([signals], [], [], LOOK_SECONDS)[0]:
+            answer.cancel()
+            raise _Left
+    try:
+        snapshot = answer.result()
+    except grpc.RpcError as error:
+        code = error.code()
+        if code is grpc.StatusCode.UNIMPLEMENTED:
+            raise TopError(f"the sidecar on {path} is too old to tell: restart it") from None
+        raise TopError(f"the sidecar on {path} does not answer: {code.name}") from None
+    return Moment(snapshot, time.monotonic())
+
+
+def _knock(path: Path) -> None:
+    """The kernel says in plain words why there is no connection."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(ANSWER_SECONDS)
+        try:
+            probe.connect(str(path))
+        except OSError as error:
+            raise TopError(f"no sidecar listens on {path}: {error.strerror or error}") from None

@@ -1,0 +1,1 @@
+"""Text of others, checked and made safe, in steps that keep the event loop turning."""

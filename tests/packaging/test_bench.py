@@ -1,0 +1,195 @@
+"""bench/: it measures what it says, and it fails on a wrong answer. No time is asserted here.
+
+Each test's name is the sentence that it proves. Skipped where `make bench` has not installed its packages."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from bench import crowd, goals, interrupt, memory, million, report, rig, run, upstream
+from bench.cases import PAYLOAD, PAYLOADS, Case, all_cases, document, sync
+from bench.load import Figures, WrongAnswer
+from bench.measurement import Answers, measure
+from bench.process_figures import cpu_seconds
+from bench.results import CaseRound, Results
+from bench.rig import Rig
+from tests.support.host_program import BUILD, ROOT
+
+CASES = {case.name: case for case in all_cases()}
+SECONDS = 0.05
+# An answer of session 7, whoever asks: what a mix-up of channels would look like.
+SWAPPED = "echo -n '{}';".format(PAYLOAD.replace("@@@@", "0007"))
+
+MISSING = [
+    name
+    for name, there in {
+        "nginx": shutil.which("nginx", path="/usr/sbin:/usr/bin"),
+        "nginx's modules": all((upstream.MODULES / name).exists() for name in upstream.MODULE_NAMES),
+        "libmariadb-dev": shutil.which("mariadb_config"),
+    }.items()
+    if not there
+]
+if MISSING:
+    pytest.skip(
+        f"tests/packaging/test_bench.py is left out: `make bench` installs {', '.join(MISSING)}",
+        allow_module_level=True,
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs() -> None:
+    done = subprocess.run(
+        ["make", "-s", "-C", ROOT / "bench" / "load", f"BUILD={BUILD}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def good(_programs: None) -> Iterator[Rig]:
+    with rig.running() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def swapping(_programs: None) -> Iterator[Rig]:
+    """A rig whose Lambda answers with what another session has asked."""
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(upstream, "ECHO", SWAPPED)
+            running = stack.enter_context(rig.running())
+        yield running
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.sessions < 32])
+def test_every_contestant_measures_calls_and_cpu_time(good: Rig, name: str) -> None:
+    measured = measure(good, CASES[name], SECONDS, Answers())
+    assert measured.calls > 0
+    assert 0 < measured.p50_us <= measured.p90_us <= measured.p99_us <= measured.max_us
+    assert set(measured.cpu_us) <= {"sidecar", "mysqld", "client", "nginx"}
+
+
+def test_contestants_that_are_asked_the_same_give_the_same_answers_at_32_sessions(good: Rig) -> None:
+    answers = Answers()
+    compared = [case for case in CASES.values() if case.compared == "echo, 32 sessions"]
+    assert len(compared) == 4
+    for case in compared:
+        measure(good, case, SECONDS, answers)
+
+
+@pytest.mark.parametrize("contestant", ["sync", "boto3", "aiobotocore"])
+def test_an_answer_that_belongs_to_another_session_ends_the_run(swapping: Rig, contestant: str) -> None:
+    with pytest.raises(WrongAnswer, match=r'wrong answer.*"0007".*instead of.*"0000"'):
+        measure(swapping, CASES[f"{contestant}/1"], SECONDS, Answers())
+
+
+def test_a_statement_that_fails_ends_the_run_with_its_error(swapping: Rig) -> None:
+    case = Case("calls", "sync", "sql", 1, sync("{}", "no function"), "{}", "")
+    with pytest.raises(WrongAnswer, match="error 3200: lambda_sync UDF failed"):
+        measure(swapping, case, SECONDS, Answers())
+
+
+def test_contestants_that_answer_differently_end_the_run() -> None:
+    answers = Answers()
+    answers.compare(CASES["boto3/1"], "0000aaaa")
+    answers.compare(CASES["boto3/8"], "0000bbbb")
+    with pytest.raises(WrongAnswer, match="sync/1 and boto3/1 were asked the same"):
+        answers.compare(CASES["sync/1"], "0000bbbb")
+
+
+def test_the_command_ends_with_status_1_and_says_what_was_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(upstream, "ECHO", SWAPPED)
+    arguments = ["--only", "sync", "--sessions", "1", "--rounds", "1", "--seconds", "0.05"]
+    assert run.main([*arguments, "--out", str(tmp_path)]) == 1
+    assert "bench: WRONG: sql: 1 session(s) failed; the last: wrong answer" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_prints_and_writes_what_it_has_measured(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ["--only", "sync", "boto3", "--sessions", "1", "--rounds", "2", "--seconds", "0.05"]
+    assert run.main([*arguments, "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "## Goals" in printed
+    assert printed.strip() in (tmp_path / "RESULTS.md").read_text()
+    kept = json.loads((tmp_path / "results.json").read_text())
+    assert {name: len(rounds) for name, rounds in kept["cases"].items()} == {"sync/1": 2, "boto3/1": 2}
+    assert ElementTree.parse(tmp_path / "results.svg").getroot().tag.endswith("svg")  # noqa: S314  our own
+
+
+def test_waiting_sessions_are_sampled_while_all_of_them_wait(
+    good: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowd, "SAMPLE_SECONDS", 0.1)
+    monkeypatch.setattr(crowd, "WAIT_SECONDS", 2)
+    results = Results()
+    crowd.measure(good, results, sessions=10)
+    assert len(results.extra["crowd_waiting_percent"]) == 1
+    assert results.extra["crowd_done_s"][0] >= 1
+
+
+def test_kill_and_memory_and_the_long_run_give_their_figures(
+    good: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interrupt, "PER_ROUND", 1)
+    results = Results()
+    interrupt.measure(good, results)
+    memory.measure_start(good, results, sessions=10)
+    memory.measure_end(good, results)
+    named = {"kill_query_ms", "kill_connection_ms", "max_execution_time_ms", "sidecar_idle_mb"}
+    assert named | {"session_called_kb"} <= set(results.extra)
+    figures, samples = million.run(good, 400, 4)
+    assert figures.calls == 400
+    assert {name for name, rows in samples.items() if rows} == {"mysqld", "sidecar"}
+
+
+def test_memory_that_grows_in_the_second_half_fails_the_long_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    figures = Figures(10, 1.0, 1, 1, 1, 1, "")
+    flat = [(float(second), 100.0) for second in range(100)]
+    steep = [(second, mb + second * 0.1) for second, mb in flat]  # 4.9 MB in the second half
+    monkeypatch.setattr(million, "running", contextlib.nullcontext)
+    for sidecar, status in ((flat, 0), (steep, 1)):
+        monkeypatch.setattr(million, "run", lambda *_, rows=sidecar: (figures, {"sidecar": rows}))
+        assert million.main(["--out", str(tmp_path)]) == status
+    assert "sidecar grew by more than 2 MB" in capsys.readouterr().err
+
+
+def test_a_goal_that_is_missed_is_said_and_one_that_holds_too() -> None:
+    def rounds(p50_us: float) -> list[CaseRound]:
+        return [CaseRound(1, 1.0, p50_us, p50_us, p50_us, p50_us, {})] * 2
+
+    results = Results(cases={"sync/1": rounds(700), "boto3/1": rounds(1000), "hop/1": rounds(150)})
+    lines = [" ".join(line.split()) for line in report.text(results).splitlines()]
+    (ratio,) = [line for line in lines if line.startswith("| one session")]
+    (hop,) = [line for line in lines if "hop alone" in line]
+    assert ratio.endswith("| 0.70 | MISSED |")
+    assert hop.endswith("| 150 | holds |")
+    assert {goal.limit for goal in goals.GOALS} == {0.6, 200, 4, 300, 100, 3, 20, 90, 64, 2}
+
+
+@pytest.mark.parametrize("size", PAYLOADS)
+def test_a_payload_is_json_of_exactly_its_size(size: str) -> None:
+    text = document(PAYLOADS[size])
+    assert len(text.encode()) == PAYLOADS[size]
+    assert len(json.loads(text)["pad"]) <= 100  # the rest is objects
+
+
+def test_cpu_time_counts_a_process_and_its_children(good: Rig) -> None:
+    # nginx's master only waits; its worker answers.
+    before = cpu_seconds(good.upstream.pid)
+    measure(good, CASES["boto3/1"], 0.5, Answers())
+    assert cpu_seconds(good.upstream.pid) > before

@@ -1,0 +1,94 @@
+"""How work on large texts shares the event loop with everything else.
+
+Each test's name is the sentence that it proves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Generator
+from itertools import pairwise
+
+import pytest
+
+from lambda_sidecar.text.pacer import PAUSE, Pacer, at_once
+
+
+def work(log: list[str], name: str, steps: int) -> Generator[None, None, str]:
+    for number in range(steps):
+        log.append(f"{name}{number}")
+        yield
+    return name
+
+
+def busy(seconds: float, log: list[tuple[float, float]]) -> Generator[None, None, None]:
+    """One step that holds the loop so long, and when it began and ended."""
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        pass
+    log.append((began, time.monotonic()))
+    yield
+
+
+async def turns(log: list[str], until: asyncio.Future[None]) -> None:
+    """Everything else on the loop."""
+    while not until.done():
+        log.append("other")
+        await asyncio.sleep(0)
+
+
+def test_small_work_is_done_at_once() -> None:
+    async def main() -> list[str]:
+        log: list[str] = []
+        asyncio.get_running_loop().call_soon(log.append, "other")
+        assert at_once(work(log, "a", 3)) == "a"
+        return list(log)
+
+    assert asyncio.run(main()) == ["a0", "a1", "a2"]
+
+
+def test_between_two_steps_of_large_work_the_loop_goes_on() -> None:
+    async def main() -> list[str]:
+        log: list[str] = []
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        other = asyncio.ensure_future(turns(log, done))
+        assert await Pacer().run(work(log, "a", 3)) == "a"
+        done.set_result(None)
+        await other
+        return log
+
+    log = asyncio.run(main())
+    places = [log.index(f"a{number}") for number in range(3)]
+    assert all("other" in log[one:two] for one, two in pairwise(places))
+
+
+def test_of_all_large_work_one_step_is_done_at_a_time_and_the_loop_has_twice_as_long_in_between() -> None:
+    async def main() -> list[tuple[float, float]]:
+        pacer, steps = Pacer(), list[tuple[float, float]]()
+        await asyncio.gather(*(pacer.run(busy(0.01, steps)) for _ in range(5)))
+        return steps
+
+    steps = asyncio.run(main())
+    assert len(steps) == 5
+    for (began, ended), (next_began, _) in pairwise(steps):
+        assert next_began - ended >= (ended - began) * PAUSE * 0.8  # the loop's clock is not ours
+
+
+def test_work_that_fails_or_is_cancelled_keeps_nobody_waiting() -> None:
+    def fails() -> Generator[None, None, None]:
+        yield
+        raise ValueError("as it should")
+
+    async def main() -> None:
+        pacer, log = Pacer(), list[str]()
+        with pytest.raises(ValueError, match="as it should"):
+            await pacer.run(fails())
+        running = [asyncio.ensure_future(pacer.run(work(log, name, 100))) for name in "ab"]
+        await asyncio.sleep(0)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        async with asyncio.timeout(5):
+            assert await pacer.run(work(log, "c", 3)) == "c"
+
+    asyncio.run(main())

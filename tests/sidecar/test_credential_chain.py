@@ -1,0 +1,434 @@
+"""The sidecar's own credentials over time: what the chain finds, how it fails, how it is renewed.
+
+Programs, files and STS are real; botocore's chain is too. Each test's name is the sentence that it proves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.support.sts_endpoint import SECRET, StsEndpoint, key, sts_endpoint
+
+from lambda_sidecar.access.account import Account
+from lambda_sidecar.access.rules import Role
+from lambda_sidecar.aws import chain_providers, credentials
+from lambda_sidecar.aws.configuration import AwsConfiguration
+from lambda_sidecar.aws.credentials import ChainCredentials
+from lambda_sidecar.aws.role_credentials import RoleCredentials
+from lambda_sidecar.aws.sts import Sts
+from lambda_sidecar.errors import ErrorKind, InvokeFailure
+
+AS_MISSING = "Lambda API returned error: Missing Credentials: Cannot instantiate Lambda Client"
+ROLE = "arn:aws:iam::123456789012:role/"
+
+
+@pytest.fixture
+def sts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StsEndpoint]:
+    """Nothing else is reached, and no file of this account is read."""
+    with sts_endpoint() as endpoint:
+        for name, value in {
+            "AWS_ENDPOINT_URL_STS": endpoint.url,
+            "AWS_REGION": "eu-central-1",
+            "AWS_CONFIG_FILE": str(tmp_path / "config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "HOME": str(tmp_path),
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield endpoint
+
+
+class Program:
+    """A credential_process, in sh: its n-th run prints the key of that number."""
+
+    def __init__(self, directory: Path) -> None:
+        self.runs = directory / "runs"
+        self.path = directory / "program"
+        (directory / "config").write_text(f"[default]\ncredential_process = sh {self.path}\n")
+
+    def prints(self, *, seconds: float, lifetime: float | None) -> None:
+        """Takes so long, and what it prints lives so long (None: for ever)."""
+        document = {"Version": 1, "AccessKeyId": "KEY", "SecretAccessKey": "s", "SessionToken": "t"}
+        if lifetime is not None:
+            document["Expiration"] = "EXPIRATION"
+        text = json.dumps(document)
+        text = text.replace("KEY", "ASIA'$(wc -l < {0})'").replace(
+            "EXPIRATION", "'$(date --utc --date=\"+{1} seconds\" +%Y-%m-%dT%H:%M:%SZ)'"
+        )
+        text = text.replace("{0}", str(self.runs)).replace("{1}", str(lifetime))
+        self.does(f"echo >> {self.runs}\nsleep {seconds}\necho '{text}'")
+
+    def does(self, script: str) -> None:
+        self.path.write_text(script + "\n")
+
+
+@pytest.fixture
+def program(sts: StsEndpoint, tmp_path: Path) -> Program:
+    return Program(tmp_path)
+
+
+async def test_calls_with_little_time_get_through_while_short_lived_credentials_are_renewed(
+    program: Program,
+) -> None:
+    program.prints(seconds=0, lifetime=8)
+    chain = ChainCredentials(AwsConfiguration().session)
+    assert (await chain.get()).access_key == "ASIA1"
+    program.prints(seconds=1.5, lifetime=3600)
+    seen = {"ASIA1"}
+    async with asyncio.timeout(20):
+        while seen != {"ASIA1", "ASIA2"}:
+            async with asyncio.timeout(1):
+                seen.add((await chain.get()).access_key)
+            await asyncio.sleep(0.01)
+
+
+async def test_credentials_that_last_for_800_s_more_serve_calls_that_have_one_second(
+    program: Program,
+) -> None:
+    program.prints(seconds=1.5, lifetime=800)
+    chain = ChainCredentials(AwsConfiguration().session)
+    await chain.get()
+    for _ in range(3):
+        async with asyncio.timeout(1):
+            assert (await chain.get()).access_key == "ASIA1"
+    await chain.close()
+
+
+async def test_the_renewal_that_a_call_of_one_second_has_begun_goes_on_without_it(program: Program) -> None:
+    program.prints(seconds=1.5, lifetime=3600)
+    chain = ChainCredentials(AwsConfiguration().session)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await chain.get()
+    assert (await chain.get()).access_key == "ASIA1"
+
+
+async def test_200_callers_read_the_chain_once(program: Program) -> None:
+    program.prints(seconds=0.3, lifetime=3600)
+    chain = ChainCredentials(AwsConfiguration().session)
+    given = await asyncio.gather(*(chain.get() for _ in range(200)))
+    assert {one.access_key for one in given} == {"ASIA1"}
+
+
+async def test_a_slow_program_fails_the_calls_that_cannot_wait_and_serves_the_later_ones(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "CHAIN_SECONDS", 0.2)
+    program.prints(seconds=1.5, lifetime=None)
+    chain = ChainCredentials(AwsConfiguration().session)
+    with pytest.raises(InvokeFailure) as raised:
+        await chain.get()
+    assert raised.value.text == f"{AS_MISSING}: they are still being read; later calls will find them"
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                given = await chain.get()
+            except InvokeFailure as failure:
+                assert failure.kind is ErrorKind.CREDENTIALS
+            else:
+                break
+    assert given.access_key == "ASIA1"
+
+
+async def test_a_program_that_hangs_is_ended_and_said(program: Program, tmp_path: Path) -> None:
+    program.does(f"echo $$ > {tmp_path}/pid\nexec sleep 600")
+    chain = ChainCredentials(AwsConfiguration().session, read_seconds=1)
+    with pytest.raises(InvokeFailure) as raised:
+        await chain.get()
+    assert raised.value.text == f"{AS_MISSING}: they could not be read within 1 s"
+    pid = int((tmp_path / "pid").read_text())
+
+    def gone() -> bool:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    async with asyncio.timeout(20):
+        while not gone():  # noqa: ASYNC110  the kernel tells nobody but the loop's child watcher
+            await asyncio.sleep(0.01)
+
+
+def web_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, written: bool = True) -> None:
+    monkeypatch.setenv("AWS_ROLE_ARN", ROLE + "pod")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    if written:
+        (tmp_path / "token").write_text("token")
+
+
+async def test_a_web_identity_is_assumed_once_and_its_key_is_given(
+    sts: StsEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web_identity(tmp_path, monkeypatch)
+    chain = ChainCredentials(AwsConfiguration().session)
+    given = await asyncio.gather(*(chain.get() for _ in range(50)))
+    assert {one.access_key for one in given} == {key(1)}
+    assert [request["Action"] for request in sts.requests] == ["AssumeRoleWithWebIdentity"]
+
+
+async def test_a_refused_web_identity_is_said_in_stss_words_and_sts_is_asked_once(
+    sts: StsEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web_identity(tmp_path, monkeypatch)
+    sts.error = (400, "InvalidIdentityToken", "No OpenIDConnect provider found")
+    chain = ChainCredentials(AwsConfiguration().session)
+    said = await asyncio.gather(*(chain.get() for _ in range(50)), return_exceptions=True)
+    said += await asyncio.gather(*(chain.get() for _ in range(50)), return_exceptions=True)
+    assert {str(one) for one in said} == {
+        f"{AS_MISSING}: InvalidIdentityToken: No OpenIDConnect provider found"
+    }
+    assert {one.kind for one in said if isinstance(one, InvokeFailure)} == {ErrorKind.CREDENTIALS}
+    assert len(sts.requests) == 1
+
+
+Setup = Callable[[Path, pytest.MonkeyPatch], None]
+
+
+def _config(text: str) -> Setup:
+    def write(directory: Path, _: pytest.MonkeyPatch) -> None:
+        (directory / "config").write_text(text)
+
+    return write
+
+
+def _script(text: str) -> Setup:
+    return lambda directory, _: Program(directory).does(text)
+
+
+def _variables(**variables: str) -> Setup:
+    def set_them(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return set_them
+
+
+CANARY = "canary-in-what-the-program-printed"
+OF_PROGRAM = "credential_process failed, or what it printed is not as the SDK expects it"
+PAST = datetime.fromtimestamp(time.time() - 60, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.mark.parametrize(
+    ("setup", "words"),
+    [
+        (lambda tmp_path, patch: web_identity(tmp_path, patch, written=False), r"No such file or directory: .*/token"),
+        (_script(f"echo {CANARY} >&2; exit 3"), OF_PROGRAM),
+        (_script(f"echo '{{\"Version\": \"{CANARY}\"}}'"), OF_PROGRAM),
+        (_script("echo '{\"Version\": 1}'"), OF_PROGRAM),
+        (_script(f"echo {CANARY}"), "JSONDecodeError"),
+        (_script("printf '\\377'"), "UnicodeDecodeError"),
+        (_script("echo '[]'"), "AttributeError"),
+        (_script(f"echo '{{\"Version\": 1, \"AccessKeyId\": \"A\", \"SecretAccessKey\": \"b\", \"Expiration\": \"{CANARY}\"}}'"), "[A-Za-z]+Error"),
+        (_script(f"echo '{{\"Version\": 1, \"AccessKeyId\": \"A\", \"SecretAccessKey\": \"b\", \"SessionToken\": \"t\", \"Expiration\": \"{PAST}\"}}'"), "Credentials were refreshed, but the refreshed credentials are still expired."),
+        (_script(f"printf '%s' '{{\"Version\": 1, \"AccessKeyId\": \"A\", \"SecretAccessKey\": \"{CANARY}\\r\\n\"}}'"), "those that were given hold what no credentials can hold"),
+        (_script(f"echo '{{\"Version\": 1, \"AccessKeyId\": 1, \"SecretAccessKey\": \"{CANARY}\"}}'"), "those that were given hold what no credentials can hold"),
+        (_config("[default]\ncredential_process = /nowhere/program x\n"), "No such file or directory: /nowhere/program"),
+        (_config("[default]\nrole_arn = arn:aws:iam::123456789012:role/r\n"), "PartialCredentialsError: .*source_profile.*"),
+        (_config("[default]\nrole_arn = arn:aws:iam::123456789012:role/r\nsource_profile = x\n"), "InvalidConfigError: .*\"x\".*"),
+        (_config("[default]\nsso_session = s\nsso_account_id = 123456789012\nsso_role_name = r\n[sso-session s]\nsso_region = us-east-1\nsso_start_url = https://x\n"), ".*SSO.*"),
+        (_config("[default\n"), "ConfigParseError: .*/config"),
+        (_variables(AWS_ACCESS_KEY_ID="A"), "PartialCredentialsError: Partial credentials found in env, missing: AWS_SECRET_ACCESS_KEY"),
+        (_variables(AWS_PROFILE="nobody"), r"ProfileNotFound: The config profile \(nobody\) could not be found"),
+        (_variables(AWS_METADATA_SERVICE_TIMEOUT="soon"), "ValueError"),
+        (_variables(AWS_CONTAINER_CREDENTIALS_FULL_URI="http://example.org/"), "ValueError"),
+    ],
+)  # fmt: skip
+async def test_every_failure_of_the_chain_is_one_kind_of_error_that_says_why(
+    sts: StsEndpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    setup: Setup,
+    words: str,
+) -> None:
+    setup(tmp_path, monkeypatch)
+    chain = ChainCredentials(AwsConfiguration().session)
+    for _ in range(2):
+        with pytest.raises(InvokeFailure) as raised:
+            await chain.get()
+        assert raised.value.kind is ErrorKind.CREDENTIALS
+        assert re.fullmatch(f"{re.escape(AS_MISSING)}: {words}", raised.value.text), raised.value.text
+    assert CANARY not in raised.value.text + caplog.text
+
+
+async def test_a_chain_that_has_nothing_says_no_more_than_aurora(sts: StsEndpoint) -> None:
+    chain = ChainCredentials(AwsConfiguration().session)
+    with pytest.raises(InvokeFailure) as raised:
+        await chain.get()
+    assert raised.value.text == AS_MISSING
+
+
+async def test_a_metadata_service_that_is_silent_has_nothing(
+    sts: StsEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "false")
+    port = server.sockets[0].getsockname()[1]
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{port}/")
+    monkeypatch.setenv("AWS_METADATA_SERVICE_TIMEOUT", "60")
+    monkeypatch.setattr(chain_providers, "METADATA_SECONDS", 0.3)
+    chain = ChainCredentials(AwsConfiguration().session)
+    with pytest.raises(InvokeFailure) as raised:
+        await chain.get()
+    assert raised.value.text == AS_MISSING
+    server.close()
+
+
+@contextlib.asynccontextmanager
+async def parts(
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[tuple[ChainCredentials, Sts, RoleCredentials]]:
+    """The chain, STS asked with what it gives, and roles assumed by that."""
+    aws = AwsConfiguration()
+    chain = ChainCredentials(aws.session, clock=clock)
+    asks = Sts(aws, chain, None)
+    roles = RoleCredentials(chain, asks.assume, clock=clock)
+    try:
+        yield chain, asks, roles
+    finally:
+        await roles.close()
+        await asks.close()
+        await chain.close()
+
+
+class Clock:
+    """The real time, and as much more as the test says."""
+
+    def __init__(self) -> None:
+        self.more = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.more
+
+
+async def test_a_renewal_that_fails_is_not_felt_while_the_old_ones_serve_and_said_without_its_output(
+    program: Program, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "MISSING_SECONDS", 0.05)
+    clock = Clock()
+    program.prints(seconds=0, lifetime=3600)
+    chain = ChainCredentials(AwsConfiguration().session, clock=clock)
+    await chain.get()
+    program.does(f"echo {CANARY} >&2; exit 1")
+    clock.more = 3600 - 800
+    async with asyncio.timeout(20):
+        while "the AWS credential chain failed" not in caplog.text:
+            assert (await chain.get()).access_key == "ASIA1"
+            await asyncio.sleep(0.01)
+    clock.more = 3600
+    with pytest.raises(InvokeFailure, match=OF_PROGRAM):
+        await chain.get()
+    program.prints(seconds=0, lifetime=7200)
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                assert (await chain.get()).access_key == "ASIA2"
+            except InvokeFailure:
+                await asyncio.sleep(0.01)
+            else:
+                break
+    assert CANARY not in caplog.text
+
+
+async def test_a_source_that_gives_the_same_again_is_not_asked_at_each_call(
+    program: Program, tmp_path: Path
+) -> None:
+    program.prints(seconds=0, lifetime=600)
+    clock = Clock()
+    chain = ChainCredentials(AwsConfiguration().session, clock=clock)
+    await chain.get()
+    script = program.path.read_text()
+    expires = datetime.fromtimestamp(time.time() + 590, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    program.does(re.sub(r"'\$\(date.*\)'", expires, script))
+    clock.more = 400
+    for _ in range(100):
+        await chain.get()
+        await asyncio.sleep(0.002)
+    await asyncio.gather(*chain._tasks)
+    assert len(program.runs.read_text()) == 2
+
+
+async def test_sts_is_asked_with_the_chains_renewed_credentials(program: Program, sts: StsEndpoint) -> None:
+    program.prints(seconds=0, lifetime=3600)
+    sts.clock = clock = Clock()
+    role = Role(ROLE + "orders", None, 900, False)
+    async with parts(clock) as (_, _, roles):
+        await roles.get(role, Account("one", "%"), "eu-central-1")
+        program.prints(seconds=0, lifetime=7200)
+        clock.more = 3600
+        await roles.get(role, Account("two", "%"), "eu-central-1")
+    assert sts.signed_by == ["ASIA1", "ASIA2"]
+
+
+async def test_the_sdks_own_words_about_a_failed_renewal_are_not_logged(sts: StsEndpoint) -> None:
+    ChainCredentials(AwsConfiguration().session)
+    assert not logging.getLogger("aiobotocore.credentials").isEnabledFor(logging.ERROR)
+
+
+GARBAGE = {
+    "nothing": b"",
+    "no XML": b"{}",
+    "another document": b"<html><body>sign in</body></html>",
+    "no credentials": b"<AssumeRoleResponse><AssumeRoleResult/></AssumeRoleResponse>",
+    "credentials without keys": b"<AssumeRoleResponse><AssumeRoleResult><Credentials/></AssumeRoleResult></AssumeRoleResponse>",
+    "no date": (
+        b"<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>A</AccessKeyId><SecretAccessKey>canary-secret-key"
+        b"</SecretAccessKey><SessionToken>t</SessionToken><Expiration>canary-secret-key</Expiration></Credentials>"
+        b"</AssumeRoleResult></AssumeRoleResponse>"
+    ),
+    "too much": b"<!--" + b"x" * 1_000_000,
+    "no UTF-8": b"\xff\xfe<",
+}
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDBASE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "base")
+
+
+@pytest.mark.parametrize("body", GARBAGE.values(), ids=GARBAGE.keys())
+async def test_what_is_no_answer_of_sts_is_said_to_be_none(
+    sts: StsEndpoint, keys: None, body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    sts.garbage = body
+    async with parts() as (_, asks, _):
+        with pytest.raises(InvokeFailure) as raised:
+            await asks.assume(Role(ROLE + "r", None, 900, False), Account("app", "%"), "eu-central-1")
+        with pytest.raises(InvokeFailure, match="InvalidResponse: STS gave no answer to GetCallerIdentity"):
+            await asks.caller("eu-central-1")
+    words = r"Lambda API returned error: InvalidResponse: STS gave no answer to AssumeRole \([A-Za-z]+\)"
+    assert re.fullmatch(words, raised.value.text), raised.value.text
+    assert raised.value.kind is ErrorKind.CREDENTIALS
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "token", "words"),
+    [
+        (-60, "t", "those that were given have expired already: is this machine's clock right"),
+        (3600, "t&#13;&#10;x: y", "those that were given hold what no credentials can hold"),
+    ],
+)
+async def test_credentials_of_sts_that_can_sign_nothing_are_refused(
+    sts: StsEndpoint, keys: None, monkeypatch: pytest.MonkeyPatch, lifetime: float, token: str, words: str
+) -> None:
+    monkeypatch.setattr("tests.support.sts_endpoint.TOKEN", token)
+    sts.lifetime = lifetime
+    async with parts() as (_, _, roles):
+        with pytest.raises(InvokeFailure, match=words):
+            await roles.get(Role(ROLE + "r", None, 900, False), Account("app", "%"), "eu-central-1")

@@ -1,0 +1,379 @@
+"""`lambda-sidecar top`, in a pseudo-terminal and for scripts; and the Monitor service that it asks.
+
+Each test's name is the sentence that it proves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from tests.support.aws_sidecar import ARN, OK, ROLE, AwsSidecar, aws_sidecar
+from tests.support.invoker_client import open_stream, snapshot
+from tests.support.lambda_endpoint import Handler
+from tests.support.pseudo_terminal import PseudoTerminal, pseudo_terminal
+from tests.support.stack import CANARY, wait_until
+
+from lambda_sidecar.calls.call import Phase
+from lambda_sidecar.monitoring.text_cells import fitted, harmless, padded, width
+from lambda_sidecar.monitoring.top_screen import Moment, screen
+from lambda_udf.v1 import invoker_pb2, monitor_pb2
+
+COMMAND = [sys.executable, "-m", "lambda_sidecar.cli", "top"]
+# MySQL's limits: a user has 32 characters, a host 255; connections are numbered in 32 bits.
+LONG = invoker_pb2.Caller(user="u" * 32, host="h" * 255, connection_id=4294967295)
+STEERING = "\x1b]0;pwned\x07\x1b[2J\r\n\x9b31m\u202eevil\u0301"
+
+
+@contextmanager
+def held_calls(directory: Path, **settings: Any) -> Iterator[tuple[AwsSidecar, threading.Event]]:
+    """An endpoint that answers `quick` at once and everything else when the event is set."""
+    gate = threading.Event()
+
+    def answer(handler: Handler) -> None:
+        if "quick" not in handler.path:
+            gate.wait(60)
+        OK(handler)
+
+    with aws_sidecar(directory, answer, **settings) as aws:
+        try:
+            yield aws, gate
+        finally:
+            gate.set()
+
+
+def once(socket: Path, **environment: str) -> str:
+    done = subprocess.run(
+        [*COMMAND, "--once", "--socket", socket],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={**{name: text for name, text in os.environ.items() if name != "COLUMNS"}, **environment},
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+def top(socket: Path, *, columns: int = 80) -> AbstractContextManager[PseudoTerminal]:
+    command = [*COMMAND, "--socket", str(socket), "--interval", "0.2"]
+    return pseudo_terminal(command, columns=columns)
+
+
+def test_in_80_columns_it_shows_a_running_call_and_a_slow_one(tmp_path: Path) -> None:
+    with held_calls(tmp_path) as (aws, gate):
+        for _ in range(3):
+            aws.stream.ask("quick-one")
+        with top(aws.sidecar.socket) as terminal:
+            terminal.wait_for("SLOWEST")
+            aws.stream.send("slow-one:live", caller=LONG)
+            running = terminal.wait_for("slow-one:live")
+            gate.set()
+            ended = terminal.wait_for("calls 4 ")
+            terminal.press("q")
+            assert terminal.ended() == 0
+            assert terminal.is_as_before()
+        assert terminal.output.startswith("\x1b[?1049h\x1b[?25l")
+        assert terminal.output.endswith("\x1b[?25h\x1b[?1049l")
+    for frame in terminal.frames():
+        assert len(frame) <= 24
+        assert max(len(line) for line in frame) <= 80
+    (line,) = [line for line in running if "slow-one:live" in line]
+    assert line.split()[1:4] == ["sent", "sync", "4294967295"]
+    assert "IN FLIGHT 1" in running
+    (line,) = [line for line in ended if "slow-one:live" in line]
+    assert ended.index(line) == ended.index(next(line for line in ended if "SLOWEST" in line)) + 2
+    assert line.split()[3] == "success"
+    assert "IN FLIGHT 0" in ended
+    assert sum("quick-one" in line for line in ended) == 3
+
+
+def test_a_call_that_waits_for_a_slot_is_shown_as_waiting(tmp_path: Path) -> None:
+    with held_calls(tmp_path, max_concurrency=1) as (aws, _):
+        aws.stream.send("first")
+        wait_until(lambda: aws.endpoint.paths, what="the first call at the endpoint")
+        aws.stream.send("second")
+        wait_until(lambda: snapshot(aws.sidecar.socket).waiting == 1, what="the second, waiting")
+        text = once(aws.sidecar.socket)
+    assert "slots 1 of 1, waiting 1; connections 1\n" in text
+    shown = [
+        line.split()[1:]
+        for line in text.splitlines()
+        if line.endswith(("first us-east-1", "second us-east-1"))
+    ]
+    assert shown == [
+        ["sent", "sync", "7", "'app'@'%'", "first", "us-east-1"],
+        ["waiting", "sync", "7", "'app'@'%'", "second", "us-east-1"],
+    ]
+
+
+def test_once_prints_plain_lines_of_80_columns_for_scripts(tmp_path: Path) -> None:
+    with held_calls(tmp_path) as (aws, _):
+        for number in range(30):
+            aws.stream.send(f"held-{number}-{'x' * 50}", f'"{CANARY}"'.encode(), caller=LONG)
+        aws.stream.ask("quick", f'"{CANARY}"'.encode())
+        text = once(aws.sidecar.socket)
+    assert "\x1b" not in text
+    assert CANARY not in text
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert sum("held-" in line for line in text.splitlines()) == 30, "all of them: a script has no last line"
+    assert "success 1" in text
+
+
+def test_names_never_steer_the_terminal(tmp_path: Path) -> None:
+    caller = invoker_pb2.Caller(user=STEERING, host="%", connection_id=7)
+    with held_calls(tmp_path) as (aws, _):
+        aws.stream.ask("quick", caller=caller)
+        aws.stream.send("held", caller=caller)
+        wait_until(lambda: aws.endpoint.paths[1:], what="the call at the endpoint")
+        text = once(aws.sidecar.socket, COLUMNS="250")
+        with top(aws.sidecar.socket, columns=250) as terminal:
+            terminal.wait_for("held")
+    shown = r"'\x1b]0;pwned\x07\x1b[2J\x0d\x0a\x9b31m\u202eevil\u0301'@'%'"
+    assert text.count(shown) == 2
+    assert all(character.isprintable() or character == "\n" for character in text)
+    for frame in terminal.frames():
+        assert "".join(frame).isprintable()
+
+
+def test_it_outlives_a_sidecar_that_restarts(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path) as aws, top(aws.sidecar.socket) as terminal:
+        terminal.wait_for("SLOWEST")
+        aws.sidecar.stop()
+        terminal.wait_for(f"no sidecar listens on {aws.sidecar.socket}"[:70])
+        aws.sidecar.start()
+        terminal.wait_for("SLOWEST")
+        terminal.press("\x03")
+        assert terminal.ended() == 0
+        assert terminal.is_as_before()
+
+
+def test_ctrl_c_ends_it_whatever_moment_it_comes_in(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path) as aws:
+        for moment in range(10):
+            with top(aws.sidecar.socket) as terminal:
+                for _ in range(moment + 1):
+                    terminal.wait_for("SLOWEST")
+                terminal.press("\x03")
+                assert terminal.ended(5) == 0
+                assert terminal.is_as_before()
+
+
+def test_it_can_be_left_while_the_sidecar_does_not_answer(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path) as aws, top(aws.sidecar.socket) as terminal:
+        terminal.wait_for("SLOWEST")
+        os.kill(aws.sidecar.pid, signal.SIGSTOP)
+        try:
+            terminal.wait_for("the sidecar on ")
+            terminal.press("\x03")
+            assert terminal.ended(2) == 0
+        finally:
+            os.kill(aws.sidecar.pid, signal.SIGCONT)
+
+
+def test_a_signal_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path) as aws, top(aws.sidecar.socket) as terminal:
+        terminal.wait_for("SLOWEST")
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.ended() == 0
+        assert terminal.is_as_before()
+        assert terminal.output.endswith("\x1b[?1049l")
+
+
+def test_a_smaller_terminal_gets_less(tmp_path: Path) -> None:
+    with held_calls(tmp_path) as (aws, _), top(aws.sidecar.socket) as terminal:
+        for _ in range(40):
+            aws.stream.send("held")
+        frame = terminal.wait_for("more not shown")
+        assert len(frame) == 24
+        terminal.resize(40, 10)
+        wait_until(lambda: terminal.wait_for("lambda-sidecar")[10:] == [], what="a small frame")
+        frame = terminal.wait_for("lambda-sidecar")
+        assert len(frame) <= 10
+        assert max(len(line) for line in frame) <= 40
+
+
+@pytest.mark.parametrize("arguments", [["--once"], []])
+def test_without_a_sidecar_it_says_so(tmp_path: Path, arguments: list[str]) -> None:
+    socket = tmp_path / "nobody.sock"
+    command = [*COMMAND, "--socket", str(socket), *arguments]
+    with pseudo_terminal(command) as terminal:
+        assert terminal.ended() == 1
+    told = terminal.output.replace("\r\n", "")
+    assert told == f"lambda-sidecar: no sidecar listens on {socket}: No such file or directory"
+
+
+def test_without_a_terminal_it_wants_once(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, "--socket", tmp_path / "s"], capture_output=True, text=True, timeout=60, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "lambda-sidecar: top draws on a terminal; use --once to print\n"
+
+
+def test_the_configuration_names_the_socket(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path) as aws:
+        command = [*COMMAND, "--once", "--config", str(aws.sidecar.config_file)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "IN FLIGHT 0\n" in done.stdout
+
+
+def test_a_socket_of_something_else_is_named(tmp_path: Path) -> None:
+    """An older sidecar has no Monitor; here gRPC's own server without any service."""
+    with ThreadPoolExecutor(1) as pool:
+        server = grpc.server(pool)
+        server.add_insecure_port(f"unix:{tmp_path}/s")
+        server.start()
+        done = subprocess.run(
+            [*COMMAND, "--once", "--socket", tmp_path / "s"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        server.stop(None).wait()
+    assert done.returncode == 1
+    assert done.stderr == f"lambda-sidecar: the sidecar on {tmp_path}/s is too old to tell: restart it\n"
+
+
+# ---- the service ----
+
+
+def test_phases_are_numbered_as_in_the_contract() -> None:
+    names = {value: name.removeprefix("PHASE_") for name, value in monitor_pb2.Phase.items()}
+    assert {0: "UNSPECIFIED"} | {phase.value: phase.name for phase in Phase} == names
+
+
+def test_a_call_that_waits_for_sts_says_so(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path, aws_default_lambda_role=ROLE + "one") as aws:
+        aws.sts.gate.clear()
+        aws.stream.send("f")
+        wait_until(lambda: aws.sts.requests, what="the request at STS")
+        (call,) = snapshot(aws.sidecar.socket).calls
+        aws.sts.gate.set()
+        assert aws.stream.receive().result.status_code == 200
+    assert (call.phase, call.subject.function) == (monitor_pb2.PHASE_CREDENTIALS, f"{ARN}f")
+
+
+def test_a_snapshot_tells_everything_of_a_call_but_its_payload(tmp_path: Path) -> None:
+    with held_calls(tmp_path) as (aws, _):
+        aws.stream.ask("quick:live", f'"{CANARY}"'.encode())
+        aws.stream.error("quick", b"{")
+        aws.stream.send("held", f'"{CANARY}"'.encode(), invocation_type=invoker_pb2.INVOCATION_TYPE_EVENT)
+        wait_until(lambda: aws.endpoint.paths[1:], what="the call at the endpoint")
+        told = snapshot(aws.sidecar.socket)
+    assert CANARY.encode() not in told.SerializeToString()
+    (call,) = told.calls
+    subject = monitor_pb2.CallSubject(
+        user="app", host="%", connection_id=7, function=f"{ARN}held", invocation_type="Event"
+    )
+    assert (call.subject, call.phase) == (subject, monitor_pb2.PHASE_SENT)
+    assert 0 < call.age_us < 20_000_000
+    quick = next(slow for slow in told.slow if slow.subject.function == f"{ARN}quick:live")
+    assert (quick.outcome, quick.request_id, quick.queued_us) == ("success", "r-1", 0)
+    assert 0 < quick.duration_us < 20_000_000
+    counts = {count.outcome: count.calls for count in told.outcomes if count.calls}
+    assert counts == {"success": 1, "invalid": 1}
+    assert (told.in_flight, told.running, told.waiting, told.max_concurrency) == (1, 1, 0, 1000)
+    assert told.sent_bytes == len(CANARY) + 2
+
+
+def test_a_snapshot_is_bounded(tmp_path: Path) -> None:
+    with held_calls(tmp_path) as (aws, _), open_stream(aws.sidecar.socket) as stream:
+        for number in range(50):
+            stream.ask(f"quick-{number}")
+        for number in range(130):
+            stream.send(f"held-{number}")
+        wait_until(lambda: snapshot(aws.sidecar.socket).in_flight == 130, what="the calls")
+        by_default, few, many = (snapshot(aws.sidecar.socket, most) for most in (0, 7, 4_000_000_000))
+    assert (len(by_default.calls), len(few.calls), len(many.calls)) == (100, 7, 130)
+    assert [call.subject.function for call in few.calls] == [f"{ARN}held-{n}" for n in range(7)], "the oldest"
+    assert len(by_default.slow) == 20
+    durations = [call.duration_us for call in by_default.slow]
+    assert durations == sorted(durations, reverse=True)
+
+
+# ---- the drawing alone ----
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "columns"),
+    [
+        ("plain é", "plain é", 7),
+        ("名前", "名前", 4),
+        ("a\tb\x7f", r"a\x09b\x7f", 10),
+        ("\x1b[31m", r"\x1b[31m", 8),
+        ("\u200b\u2028\ud800", r"\u200b\u2028\ud800", 18),
+        ("a\u0301\u20dd", r"a\u0301\u20dd", 13),
+    ],
+)
+def test_what_could_steer_a_terminal_is_made_visible_and_columns_are_counted(
+    text: str, shown: str, columns: int
+) -> None:
+    assert harmless(text) == shown
+    assert width(harmless(text)) == columns
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "cut"),
+    [("abcdef", 6, "abcdef"), ("abcdef", 5, "abcd…"), ("名前名", 4, "名…"), ("ab", 0, "")],
+)
+def test_a_text_is_cut_at_whole_characters(text: str, columns: int, cut: str) -> None:
+    assert fitted(text, columns) == cut
+    assert width(padded(text, columns)) == columns
+
+
+@pytest.mark.parametrize("columns", [80, 100, 200])
+@pytest.mark.parametrize("lines", [1, 5, 12, 24, 60])
+def test_no_size_is_exceeded_whatever_the_names(columns: int, lines: int) -> None:
+    subject = monitor_pb2.CallSubject(
+        user="名" * 32,
+        host="h" * 255,
+        connection_id=2**64 - 1,
+        function=f"{ARN}{'f' * 64}:v",
+        invocation_type="Event",
+    )
+    call = monitor_pb2.CallInFlight(subject=subject, phase=monitor_pb2.PHASE_CREDENTIALS, age_us=10**13)
+    slow = monitor_pb2.EndedCall(
+        subject=subject, outcome="function_error", duration_us=9 * 10**8, queued_us=8 * 10**8, ago_ms=10**6
+    )
+    told = monitor_pb2.SnapshotResponse(
+        version="0.1.0",
+        uptime_ms=10**10,
+        in_flight=5000,
+        outcomes=[monitor_pb2.OutcomeCount(outcome=f"outcome_{n}", calls=10**12) for n in range(10)],
+        sent_bytes=10**15,
+        calls=[call] * 100,
+        slow=[slow] * 20,
+        slow_seconds=600,
+    )
+    text = screen(Moment(told, 2), Moment(told, 1), "/run/" + "s" * 100, columns=columns, lines=lines)
+    assert len(text) <= lines
+    assert max(width(line) for line in text) <= columns
+    if lines >= 24:
+        assert any("SLOWEST" in line for line in text)
+        assert sum("function_error" in line for line in text) >= 6, "the slowest keep their lines"
+
+
+def test_rates_are_since_the_last_look() -> None:
+    def moment(seconds: float, calls: int, failed: int) -> Moment:
+        counts = [
+            monitor_pb2.OutcomeCount(outcome="success", calls=calls),
+            monitor_pb2.OutcomeCount(outcome="api", calls=failed),
+        ]
+        return Moment(monitor_pb2.SnapshotResponse(uptime_ms=int(seconds * 1000), outcomes=counts), seconds)
+
+    text = screen(moment(12, 100, 8), moment(10, 60, 4), "/s", columns=80, lines=24)
+    assert text[1] == "calls 108 (22.0/s), failed 8 (2.0/s); sent 0 B, received 0 B"
+    restarted = screen(moment(1, 5, 0), moment(10, 60, 4), "/s", columns=80, lines=24)
+    assert restarted[1] == "calls 5, failed 0; sent 0 B, received 0 B"
