@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import release_number
 from tests.support.documents import DOCUMENTS, runnable
 from tests.support.markdown import Block
 from tests.support.stack import FUNCTIONS, ROOT, Library, Stack, free_port, start_stack
@@ -80,6 +81,7 @@ class Machine:
             "PATH": path,
             "MAKEFLAGS": f"STACK={self.commands / 'stack'}",
             "MAKELEVEL": "",
+            release_number.VARIABLE: release_number.release(),  # the folder has no .git
         }
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", text],
