@@ -16,7 +16,8 @@ from pathlib import Path
 import mysql.connector
 import pytest
 from tests.support import wheel
-from tests.support.stack import ROOT, Library, execute
+from tests.support.checkout import ROOT
+from tests.support.stack import Library, execute
 
 from lambda_sidecar.testing.mysqld import Mysqld
 

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.support.checkout import FUNCTIONS, ROOT
 from tests.support.markdown import Block, blocks
-from tests.support.stack import FUNCTIONS, ROOT, Library, Stack, free_port, start_stack
+from tests.support.ports import free_port
+from tests.support.stack import Library, Stack, start_stack
 
 from lambda_sidecar.testing.aws_stand_in import copy_functions
 from lambda_sidecar.testing.stack import stop_all

@@ -20,7 +20,9 @@ import mysql.connector
 from docker.models.containers import Container
 from mysql.connector.abstracts import MySQLConnectionAbstract
 from testcontainers.core.container import DockerContainer
-from tests.support.stack import FUNCTIONS, ROOT, execute, wait_until
+from tests.support.checkout import FUNCTIONS, ROOT
+from tests.support.stack import execute
+from tests.support.waiting import wait_until
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 MYSQL_IMAGE = "lambda-udf/mysql:9.7"

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.support.stack import ROOT
+from tests.support.checkout import ROOT
 
 BUILD = ROOT / "build"
 # Python's own variables and a proxy for packages pass; what points into the checkout does not.
