@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.support.checkout import ROOT
 from tests.support.containers import leftovers
 from tests.support.markdown import Block, blocks
-from tests.support.stack import ROOT, free_port
+from tests.support.ports import free_port
 
 PROJECT_LABEL = "com.docker.compose.project"
 # How a block says that it is run here.

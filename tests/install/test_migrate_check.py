@@ -13,9 +13,10 @@ from pathlib import Path
 import mysql.connector
 import pytest
 from tests.support.aurora_grants import GRANTS
+from tests.support.checkout import ROOT
 from tests.support.installation import Outcome, run
 from tests.support.markdown import blocks
-from tests.support.stack import ROOT, Library, Stack, execute, start_stack
+from tests.support.stack import Library, Stack, execute, start_stack
 
 INSTALL = ROOT / "udf/sql/install.sql"
 FUNCTION = "Echo"

@@ -18,9 +18,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from tests.support import wheel
+from tests.support.checkout import ROOT
 from tests.support.invoker_client import open_stream
+from tests.support.ports import free_port
 from tests.support.scrape import listener, scrape
-from tests.support.stack import ROOT, execute, free_port, local_config
+from tests.support.stack import execute, local_config
 
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.sidecar import SidecarProcess

@@ -8,7 +8,7 @@ import re
 
 from tests.support.documents import DOCUMENTS, EVERY_DOCUMENT, anchors, runnable
 from tests.support.markdown import blocks
-from tests.support.stack import ROOT
+from tests.support.checkout import ROOT
 
 MOST_NOT_RUN = 0.2
 # What tests/containers runs, where a Docker Engine answers.

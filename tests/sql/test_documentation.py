@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 import release_number
+from tests.support.checkout import FUNCTIONS, ROOT
 from tests.support.documents import DOCUMENTS, runnable
 from tests.support.markdown import Block
-from tests.support.stack import FUNCTIONS, ROOT, Library, Stack, free_port, start_stack
+from tests.support.ports import free_port
+from tests.support.stack import Library, Stack, start_stack
 
 from lambda_sidecar.testing.aws_stand_in import copy_functions
 from lambda_sidecar.testing.stack import stop_all

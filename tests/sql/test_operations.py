@@ -12,7 +12,10 @@ from typing import Any
 
 import mysql.connector
 import pytest
-from tests.support.stack import ROOT, Library, Record, execute, free_port, local_config, wait_until
+from tests.support.checkout import ROOT
+from tests.support.ports import free_port
+from tests.support.stack import Library, Record, execute, local_config
+from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.sidecar import SidecarProcess

@@ -20,7 +20,9 @@ from docker.models.containers import Container
 from mysql.connector.abstracts import MySQLConnectionAbstract
 from release_number import SERIES
 from testcontainers.core.container import DockerContainer
-from tests.support.stack import FUNCTIONS, ROOT, execute, wait_until
+from tests.support.checkout import FUNCTIONS, ROOT
+from tests.support.stack import execute
+from tests.support.waiting import wait_until
 
 MYSQL_IMAGE = "lambda-udf/mysql:9.7"
 SIDECAR_IMAGE = f"lambda-udf/sidecar:{SERIES}"

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from tests.support.markdown import Block, blocks
-from tests.support.stack import ROOT
+from tests.support.checkout import ROOT
 
 # Every statement and command in these runs.
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

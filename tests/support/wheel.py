@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import release_number
-from tests.support.stack import ROOT
+from tests.support.checkout import ROOT
 
 BUILD = ROOT / "build"
 # Python's own variables and a proxy for packages pass; what points into the checkout does not.
