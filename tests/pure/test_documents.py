@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import re
 
+from tests.support.checkout import ROOT
 from tests.support.documents import DOCUMENTS, EVERY_DOCUMENT, anchors, runnable
 from tests.support.markdown import blocks
-from tests.support.checkout import ROOT
 
 MOST_NOT_RUN = 0.2
 # What tests/containers runs, where a Docker Engine answers.

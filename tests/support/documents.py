@@ -8,8 +8,8 @@ import itertools
 import re
 from pathlib import Path
 
-from tests.support.markdown import Block, blocks
 from tests.support.checkout import ROOT
+from tests.support.markdown import Block, blocks
 
 # Every statement and command in these runs.
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
