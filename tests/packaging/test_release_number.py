@@ -17,7 +17,7 @@ import pytest
 import release_number
 from packaging.version import Version
 from release_number import SERIES, VARIABLE, Unknown
-from tests.support.stack import ROOT
+from tests.support.checkout import ROOT
 from tests.support.wheel import sdist
 
 # What a wheel is made of: committed, and generated.

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from bench import plot
 from bench.results import CaseRound, Results
-from tests.support.stack import ROOT
+from tests.support.checkout import ROOT
 
 NAMES = sorted({case for panel in plot.PANELS for _, case, _ in panel.rows})
 SVG = "{http://www.w3.org/2000/svg}"

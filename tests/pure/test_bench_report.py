@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from bench import report, run
 from bench.results import CaseRound, Results
-from tests.support.stack import ROOT
+from tests.support.checkout import ROOT
 
 
 def measure(results: Results) -> None:
