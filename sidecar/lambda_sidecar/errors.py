@@ -116,13 +116,23 @@ class ConnectionLost(InvokeFailure):
 
 class ApiError(InvokeFailure):
     """The Lambda API answered with an error: `code` is the exception's name. `passes`: it came before
-    the function ran and may not come again, so the call may be repeated."""
+    the function ran and may not come again, so the call may be repeated.
+    `retry_after`: in so many seconds, where Lambda says that."""
 
     kind = ErrorKind.API
 
-    def __init__(self, code: str, message: str, *, passes: bool = False, request_id: str = "") -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        passes: bool = False,
+        request_id: str = "",
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(f"Lambda API returned error: {code[:CODE_MAX]}: {message[:MESSAGE_MAX]}", code=code)
         self.passes = passes
+        self.retry_after = retry_after
         self.request_id = request_id
 
 

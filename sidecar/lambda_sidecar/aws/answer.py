@@ -93,7 +93,13 @@ def _api_error(status: int, reason: str, headers: Mapping[str, str], body: bytes
         message or reason or "no message",
         passes=status == 429 or code in RETRYABLE,
         request_id=_text(headers, "x-amzn-requestid"),
+        retry_after=_seconds(headers.get("retry-after", "")),
     )
+
+
+def _seconds(text: str) -> float | None:
+    """A Retry-After in seconds (RFC 9110, 10.2.3), which Lambda sends; a date, which it does not, is None."""
+    return float(text) if re.fullmatch("[0-9]{1,9}", text) else None
 
 
 def _log_tail(encoded: str) -> bytes:

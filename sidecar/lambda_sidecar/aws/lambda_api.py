@@ -43,6 +43,8 @@ class Invocation:
     invocation_type: str
     log_tail: bool = False
     client_context: str = ""
+    tenant_id: str = ""
+    durable_execution_name: str = ""
     deadline: float = math.inf
     """On time.monotonic()'s clock: nothing is sent from then on."""
 
@@ -155,6 +157,10 @@ def _head(target: _Target, invocation: Invocation, credentials: ReadOnlyCredenti
         headers["x-amz-log-type"] = "Tail"
     if invocation.client_context:
         headers["x-amz-client-context"] = base64.b64encode(invocation.client_context.encode()).decode()
+    if invocation.tenant_id:
+        headers["x-amz-tenant-id"] = invocation.tenant_id
+    if invocation.durable_execution_name:
+        headers["x-amz-durable-execution-name"] = invocation.durable_execution_name
     sign(
         headers,
         invocation.payload,

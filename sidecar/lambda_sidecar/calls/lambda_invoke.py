@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,9 +17,17 @@ from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.errors import ApiError, InvalidRequest
 from lambda_sidecar.text.json_text import NestedTooDeeply, NotJson, check, string_steps
 
-# Lambda API reference, Invoke: X-Amz-Invocation-Type, X-Amz-Log-Type, X-Amz-Client-Context.
+# Lambda API reference, Invoke: X-Amz-Invocation-Type, X-Amz-Log-Type, X-Amz-Client-Context, X-Amz-Tenant-Id,
+# X-Amz-Durable-Execution-Name.
 INVOCATION_TYPES = ("RequestResponse", "Event", "DryRun")
 LOG_TYPES = ("None", "Tail")
+_PATTERNS = {
+    "tenant_id": (
+        re.compile(r"[a-zA-Z0-9._:/=+@ -]{1,256}"),
+        "1 to 256 of letters, digits, space and ._:/=+-@",
+    ),
+    "durable_execution_name": (re.compile(r"[a-zA-Z0-9_-]{1,64}"), "1 to 64 of letters, digits, - and _"),
+}
 CLIENT_CONTEXT_MAX = 3_583  # bytes in base64
 # As lambda_udf.timeout_ms.
 TIMEOUT_MAX_MS = 86_400_000
@@ -39,6 +48,8 @@ class Options:
     log_type: str = "None"
     client_context: str = ""
     role: str = ""
+    tenant_id: str = ""
+    durable_execution_name: str = ""
     timeout_ms: int | None = None
 
 
@@ -83,6 +94,9 @@ def _check(name: str, value: msgspec.Raw) -> Any:
     choices = {"invocation_type": INVOCATION_TYPES, "log_type": LOG_TYPES}.get(name)
     if choices is not None and text not in choices:
         raise InvalidRequest(f"option {name} must be one of {', '.join(choices)}")
+    pattern, expected = _PATTERNS.get(name, (None, ""))
+    if pattern is not None and not pattern.fullmatch(text):
+        raise InvalidRequest(f"option {name} must have {expected}")
     return text
 
 

@@ -193,5 +193,7 @@ def _invocation(call: Call, function: FunctionName, options: Options) -> Invocat
         invocation_type=options.invocation_type,
         log_tail=options.log_type == "Tail",
         client_context=options.client_context,
+        tenant_id=options.tenant_id,
+        durable_execution_name=options.durable_execution_name,
         deadline=call.deadline,
     )

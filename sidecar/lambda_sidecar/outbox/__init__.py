@@ -1,0 +1,17 @@
+"""The outbox's deliverer: rows of lambda_udf.outbox become calls, and leave when Lambda has accepted them.
+
+A door to the pipeline beside contract/: nothing here knows gRPC, and only session.py knows MySQL's protocol.
+
+The way of a row, file by file:
+
+    wakeup.py      when to look: a datagram of the library's, or the clock
+    scan.py        which rows have not been looked at
+    row.py         a row, and its options
+    store.py       the statements on the outbox's tables
+    lanes.py       which function's row is next, and how many of each are under way
+    attempt.py     a row becomes a call, and its outcome a verdict
+    verdict.py     accepted, again later, or dead
+    settlement.py  verdicts become one transaction
+    deliverer.py   all of it on one server, as long as this sidecar is its deliverer
+    session.py     one connection to MySQL; election.py: whether this sidecar delivers
+"""

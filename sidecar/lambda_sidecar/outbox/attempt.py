@@ -1,0 +1,54 @@
+"""One attempt to deliver a row: it becomes a call of the pipeline, and the call's outcome a verdict.
+
+Knows rows and calls; nothing of tables or of who is next."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+from lambda_sidecar.aws.answer import InvocationResult
+from lambda_sidecar.calls.call import Call
+from lambda_sidecar.calls.lambda_invoke import Options
+from lambda_sidecar.calls.pipeline import Pipeline
+from lambda_sidecar.concurrency.slots import Share
+from lambda_sidecar.errors import InvokeFailure
+from lambda_sidecar.outbox.row import Row, event
+from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, judge
+
+# Lambda accepts an event at once; a function runs for 15 minutes at most ("Lambda quotas").
+EVENT_MS = 60_000
+ANSWER_MS = 960_000
+
+
+async def attempt(
+    row: Row, pipeline: Pipeline, share: Share, *, server_uuid: str, max_attempts: int
+) -> Accepted | Later | Dead:
+    """Counts itself in `row.attempts`. Of a row whose time is over nothing is sent."""
+    if row.expires is not None and time.time() >= row.expires:
+        return Dead("expired: expires_at has passed before Lambda accepted it")
+    payload = row.payload or b""
+    call = Call(
+        row.account,
+        row.function_name,
+        event(row, payload, server_uuid),
+        options=_options(row, server_uuid),
+        timeout_ms=EVENT_MS if row.call.invocation_type == "Event" else ANSWER_MS,
+        share=share,
+    )
+    outcome = await pipeline.run(call, _as_it_is)
+    row.attempts += 1
+    if isinstance(outcome, InvokeFailure):
+        return judge(outcome, row.attempts, max_attempts, time.time())
+    return Accepted(outcome)
+
+
+def _options(row: Row, server_uuid: str) -> Options:
+    """`durable`: Lambda starts one execution of a name, however often it is asked for."""
+    if not row.durable:
+        return row.call
+    return dataclasses.replace(row.call, durable_execution_name=f"{server_uuid}-{row.id}")
+
+
+async def _as_it_is(result: InvocationResult) -> InvocationResult:
+    return result

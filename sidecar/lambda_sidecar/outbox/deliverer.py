@@ -1,0 +1,369 @@
+"""Delivers the outbox of one server, as long as this sidecar is the one that does.
+
+Knows when what is done; what each step is stands in the other files."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from pathlib import Path
+
+from lambda_sidecar.calls.pipeline import Pipeline
+from lambda_sidecar.concurrency.slots import Share
+from lambda_sidecar.config.outbox import OutboxSettings
+from lambda_sidecar.log.format import log_defect
+from lambda_sidecar.outbox import election, store
+from lambda_sidecar.outbox.attempt import attempt
+from lambda_sidecar.outbox.groups import Groups
+from lambda_sidecar.outbox.lanes import Lanes
+from lambda_sidecar.outbox.row import Row
+from lambda_sidecar.outbox.scan import Scan
+from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
+from lambda_sidecar.outbox.settlement import Settlement
+from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, Parked, Verdict
+from lambda_sidecar.outbox.wakeup import Wakeup
+
+log = logging.getLogger(__name__)
+
+# Until a server that is gone is tried again, or one that may not be delivered is looked at again.
+RETRY_MIN, RETRY_MAX = 0.1, 5.0
+# How often the deliverer makes sure that it still may deliver.
+ELECTION_SECONDS = 5.0
+# How often rows of outbox_waiting are looked for that others have put there, as outbox_redrive does.
+DUE_SECONDS = 1.0
+# When a function whose rows are due is full, until they are looked for again.
+FULL_SECONDS = 0.05
+# How often old results and keys are forgotten.
+FORGET_SECONDS = 60.0
+# Payloads that are at Lambda, or on their way; one may be beyond.
+BYTES_MAX = 64 * 1024 * 1024
+# Rows that Lambda has and the tables still have too; while there are so many, none is begun.
+UNSETTLED_ROWS = 1000
+# Until a row is tried again on which the sidecar itself failed.
+DEFECT_SECONDS = 60.0
+# Calls begun in one turn of the event loop: each takes some 50 us of it.
+BEGIN_AT_ONCE = 16
+# Keys whose first row is read in one look.
+GROUPS_AT_ONCE = 50
+
+
+class Counts:
+    """Since the start."""
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.retried = 0
+        self.dead = 0
+
+
+class Deliverer:
+    """`start` it, and `stop` at the end."""
+
+    def __init__(self, settings: OutboxSettings, pipeline: Pipeline, sidecar_socket: Path) -> None:
+        """In a running event loop."""
+        self._settings = settings
+        self._pipeline = pipeline
+        self._share = Share()
+        self._wakeup = Wakeup(sidecar_socket)
+        self._settlement = Settlement(settings, self._let_go)
+        self._lanes = Lanes(settings.concurrency)
+        self._groups = Groups()
+        self._held: dict[int, Row] = {}
+        """Rows that were read and are not settled yet; their ids are passed by."""
+        self._scan = Scan()
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._bytes = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+        self._server_uuid = ""
+        self._next_due = 0.0  # seconds since 1970
+        self._next_look = 0.0
+        self.counts = Counts()
+        self.state = "not started"
+        """In words, for people."""
+
+    @property
+    def is_delivering(self) -> bool:
+        """Whether this sidecar is the one that delivers."""
+        return self.state == "delivers"
+
+    @property
+    def under_way(self) -> int:
+        """Rows at Lambda, or on their way."""
+        return self._lanes.under_way
+
+    def start(self) -> None:
+        """Returns at once: the server may be there later."""
+        try:
+            self._wakeup.open()
+        except OSError as error:
+            log.warning("outbox: no hints, new rows are found within half a second: %s", error.strerror)
+        self._tasks = [
+            asyncio.create_task(self._live(), name="outbox deliverer"),
+            asyncio.create_task(self._settlement.run(), name="outbox settlement"),
+        ]
+
+    async def stop(self, seconds: float) -> None:
+        """No row is begun any more; those under way have so many seconds. Another sidecar may deliver as soon
+        as they are settled."""
+        self._stopping = True
+        self._wakeup.event.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(seconds, 0.1)):
+                if self._attempts:
+                    await asyncio.wait(self._attempts)
+                await self._settlement.wait_until_empty()
+        for task in (*self._attempts, *self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._attempts, *self._tasks, return_exceptions=True)
+        self._wakeup.close()
+        self._is("stopped")
+
+    # ---- one server, again and again ----
+
+    async def _live(self) -> None:
+        wait = RETRY_MIN
+        while True:
+            session = None
+            try:
+                session = await connect(self._settings)
+                wait = RETRY_MIN
+                await self._stand_by(session)
+            except (SessionLost, StatementFailed) as error:
+                self._is(f"{self._settings}: {error}")
+            except Exception as error:  # a defect of ours must not end the deliverer
+                log_defect(log, error)
+                self._is("internal failure")
+            finally:
+                if session is not None:
+                    await session.close()
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, RETRY_MAX)
+
+    async def _stand_by(self, session: Session) -> None:
+        """Delivers whenever that is this sidecar's business. Raises SessionLost and StatementFailed."""
+        while True:
+            if reason := await election.obstacle(session):
+                self._is(reason)
+                await asyncio.sleep(RETRY_MAX)
+            elif not await election.take_lock(session):
+                self._is("another sidecar delivers")
+            else:
+                await self._deliver(session)
+
+    async def _deliver(self, session: Session) -> None:
+        """Until it is not its business any more. Raises SessionLost and StatementFailed."""
+        await self._begin_anew(session)
+        self._is("delivers")
+        next_election = time.monotonic() + ELECTION_SECONDS
+        next_forget = time.monotonic() + FORGET_SECONDS
+        while True:
+            self._wakeup.event.clear()
+            if not self._stopping:
+                await self._begin_rows(session)
+                await self._look(session)
+            if (now := time.monotonic()) >= next_election:
+                if await election.obstacle(session):
+                    return
+                next_election = now + ELECTION_SECONDS
+            if now >= next_forget:
+                for statement in store.forget(self._settings.result_days, self._settings.deduplication_hours):
+                    await session.run(statement)
+                next_forget = now + FORGET_SECONDS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pause()):
+                    await self._wakeup.event.wait()
+
+    async def _begin_anew(self, session: Session) -> None:
+        """Rows that have not begun are read again: it may be another server, or the same with less in it."""
+        self._server_uuid = str(await session.value("SELECT @@server_uuid"))
+        for row in self._lanes.clear():
+            self._held.pop(row.id, None)
+            if row.group_key is not None:
+                self._groups.forget(row.group_key)
+        self._groups.clear()
+        for key in await store.waiting_groups(session):
+            self._groups.know(key)
+        self._scan.begin_anew()
+        self._next_due = 0.0
+        self._next_look = 0.0
+
+    def _pause(self) -> float:
+        """Seconds until there is something to do, unless somebody says so before."""
+        if self._stopping:
+            return RETRY_MAX
+        now = time.monotonic()
+        moments = [self._next_look - now, self._next_due - time.time()]
+        if (resumes := self._lanes.resumes(now)) is not None:
+            moments.append(resumes - now)
+        if self._scan.has_more or self._groups.to_read(1):
+            moments.append(0.0)
+        return max(0.0, min(moments))
+
+    # ---- looking ----
+
+    async def _look(self, session: Session) -> None:
+        """Reads what can be begun soon, each kind when it is its time."""
+        now = time.monotonic()
+        if now >= self._next_look or self._scan.has_more:
+            without = self._lanes.skipping()
+            for row in await self._scan.look(session, without=without, is_recent=self._wakeup.is_recent()):
+                self._take(row)
+            self._next_look = time.monotonic() + self._wakeup.interval()
+        if (lane := self._lanes.to_read_again()) is not None and lane.skipped_from is not None:
+            since, lane.skipped_from = lane.skipped_from, None
+            rows = await store.scan_function(session, lane.name, since)
+            for row in rows:
+                self._take(row)
+            if len(rows) == store.SCAN_ROWS and lane.skipped_from is None:
+                lane.skipped_from = rows[-1].id + 1
+        if time.time() >= self._next_due:
+            await self._look_for_due(session)
+        for key in self._groups.to_read(GROUPS_AT_ONCE):
+            await self._look_at_group(session, key)
+        self._lanes.forget_idle(time.monotonic())
+        await self._begin_rows(session)
+
+    def _take(self, row: Row) -> None:
+        """A row of `outbox`."""
+        if row.id in self._held:
+            return
+        if row.wrong is not None:
+            self._held[row.id] = row
+            self._settlement.add(row, Dead(row.wrong))
+        elif not row.is_plain:
+            self._held[row.id] = row
+            self._settlement.add(row, Parked())
+        elif self._lanes.offer(row):
+            self._held[row.id] = row
+
+    async def _look_for_due(self, session: Session) -> None:
+        held = [row.id for row in self._held.values() if row.is_waiting]
+        without = self._lanes.full()
+        rows = await store.due(session, held, without=without)
+        for row in rows:
+            if row.group_key is not None:
+                self._groups.know(row.group_key)
+                self._groups.look_again(row.group_key)
+            elif self._lanes.offer(row):
+                self._held[row.id] = row
+        seconds = await store.seconds_until_due(session)
+        wait = DUE_SECONDS if seconds is None or seconds <= 0 else min(seconds, DUE_SECONDS)
+        if len(rows) == store.SCAN_ROWS:
+            wait = 0.0
+        elif without:
+            wait = min(wait, FULL_SECONDS)
+        self._next_due = time.time() + wait
+
+    async def _look_at_group(self, session: Session, key: str) -> None:
+        row = await store.head_of_group(session, key)
+        if row is None:
+            self._groups.forget(key)
+        elif row.id in self._held:
+            self._groups.begin(key, row.id)
+        elif (row.due or 0.0) > time.time():
+            self._groups.wait(key)
+        elif row.attempts == 0 and (row.delayed_until or 0.0) > time.time():
+            self._held[row.id] = row
+            self._groups.begin(key, row.id)
+            self._settlement.add(row, Later(row.delayed_until or 0.0, None))
+        elif self._lanes.offer(row):
+            self._held[row.id] = row
+            self._groups.begin(key, row.id)
+
+    # ---- sending ----
+
+    async def _begin_rows(self, session: Session) -> None:
+        """All that may begin now."""
+        large: list[Row] = []
+        begun = size = 0
+        if self._settlement.unsettled >= max(UNSETTLED_ROWS, 4 * self._settings.concurrency):
+            return
+        while self._bytes + size < BYTES_MAX and (row := self._lanes.next(time.monotonic())) is not None:
+            if row.payload is None:
+                large.append(row)
+                size += row.payload_bytes
+            else:
+                self._begin(row)
+            begun += 1
+            if size >= store.FETCH_BYTES:
+                await self._begin_large(session, large)
+                large, size = [], 0
+            if begun % BEGIN_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        if large:
+            await self._begin_large(session, large)
+
+    async def _begin_large(self, session: Session, rows: list[Row]) -> None:
+        try:
+            payloads = await store.payloads(session, rows)
+        except (SessionLost, StatementFailed):
+            payloads = {}
+            raise
+        finally:
+            for row in rows:
+                row.payload = payloads.get(row.id)
+                if row.payload is not None:
+                    self._begin(row)
+                else:  # somebody has deleted it, or it is read again
+                    self._lanes.failed(row, time.monotonic(), row_alone=True)
+                    self._held.pop(row.id, None)
+
+    def _begin(self, row: Row) -> None:
+        self._bytes += row.payload_bytes
+        task = asyncio.create_task(self._attempt(row))
+        self._attempts.add(task)
+        task.add_done_callback(self._attempts.discard)
+
+    async def _attempt(self, row: Row) -> None:
+        verdict: Accepted | Later | Dead
+        try:
+            verdict = await attempt(
+                row,
+                self._pipeline,
+                self._share,
+                server_uuid=self._server_uuid,
+                max_attempts=self._settings.max_attempts,
+            )
+        except Exception as error:  # a defect of ours must not hold the row for ever
+            log_defect(log, error)
+            verdict = Later(time.time() + DEFECT_SECONDS, "internal failure, see the sidecar's log")
+        finally:
+            self._bytes -= row.payload_bytes
+        row.payload = None  # nobody needs it any more
+        if isinstance(verdict, Accepted):
+            self._lanes.succeeded(row)
+        else:
+            self._lanes.failed(row, time.monotonic(), row_alone=isinstance(verdict, Dead))
+        self._settlement.add(row, verdict)
+        self._wakeup.event.set()
+
+    # ---- afterwards ----
+
+    def _let_go(self, row: Row, verdict: Verdict, due_at: float) -> None:
+        """What became of the row is committed."""
+        self._held.pop(row.id, None)
+        match verdict:
+            case Accepted():
+                self.counts.accepted += 1
+            case Dead():
+                self.counts.dead += 1
+                log.warning("outbox: row %d is dead: %s", row.id, verdict.error)
+            case Later():
+                self.counts.retried += 1
+        if row.group_key is not None:
+            if isinstance(verdict, Parked):
+                self._groups.know(row.group_key)
+            else:
+                self._groups.end(row.group_key)
+        if due_at:
+            self._next_due = min(self._next_due, due_at)
+        self._wakeup.event.set()
+
+    def _is(self, state: str) -> None:
+        """Logs it once."""
+        if state != self.state:
+            self.state = state
+            log.info("outbox: %s", state)

@@ -1,0 +1,147 @@
+"""Which row is next, and how many of each function are under way: a slow function holds up none but itself.
+
+Pure; knows no clock, no MySQL and no Lambda. A lane is one function, by the name that SQL gave it."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from lambda_sidecar.outbox.row import Row
+
+# Rows that were read and have not begun, of all lanes; small ones, for large payloads do not come along.
+BUFFERED_ROWS = 2000
+# A lane may always have so many, however full the others are.
+LANE_ROWS = 16
+# A lane that fails waits before its next try, twice as long each time.
+PAUSE_MIN, PAUSE_MAX = 0.1, 30.0
+
+
+class Lane:
+    """Rows of one function."""
+
+    __slots__ = ("failures", "limit", "name", "paused_until", "rows", "skipped_from", "under_way")
+
+    def __init__(self, name: str, limit: float) -> None:
+        self.name = name
+        self.rows: deque[Row] = deque()
+        self.under_way = 0
+        self.limit = limit
+        """So many may be under way. It is halved when Lambda throttles and grows by one with each success."""
+        self.failures = 0
+        """In a row."""
+        self.paused_until = 0.0
+        self.skipped_from: int | None = None
+        """The id of the first row that had no room here, and is to be read again."""
+
+
+class Lanes:
+    """`capacity` rows may be under way. One function gets at most half of what the others leave free, so that
+    there is always room for one more (dynamic thresholds: Choudhury and Hahne, 1998)."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._lanes: dict[str, Lane] = {}
+        self._turns: deque[Lane] = deque()
+        self.under_way = 0
+        self.buffered = 0
+
+    def offer(self, row: Row) -> bool:
+        """Takes the row. False: its function's lane is full. A row of `outbox` is remembered as skipped then;
+        so is one behind a row that was skipped, for rows are read in order."""
+        lane = self._lanes.get(row.function_name)
+        if lane is None:
+            lane = self._lanes[row.function_name] = Lane(row.function_name, float(self._capacity))
+            self._turns.append(lane)
+        room = self._room()
+        if not row.is_waiting and (lane.skipped_from is not None or len(lane.rows) >= room):
+            if lane.skipped_from is None or row.id < lane.skipped_from:
+                lane.skipped_from = row.id
+            return False
+        if len(lane.rows) >= room:
+            return False
+        lane.rows.append(row)
+        self.buffered += 1
+        return True
+
+    def next(self, now: float) -> Row | None:
+        """The next row to send, which counts as under way from now on; functions take turns."""
+        for _ in range(len(self._turns)):
+            lane = self._turns[0]
+            self._turns.rotate(-1)
+            if lane.rows and now >= lane.paused_until and lane.under_way < self._limit(lane):
+                self.buffered -= 1
+                self.under_way += 1
+                lane.under_way += 1
+                return lane.rows.popleft()
+        return None
+
+    def succeeded(self, row: Row) -> None:
+        """It has ended; its function answers."""
+        lane = self._ended(row)
+        lane.failures = 0
+        lane.limit = min(lane.limit + 1, self._capacity)
+
+    def failed(self, row: Row, now: float, *, row_alone: bool) -> None:
+        """It has ended; the failure is the row's alone, or its function's."""
+        lane = self._ended(row)
+        if row_alone or now < lane.paused_until:
+            return
+        lane.limit = max(1.0, lane.limit / 2)
+        lane.paused_until = now + min(PAUSE_MAX, PAUSE_MIN * 2**lane.failures)
+        lane.failures = min(lane.failures + 1, 30)
+
+    def full(self) -> list[str]:
+        """Names of the functions whose rows have no room."""
+        return [lane.name for lane in self._turns if len(lane.rows) >= self._room()]
+
+    def skipping(self) -> list[str]:
+        """Names of the functions that have rows to be read again: from the first skipped one on all are."""
+        return [lane.name for lane in self._turns if lane.skipped_from is not None]
+
+    def to_read_again(self) -> Lane | None:
+        """A lane with rows that were skipped, and with room for more of them now."""
+        for lane in self._lanes.values():
+            if lane.skipped_from is not None and len(lane.rows) < LANE_ROWS // 2:
+                return lane
+        return None
+
+    def resumes(self, now: float) -> float | None:
+        """When the first lane that has rows and pauses may go on."""
+        return min(
+            (lane.paused_until for lane in self._turns if lane.rows and lane.paused_until > now), default=None
+        )
+
+    def clear(self) -> list[Row]:
+        """Gives all rows that have not begun; they are read again."""
+        rows = [row for lane in self._turns for row in lane.rows]
+        for lane in self._turns:
+            lane.rows.clear()
+            lane.skipped_from = None
+        self.buffered = 0
+        return rows
+
+    def _room(self) -> int:
+        """So many rows may a lane have now."""
+        return max(LANE_ROWS, (BUFFERED_ROWS - self.buffered) // 2)
+
+    def _limit(self, lane: Lane) -> float:
+        free = self._capacity - self.under_way
+        return min(lane.limit, free) if free > 0 else 0
+
+    def _ended(self, row: Row) -> Lane:
+        self.under_way -= 1
+        lane = self._lanes[row.function_name]
+        lane.under_way -= 1
+        return lane
+
+    def forget_idle(self, now: float) -> None:
+        """Lanes that have nothing to do and nothing to remember."""
+        idle = [
+            lane
+            for lane in self._turns
+            if not (lane.rows or lane.under_way or lane.failures or lane.skipped_from is not None)
+            and lane.paused_until <= now
+        ]
+        for lane in idle:
+            del self._lanes[lane.name]
+            self._turns.remove(lane)

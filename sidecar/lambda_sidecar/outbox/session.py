@@ -1,0 +1,149 @@
+"""One connection to MySQL for short statements: a value comes back, or the connection is over.
+
+Knows mysql-connector-python's asyncio API; nothing of the outbox's tables."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import mysql.connector
+import mysql.connector.aio
+from mysql.connector import errorcode
+
+from lambda_sidecar.config.outbox import OutboxSettings
+
+CONNECT_SECONDS = 5.0
+# A statement of ours takes milliseconds; one that waits for a lock gives up after innodb_lock_wait_timeout.
+STATEMENT_SECONDS = 30.0
+LOCK_SECONDS = 5
+# The transaction is over, and may be tried again at once.
+_AGAIN = {errorcode.ER_LOCK_DEADLOCK, errorcode.ER_LOCK_WAIT_TIMEOUT}
+# The server says so itself: mysqld stops, or the connection was killed.
+_GONE = {
+    errorcode.ER_SERVER_SHUTDOWN,
+    errorcode.ER_QUERY_INTERRUPTED,
+    errorcode.ER_CLIENT_INTERACTION_TIMEOUT,
+}
+
+
+class SessionLost(Exception):
+    """The connection is over, or could not be made; a new one may be tried. The text says why."""
+
+
+class StatementFailed(Exception):
+    """The server refused a statement: `code` is MySQL's error number. The connection goes on; a transaction
+    was rolled back."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """A deadlock, or a lock that somebody else has for long."""
+        return self.code in _AGAIN
+
+
+class Session:
+    """Made by `connect`; `close` it, also after SessionLost."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def value(self, statement: str) -> Any:
+        """The first value of the first row; None where there is no row. Raises SessionLost and
+        StatementFailed."""
+        row = await self.row(statement)
+        return None if row is None else row[0]
+
+    async def row(self, statement: str) -> tuple[Any, ...] | None:
+        """The first row. Raises SessionLost and StatementFailed."""
+        rows = await self.rows(statement)
+        return rows[0] if rows else None
+
+    async def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """All rows. Raises SessionLost and StatementFailed."""
+        async with self._errors():
+            await self._connection.cmd_query(statement)
+            rows: list[tuple[Any, ...]]
+            rows, _ = await self._connection.get_rows()
+        return rows
+
+    async def run(self, statement: str) -> int:
+        """A statement without rows; how many it changed. Raises SessionLost and StatementFailed."""
+        async with self._errors():
+            result = await self._connection.cmd_query(statement)
+        changed: int = result.get("affected_rows", 0)
+        return changed
+
+    async def transaction(self, statements: list[str]) -> None:
+        """All of them, or none. Raises SessionLost, after which nobody knows, and StatementFailed."""
+        await self.run("START TRANSACTION")
+        try:
+            for statement in statements:
+                await self.run(statement)
+            await self.run("COMMIT")
+        except StatementFailed:
+            await self.run("ROLLBACK")
+            raise
+
+    async def close(self) -> None:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(1):
+                await self._connection.close()
+
+    @contextlib.asynccontextmanager
+    async def _errors(self) -> Any:
+        try:
+            async with asyncio.timeout(STATEMENT_SECONDS):
+                yield
+        except mysql.connector.Error as error:
+            if error.sqlstate is not None and error.errno not in _GONE and error.errno < 2000:
+                raise StatementFailed(error.errno, error.msg or str(error)) from None
+            raise SessionLost(error.msg or str(error)) from None
+        except (TimeoutError, OSError, EOFError) as error:
+            raise SessionLost(str(error) or type(error).__name__) from None
+
+
+async def connect(settings: OutboxSettings) -> Session:
+    """With a session of known ways: READ COMMITTED, UTC, strict, utf8mb4. Raises SessionLost."""
+    options: dict[str, Any] = {
+        "user": settings.user,
+        "password": _password(settings),
+        "charset": "utf8mb4",
+        "autocommit": True,
+        "time_zone": "+00:00",
+        "sql_mode": "STRICT_ALL_TABLES",
+        "connection_timeout": int(CONNECT_SECONDS),
+    }
+    if settings.mysql_socket is not None:
+        options["unix_socket"] = str(settings.mysql_socket)
+    else:
+        options |= {"host": settings.host, "port": settings.port}
+    if settings.ssl_ca is not None:
+        options |= {"ssl_ca": str(settings.ssl_ca), "ssl_verify_cert": True, "ssl_verify_identity": True}
+    session = None
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            session = Session(await mysql.connector.aio.connect(**options))
+            await session.run("SET SESSION transaction_isolation = 'READ-COMMITTED'")
+            await session.run(f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}")
+    except (mysql.connector.Error, StatementFailed) as error:
+        if session is not None:
+            await session.close()
+        raise SessionLost(getattr(error, "msg", None) or str(error)) from None
+    except (TimeoutError, OSError) as error:
+        raise SessionLost(str(error) or "no answer") from None
+    return session
+
+
+def _password(settings: OutboxSettings) -> str:
+    if settings.password_file is None:
+        return ""
+    try:
+        return settings.password_file.read_text().split("\n", 1)[0]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise SessionLost(f"{settings.password_file}: {reason}") from None

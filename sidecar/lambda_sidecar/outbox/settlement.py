@@ -1,0 +1,165 @@
+"""Verdicts become transactions: all that have come in meanwhile go into one, and a row is let go once that is committed.
+
+Knows verdicts and the statements for them; nothing of who judges, nor of what is done with a row that is let go."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+
+from lambda_sidecar.config.outbox import OutboxSettings
+from lambda_sidecar.outbox import store
+from lambda_sidecar.outbox.row import Row
+from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
+from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, Parked, Verdict
+
+log = logging.getLogger(__name__)
+
+BATCH_ROWS = 500
+# Of results, which travel as text of twice their size.
+BATCH_BYTES = 8 * 1024 * 1024
+# Until a server that is gone, or a statement that was refused, is tried again.
+RETRY_MIN, RETRY_MAX = 0.1, 5.0
+
+Settled = tuple[Row, Verdict]
+
+
+class Settlement:
+    """`run` it as a task. What was added is kept until it is committed, however long no server is there."""
+
+    def __init__(self, settings: OutboxSettings, let_go: Callable[[Row, Verdict, float], None]) -> None:
+        """`let_go` is called for each row when its transaction is committed, with the seconds since 1970 at
+        which it is due again, if it is Later or Parked."""
+        self._settings = settings
+        self._let_go = let_go
+        self._pending: list[Settled] = []
+        self._under_way = 0
+        self._has_some = asyncio.Event()
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+        self._session: Session | None = None
+        self.transactions = 0
+
+    def add(self, row: Row, verdict: Verdict) -> None:
+        self._pending.append((row, verdict))
+        self._has_some.set()
+        self._is_empty.clear()
+
+    @property
+    def unsettled(self) -> int:
+        """Rows that were added and are not committed."""
+        return len(self._pending) + self._under_way
+
+    async def wait_until_empty(self) -> None:
+        """Until everything that was added is committed."""
+        await self._is_empty.wait()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            while True:
+                await self._has_some.wait()
+                batch = self._take()
+                self._under_way = len(batch)
+                if not await self._settle(batch) and not await self._settle_one_by_one(batch):
+                    await asyncio.sleep(RETRY_MAX)
+                self._under_way = 0
+                if not self._pending:
+                    self._is_empty.set()
+        finally:
+            if self._session is not None:
+                await self._session.close()
+
+    def _take(self) -> list[Settled]:
+        size = taken = 0
+        for _row, verdict in self._pending[:BATCH_ROWS]:
+            size += len(verdict.result.payload) if isinstance(verdict, Accepted) else 0
+            if taken and size > BATCH_BYTES:
+                break
+            taken += 1
+        batch, self._pending = self._pending[:taken], self._pending[taken:]
+        if not self._pending:
+            self._has_some.clear()
+        return batch
+
+    async def _settle(self, batch: list[Settled]) -> bool:
+        """Tries until it is done; False if the server refuses it for good."""
+        wait = RETRY_MIN
+        while True:
+            try:
+                await self._commit(list(statements(batch)))
+                break
+            except SessionLost as error:
+                log.debug("outbox: the connection that settles is lost: %s", error)
+                await self._close()
+            except StatementFailed as error:
+                if not error.may_be_repeated:
+                    log.error("outbox: %d rows cannot be settled: %s", len(batch), error)  # noqa: TRY400
+                    return False
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, RETRY_MAX)
+        for row, verdict in batch:
+            self._let_go(row, verdict, due_at(row, verdict))
+        return True
+
+    async def _settle_one_by_one(self, batch: list[Settled]) -> bool:
+        """One that is refused must not keep the others. Those that are refused are added again; False if
+        there are any."""
+        refused = [each for each in batch if len(batch) == 1 or not await self._settle([each])]
+        for row, verdict in refused:
+            self.add(row, verdict)
+        return not refused
+
+    async def _commit(self, wanted: list[str]) -> None:
+        if self._session is None:
+            self._session = await connect(self._settings)
+        if len(wanted) == 1:
+            await self._session.run(wanted[0])
+        else:
+            await self._session.transaction(wanted)
+        self.transactions += 1
+
+    async def _close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+def due_at(row: Row, verdict: Verdict) -> float:
+    """Seconds since 1970; 0: at once, or it is over."""
+    if isinstance(verdict, Later):
+        return verdict.at
+    if isinstance(verdict, Parked) and row.group_key is None:
+        return row.delayed_until or row.created
+    return 0.0
+
+
+def statements(batch: list[Settled]) -> Iterator[str]:
+    """All that has to be done for these rows, in an order that two of them may have."""
+    accepted = [row for row, verdict in batch if isinstance(verdict, Accepted)]
+    for row, verdict in batch:
+        match verdict:
+            case Accepted(result=result) if row.keep_result:
+                yield store.keep_result(
+                    row,
+                    status_code=result.status_code,
+                    payload=result.payload,
+                    function_error=result.function_error,
+                    executed_version=result.executed_version,
+                    request_id=result.request_id,
+                )
+            case Later(error=error, at=at):
+                yield from store.put_off(row, at, error)
+            case Dead(error=error):
+                yield from store.bury(row, error)
+            case Parked():
+                yield from _park(row, due_at(row, verdict) or None)
+    yield from store.delete(accepted)
+
+
+def _park(row: Row, at: float | None) -> Iterator[str]:
+    yield from store.put_off(row, at, None)
+    if row.deduplication_key is not None:
+        yield store.remember_key(row)
+        yield store.drop_duplicate(row)

@@ -1,0 +1,226 @@
+"""The statements on the outbox's tables: what is read for delivery, and what becomes of a row.
+
+Knows SQL and the schema (udf/sql/outbox.sql); nothing of when what is asked.
+
+Rows come as one JSON text each time: MySQL writes it and msgspec reads it in a fifth of the time that the connector takes
+for rows. Large payloads do not come along: `payloads` fetches them for the rows that are next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from lambda_sidecar.outbox.row import Row, make_row, stored_rows
+from lambda_sidecar.outbox.session import Session
+
+# What a scan brings along at most, and of each row's payload: 200 rows of 4 KB are read within a millisecond.
+SCAN_ROWS = 200
+SMALL_BYTES = 4096
+# Payloads that are fetched at once.
+FETCH_BYTES = 8 * 1024 * 1024
+
+_ROWS = "COALESCE(JSON_ARRAYAGG(JSON_ARRAY({columns})), '[]')"
+_COLUMNS = "id, function_name, payload, options, caller, UNIX_TIMESTAMP(created_at), payload_bytes"
+_WAITING_COLUMNS = f"{_COLUMNS}, attempts, group_key, UNIX_TIMESTAMP(due_at)"
+_SMALL = f"IF(payload_bytes <= {SMALL_BYTES}, payload, NULL) AS payload"
+# The key and its row are not copied: only what is asked for is in the derived table.
+_OUTBOX = (
+    f"SELECT id, function_name, {_SMALL}, options, caller, created_at, payload_bytes FROM lambda_udf.outbox"
+)
+_WAITING = (
+    f"SELECT id, function_name, {_SMALL}, options, caller, created_at, payload_bytes, attempts, group_key, due_at"
+    " FROM lambda_udf.outbox_waiting"
+)
+_TABLES = {False: "lambda_udf.outbox", True: "lambda_udf.outbox_waiting"}
+"""By Row.is_waiting."""
+
+
+async def scan(
+    session: Session, after: int, until: int | None = None, *, without: Sequence[str] = ()
+) -> tuple[list[Row], int]:
+    """Rows of `outbox` that are committed, with ids above `after` (and up to `until`), SCAN_ROWS at most, in
+    the order of their ids; and the table's highest id at that moment, 0 if it is empty. Rows of the functions
+    `without` are left out."""
+    limit = "" if until is None else f" AND id <= {until}"
+    return await _outbox(session, f"id > {after}{limit}{_no_function(without)}")
+
+
+async def scan_function(session: Session, function_name: str, since: int) -> list[Row]:
+    """Those of one function, from the id `since` on."""
+    rows, _ = await _outbox(session, f"id >= {since} AND function_name = {literal(function_name)}")
+    return rows
+
+
+async def due(session: Session, held: Sequence[int], *, without: Sequence[str]) -> list[Row]:
+    """Rows of `outbox_waiting` whose time has come, but for those of the ids `held` and of the functions
+    `without`."""
+    excluded = f" AND id NOT IN ({_ids(held)})" if held else ""
+    return await _waiting(
+        session, f"due_at <= NOW(6){excluded}{_no_function(without)} ORDER BY due_at LIMIT {SCAN_ROWS}"
+    )
+
+
+async def head_of_group(session: Session, group_key: str) -> Row | None:
+    """The first row of that key that waits."""
+    rows = await _waiting(session, f"group_key = {literal(group_key)} ORDER BY id LIMIT 1")
+    return rows[0] if rows else None
+
+
+async def waiting_groups(session: Session) -> list[str]:
+    """The keys of all rows that wait."""
+    query = "SELECT DISTINCT group_key FROM lambda_udf.outbox_waiting WHERE group_key IS NOT NULL"
+    text = await session.value(f"SELECT COALESCE(JSON_ARRAYAGG(group_key), '[]') FROM ({query}) AS t")
+    keys: list[str] = msgspec.json.decode(text, type=list[str])
+    return keys
+
+
+async def seconds_until_due(session: Session) -> float | None:
+    """From now to the next row's time, negative if that has come; None if none waits for one."""
+    moment = "SELECT TIMESTAMPDIFF(MICROSECOND, NOW(6), MIN(due_at)) / 1000000 FROM lambda_udf.outbox_waiting"
+    seconds = await session.value(moment)
+    return None if seconds is None else float(seconds)
+
+
+async def payloads(session: Session, rows: Sequence[Row]) -> dict[int, bytes]:
+    """By id. A row that is not there any more has none."""
+    found: dict[int, bytes] = {}
+    for is_waiting in (False, True):
+        if of_table := [row for row in rows if row.is_waiting is is_waiting]:
+            query = f"SELECT id, payload FROM {_TABLES[is_waiting]} WHERE {_are(of_table)}"
+            found |= {number: text.encode() for number, text in await session.rows(query)}
+    return found
+
+
+# ---- what becomes of rows: statements for one transaction. None touches another row that has the id by now, as after a
+# TRUNCATE, or on a server that has lost its last transactions ----
+
+
+def delete(rows: Sequence[Row]) -> list[str]:
+    """Out of the tables that they are in."""
+    statements = []
+    for is_waiting in (False, True):
+        if of_table := [row for row in rows if row.is_waiting is is_waiting]:
+            statements.append(f"DELETE FROM {_TABLES[is_waiting]} WHERE {_are(of_table)}")
+    return statements
+
+
+def put_off(row: Row, due_at: float | None, error: str | None) -> list[str]:
+    """Into `outbox_waiting` until `due_at` (seconds since 1970), or for the row before it. `row.attempts` are
+    those so far. The row's own statement of what went wrong is kept where there is no new one."""
+    due_text = "NULL" if due_at is None else f"FROM_UNIXTIME({due_at:.6f})"
+    if row.is_waiting:
+        new_error = "" if error is None else f", error = {literal(error)}"
+        return [
+            f"UPDATE lambda_udf.outbox_waiting SET due_at = {due_text}, attempts = {row.attempts}{new_error}"
+            f" WHERE {_are([row])}"
+        ]
+    key = "NULL" if row.group_key is None else literal(row.group_key)
+    return [
+        "INSERT INTO lambda_udf.outbox_waiting (id, function_name, payload, options, caller, created_at,"
+        " payload_bytes, group_key, due_at, attempts, error)"
+        " SELECT id, function_name, payload, options, caller, created_at, payload_bytes,"
+        f" {key}, {due_text}, {row.attempts}, {'NULL' if error is None else literal(error)}"
+        f" FROM lambda_udf.outbox WHERE {_are([row])}",
+        *delete([row]),
+    ]
+
+
+def remember_key(row: Row) -> str:
+    """The row's deduplication_key, unless it is known already."""
+    key = literal(row.deduplication_key or "")
+    return (
+        "INSERT IGNORE INTO lambda_udf.outbox_deduplication (function_name, deduplication_key, outbox_id, seen_at)"
+        f" VALUES ({literal(row.function_name)}, {key}, {row.id}, NOW(6))"
+    )
+
+
+def drop_duplicate(row: Row) -> str:
+    """Out of `outbox_waiting`, if another row had its deduplication_key before."""
+    key = literal(row.deduplication_key or "")
+    return (
+        f"DELETE w FROM lambda_udf.outbox_waiting AS w JOIN lambda_udf.outbox_deduplication AS d"
+        f" ON d.function_name = w.function_name AND d.deduplication_key = {key} AND d.outbox_id <> w.id"
+        f" WHERE w.id = {row.id}"
+    )
+
+
+def bury(row: Row, error: str) -> list[str]:
+    """Into `outbox_dead`."""
+    return [
+        "INSERT INTO lambda_udf.outbox_dead (id, function_name, payload, options, caller, created_at, attempts,"
+        " error, died_at) SELECT id, function_name, payload, options, caller, created_at,"
+        f" {row.attempts}, {literal(error)}, NOW(6) FROM {_TABLES[row.is_waiting]} WHERE {_are([row])}",
+        *delete([row]),
+    ]
+
+
+def keep_result(
+    row: Row, *, status_code: int, payload: bytes, function_error: str, executed_version: str, request_id: str
+) -> str:
+    """The function's answer, into `outbox_results`; one that is there already, of an attempt before, is
+    replaced."""
+    values = ", ".join(
+        [
+            str(row.id),
+            literal(row.function_name),
+            literal(f"{row.account.user}@{row.account.host}"),
+            str(status_code),
+            literal(payload.decode()) if payload else "NULL",
+            literal(function_error[:64]) if function_error else "NULL",
+            literal(executed_version[:64]) if executed_version else "NULL",
+            literal(request_id[:64]) if request_id else "NULL",
+            "NOW(6)",
+        ]
+    )
+    return (
+        "REPLACE INTO lambda_udf.outbox_results (outbox_id, function_name, caller, status_code, payload,"
+        f" function_error, executed_version, request_id, answered_at) VALUES ({values})"
+    )
+
+
+def forget(result_days: float, deduplication_hours: float) -> list[str]:
+    """Results and keys that are too old, some at a time."""
+    return [
+        "DELETE FROM lambda_udf.outbox_results"
+        f" WHERE answered_at < NOW(6) - INTERVAL {int(result_days * 86400)} SECOND LIMIT 1000",
+        "DELETE FROM lambda_udf.outbox_deduplication"
+        f" WHERE seen_at < NOW(6) - INTERVAL {int(deduplication_hours * 3600)} SECOND LIMIT 1000",
+    ]
+
+
+def literal(text: str) -> str:
+    """A string in SQL, for a connection in utf8mb4: in hexadecimal nothing needs escaping, whatever sql_mode."""
+    return f"_utf8mb4 X'{text.encode().hex()}'"
+
+
+def _are(rows: Sequence[Row]) -> str:
+    """A condition that these rows alone fulfil."""
+    ids = _ids([row.id for row in rows])
+    pairs = ",".join([f"({row.id},FROM_UNIXTIME({row.created:.6f}))" for row in rows])
+    return f"id IN ({ids}) AND (id, created_at) IN ({pairs})"
+
+
+def _ids(ids: Sequence[int]) -> str:
+    return ",".join(map(str, ids))
+
+
+def _no_function(names: Sequence[str]) -> str:
+    return f" AND function_name NOT IN ({','.join(map(literal, names))})" if names else ""
+
+
+async def _outbox(session: Session, condition: str) -> tuple[list[Row], int]:
+    found = f"{_OUTBOX} WHERE {condition} ORDER BY id LIMIT {SCAN_ROWS}"
+    last = "SELECT COALESCE(MAX(id), 0) FROM lambda_udf.outbox"
+    query = f"SELECT {_ROWS.format(columns=_COLUMNS)}, ({last}) FROM ({found}) AS t"
+    text, highest = await session.row(query) or ("[]", 0)
+    rows = [make_row(stored, is_waiting=False) for stored in stored_rows(text)]
+    rows.sort(key=lambda row: row.id)  # JSON_ARRAYAGG promises no order
+    return rows, int(highest)
+
+
+async def _waiting(session: Session, condition: str) -> list[Row]:
+    query = f"SELECT {_ROWS.format(columns=_WAITING_COLUMNS)} FROM ({_WAITING} WHERE {condition}) AS t"
+    rows = [make_row(stored, is_waiting=True) for stored in stored_rows(await session.value(query))]
+    rows.sort(key=lambda row: row.id)
+    return rows

@@ -1,0 +1,71 @@
+"""Accepted, again later, or dead: what an outcome means for a row.
+
+Pure; knows failures, and no tables."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from lambda_sidecar.aws.answer import InvocationResult
+from lambda_sidecar.errors import ApiError, ErrorKind, InvokeFailure
+
+# Of outbox_waiting's and outbox_dead's column.
+ERROR_MAX = 512
+# Waits between attempts: exponential, with full jitter above a half.
+BACKOFF_MIN, BACKOFF_MAX = 1.0, 600.0
+# Lambda API reference, Invoke: these will be the same tomorrow. Whoever puts it right redrives the row.
+_FINAL = frozenset(
+    {
+        "ResourceNotFoundException",
+        "InvalidRequestContentException",
+        "InvalidParameterValueException",
+        "RequestTooLargeException",
+        "UnsupportedMediaTypeException",
+        "ResponseTooLarge",
+    }
+)
+_FINAL_KINDS = (ErrorKind.INVALID, ErrorKind.DENIED)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Lambda has taken it, or has answered."""
+
+    result: InvocationResult
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """To be tried again `at` (seconds since 1970). `error` None: it has not been tried yet."""
+
+    at: float
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """It is not tried any more."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """It goes to outbox_waiting before it is sent: until a time, or for the row before it."""
+
+
+Verdict = Accepted | Later | Dead | Parked
+
+
+def judge(failure: InvokeFailure, attempts: int, max_attempts: int, now: float) -> Later | Dead:
+    """`attempts` counts the one that has just failed; `now` is in seconds since 1970."""
+    text = failure.text[:ERROR_MAX]
+    if failure.kind in _FINAL_KINDS or failure.code in _FINAL:
+        return Dead(text)
+    if attempts >= max_attempts:
+        return Dead(f"given up after {attempts} attempts: {text}"[:ERROR_MAX])
+    seconds = min(BACKOFF_MAX, BACKOFF_MIN * 2 ** min(attempts - 1, 30)) * random.uniform(0.5, 1.0)  # noqa: S311
+    if isinstance(failure, ApiError) and failure.retry_after is not None:
+        seconds = max(seconds, min(failure.retry_after, BACKOFF_MAX))
+    return Later(now + seconds, text)

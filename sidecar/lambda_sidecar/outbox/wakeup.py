@@ -1,0 +1,80 @@
+"""When to look for new rows: soon after the library's hint that one was inserted, else now and then.
+
+A hint comes before its transaction's end, so one look is not enough: each next one waits half as long as the time that
+has passed since the hint. A locking read would wait for the commit itself, but behind one long transaction it would not see
+the short ones that commit meanwhile. Knows a datagram socket and a clock; nothing of MySQL."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from pathlib import Path
+
+SUFFIX = ".hint"
+HINT_MODE = 0o660
+# Between two looks: at least, and while hints are recent at most, and else.
+LOOK_MIN, LOOK_RECENT, LOOK_IDLE = 0.001, 0.02, 0.5
+# So long a hint is recent.
+RECENT_SECONDS = 10.0
+
+
+class Wakeup:
+    """`open`, and `close` at the end. Hints are lost where the path is too long, or another sidecar has it."""
+
+    def __init__(self, sidecar_socket: Path) -> None:
+        self._path = sidecar_socket.with_name(sidecar_socket.name + SUFFIX)
+        self._socket: socket.socket | None = None
+        self._hinted = -RECENT_SECONDS
+        self.event = asyncio.Event()
+        """Set by a hint, and by whoever else has something to do."""
+
+    def open(self) -> None:
+        """Raises OSError; then there are no hints."""
+        receiving = socket.socket(
+            socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        )
+        beside = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+        try:
+            beside.unlink(missing_ok=True)
+            before = os.umask(0o777 & ~HINT_MODE)
+            try:
+                receiving.bind(str(beside))
+            finally:
+                os.umask(before)
+            beside.replace(self._path)
+        except OSError:
+            receiving.close()
+            raise
+        self._socket = receiving
+        asyncio.get_running_loop().add_reader(receiving.fileno(), self._receive)
+
+    def close(self) -> None:
+        """The file stays if it is another's by now: the next sidecar replaces it."""
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+
+    def _receive(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._socket is not None:
+                self._socket.recv(64)
+                self.hint()
+
+    def hint(self) -> None:
+        """A row has been inserted, or will be seen soon."""
+        self._hinted = asyncio.get_running_loop().time()
+        self.event.set()
+
+    def is_recent(self) -> bool:
+        """Whether there was a hint not long ago."""
+        return asyncio.get_running_loop().time() - self._hinted < RECENT_SECONDS
+
+    def interval(self) -> float:
+        """Seconds until the next look."""
+        passed = asyncio.get_running_loop().time() - self._hinted
+        if passed >= RECENT_SECONDS:
+            return LOOK_IDLE
+        return min(max(passed / 2, LOOK_MIN), LOOK_RECENT)
