@@ -17,7 +17,9 @@
 #include "decimal.h"
 
 #define METHOD_PATH "/lambda_udf.v1.LambdaInvoker/Invoke"
-#define USER_AGENT "lambda-udf/0.1.0"
+/* Without the release number: `lambda-sidecar install` replaces the library when its bytes differ,
+ * and they differ only when the library does. */
+#define USER_AGENT "lambda-udf"
 /* Wide enough for the largest answer to come without a stall. */
 #define WINDOW (8 * 1024 * 1024)
 #define RECEIVE_SIZE 16384

@@ -9,31 +9,18 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mysql.connector
 import pytest
+from tests.support.ports import free_port
 
 from lambda_sidecar.testing import mysqld, sidecar
 from lambda_sidecar.testing.process import ServerProcess
 from lambda_sidecar.testing.stack import CHECKOUT, mysql_home, stop_all
 
 PING = "SELECT lambda_sync('BasicTestLambda', '{\"operation\": \"ping\"}')"
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Short, for the sake of Unix sockets, and removed with the 90 MB that a server's data take."""
-    with tempfile.TemporaryDirectory(prefix="kit-") as name:
-        yield Path(name)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Commands:

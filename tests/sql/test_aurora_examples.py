@@ -12,7 +12,9 @@ from typing import Any
 
 import mysql.connector
 import pytest
-from tests.support.stack import FUNCTIONS, ROOT, Library, Stack, execute, start_stack, wait_until
+from tests.support.checkout import FUNCTIONS, ROOT
+from tests.support.stack import Library, Stack, execute, start_stack
+from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing.aws_stand_in import AwsStandIn, copy_functions
 

@@ -36,7 +36,8 @@ from tests.support.host_program import (
     Host,
     build,
 )
-from tests.support.stack import free_port, local_config
+from tests.support.ports import free_port
+from tests.support.stack import local_config
 
 from lambda_sidecar.testing.sidecar import SidecarProcess
 from lambda_udf.v1 import invoker_pb2

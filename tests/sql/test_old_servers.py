@@ -13,10 +13,12 @@ from pathlib import Path
 
 import mysql.connector
 import pytest
+from tests.support.checkout import ROOT
 from tests.support.component import installed_component, variables
 from tests.support.markdown import tables
 from tests.support.old_servers import OldServer
-from tests.support.stack import ROOT, Stack, execute, start_stack, wait_until
+from tests.support.stack import Stack, execute, start_stack
+from tests.support.waiting import wait_until
 
 CALL = "SELECT lambda_sync('Echo', '1')"
 SLEEP = """SELECT lambda_sync('Sleep', '{"seconds": 20}')"""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.stack import ROOT
+from tests.support.checkout import ROOT
 
 SIDECAR = ROOT / "sidecar/lambda_sidecar"
 # Calls whose first string is a text for users: of the library, and of the sidecar.
