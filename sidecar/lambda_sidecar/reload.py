@@ -22,7 +22,7 @@ from lambda_sidecar.log.format import log_defect, set_logging
 log = logging.getLogger(__name__)
 
 # The sockets are open and the local Lambda runs: these need a restart.
-FIXED = ("socket", "metrics", "local")
+FIXED = ("socket", "metrics", "outbox", "local")
 
 
 class Reload:

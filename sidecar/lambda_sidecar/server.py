@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import time
+import typing
 from collections.abc import Awaitable, Callable
 
 from lambda_sidecar.aws.configuration import AwsConfiguration
@@ -32,6 +33,9 @@ from lambda_sidecar.process.service_manager import ServiceManager
 from lambda_sidecar.process.socket_file import SocketFile
 from lambda_sidecar.process.socket_file import StartError as StartError
 from lambda_sidecar.reload import Reload
+
+if typing.TYPE_CHECKING:
+    from lambda_sidecar.outbox.deliverer import Deliverer
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +63,7 @@ class Server:
         self._resources, self._metrics = Closers(), Closers()
         self._service: LambdaInvoker | None = None
         self._listener: Listener | None = None
+        self._deliverer: Deliverer | None = None
         self._manager = ServiceManager()
 
     async def serve(self) -> None:
@@ -103,6 +108,7 @@ class Server:
         await self._listen(self._service)
         if self._socket.is_successor:
             await _within(PORT_SECONDS, start_metrics)
+        self._start_deliverer(pipeline)
         self._reload = Reload(config, self._load, aws=aws, pipeline=pipeline, invoker=invoker, sts=sts)
         self._manager.ready(f"serving on {config.socket}")
         if self._reload_wanted:
@@ -165,6 +171,15 @@ class Server:
         self._socket.publish()
         log.info("listening on %s", self._config.socket)
 
+    def _start_deliverer(self, pipeline: Pipeline) -> None:
+        if self._config.outbox is None:
+            return
+        # Imported where it is wanted: it brings MySQL's connector with it.
+        from lambda_sidecar.outbox.deliverer import Deliverer
+
+        self._deliverer = Deliverer(self._config.outbox, pipeline, self._config.socket)
+        self._deliverer.start()
+
     async def main_loop(self) -> None:
         await self._stop.wait()
 
@@ -182,6 +197,7 @@ class Server:
         log.info("stopping; running calls have %g s", left)
         with going_on("systemd"):
             self._manager.stopping(f"stopping; running calls have {left:g} s", left + CLOSE_SECONDS)
+        deliveries = None if self._deliverer is None else asyncio.create_task(self._deliverer.stop(left))
         with going_on("health"):  # before the lock: a successor that has it asks
             await listener.enter_shutdown()
         with going_on("the lock"):
@@ -196,6 +212,9 @@ class Server:
             self._socket.remove()
         with going_on("running calls"):
             await service.drain(left)
+        if deliveries is not None:
+            with going_on("the outbox"):
+                await deliveries
         with going_on("gRPC"):
             await listener.stop()
         with going_on("the socket"):  # again: a successor that was starting may have failed

@@ -21,6 +21,7 @@ from lambda_sidecar.access.settings import (
     check_role_arn,
 )
 from lambda_sidecar.config.metrics import MetricsSettings
+from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.config.values import ConfigError as ConfigError
 from lambda_sidecar.config.values import from_text, read_table
 from lambda_sidecar.local import LocalLambdaSettings
@@ -41,7 +42,7 @@ _SERVICE_VARIABLE = re.compile(
     rf"LAMBDA_SIDECAR_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST={_ADDRESS}|SERVICE_PORT(?:_[A-Z0-9_]+)?=[0-9]+|PORT={_URL}"
     rf"|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:={_URL}|_PROTO=(?:tcp|udp|sctp)|_PORT=[0-9]+|_ADDR={_ADDRESS}))"
 )
-_TABLES = ("allow", "local", "metrics", "role_rules")  # only in the file
+_TABLES = ("allow", "local", "metrics", "outbox", "role_rules")  # only in the file
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +89,8 @@ class Config:
     """[[allow]]: which account may invoke which function; without any, all may. None as above."""
     metrics: MetricsSettings | None = None
     """[metrics]: /metrics for Prometheus."""
+    outbox: OutboxSettings | None = None
+    """[outbox]: delivers the rows of lambda_udf.outbox."""
     local: LocalLambdaSettings | None = None
     """[local]: a Lambda on this machine answers every call; no AWS account is needed."""
 

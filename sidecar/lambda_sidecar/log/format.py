@@ -17,7 +17,7 @@ from lambda_sidecar.text.safe_text import visible
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
 # They print payloads and credentials at debug.
-_NOISY = ("botocore", "aiobotocore", "aiohttp", "grpc", "urllib3", "asyncio")
+_NOISY = ("botocore", "aiobotocore", "mysql.connector", "aiohttp", "grpc", "urllib3", "asyncio")
 
 
 class TextFormatter(logging.Formatter):

@@ -118,8 +118,8 @@ def put_off(row: Row, due_at: float | None, error: str | None) -> list[str]:
     key = "NULL" if row.group_key is None else literal(row.group_key)
     return [
         "INSERT INTO lambda_udf.outbox_waiting (id, function_name, payload, options, caller, created_at,"
-        " payload_bytes, group_key, due_at, attempts, error)"
-        " SELECT id, function_name, payload, options, caller, created_at, payload_bytes,"
+        " group_key, due_at, attempts, error)"
+        " SELECT id, function_name, payload, options, caller, created_at,"
         f" {key}, {due_text}, {row.attempts}, {'NULL' if error is None else literal(error)}"
         f" FROM lambda_udf.outbox WHERE {_are([row])}",
         *delete([row]),
