@@ -17,13 +17,13 @@ from tests.support.http_peer import Peer, peer
 from lambda_sidecar.access.account import Account
 from lambda_sidecar.access.function_name import Defaults
 from lambda_sidecar.access.rules import AccessRules, Role
+from lambda_sidecar.access.settings import AccessSettings
 from lambda_sidecar.aws import lambda_api as invoker
 from lambda_sidecar.aws.configuration import AwsConfiguration
 from lambda_sidecar.aws.credentials import PlaceholderCredentials
 from lambda_sidecar.aws.lambda_api import Invoker
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.concurrency.slots import Concurrency, Share
-from lambda_sidecar.config.config import Config
 from lambda_sidecar.contract.service import LambdaInvoker
 from lambda_sidecar.errors import InvokeFailure
 from lambda_udf.v1 import invoker_pb2
@@ -71,7 +71,7 @@ async def service(*answers: bytes, held_for: float = 0.0) -> AsyncIterator[tuple
 
     async with peer(talk) as server:
         made = Invoker(AwsConfiguration(), connect_timeout=5, endpoint_url=f"http://127.0.0.1:{server.port}")
-        policy = Policy(DEFAULTS, AccessRules(Config(), DEFAULTS))
+        policy = Policy(DEFAULTS, AccessRules(AccessSettings(), DEFAULTS))
         try:
             yield LambdaInvoker(made.invoke, Slow(held_for), policy, Concurrency(1, None)), server
         finally:

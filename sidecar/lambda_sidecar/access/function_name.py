@@ -33,8 +33,8 @@ _ALLOWED = (
 
 @dataclass(frozen=True, slots=True)
 class FunctionName:
-    """A function's canonical parts. `account_id` is None only where nothing tells it; `qualifier` is
-    None for the unqualified function."""
+    """A function's canonical parts. `account_id` is None only where neither the name nor the configuration
+    gives one; `qualifier` is None for the unqualified function."""
 
     partition: str
     region: str
@@ -44,7 +44,7 @@ class FunctionName:
 
     @property
     def unqualified(self) -> str:
-        """What the Invoke API takes as FunctionName: the ARN, or the name where no account is known."""
+        """The Invoke API's FunctionName: the ARN, or the name alone where no account is known."""
         if self.account_id is None:
             return self.name
         return f"arn:{self.partition}:lambda:{self.region}:{self.account_id}:function:{self.name}"
@@ -55,9 +55,9 @@ class FunctionName:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What fills in for what a name leaves out, and what the SDK knows.
+    """The region and the account of functions whose name has none.
 
-    `partitions` maps each region where Lambda exists to its partition."""
+    `partitions` maps each region in which the AWS SDK knows Lambda to its partition."""
 
     partitions: Mapping[str, str]
     region: str | None = None
@@ -69,8 +69,8 @@ def parse_function_name(
 ) -> FunctionName:
     """The canonical name of `text`; `region` and `qualifier` are those of the call's options, or "".
 
-    Raises InvalidRequest, which says what is wrong and what is allowed. It quotes at most what matches
-    the pattern, so no stray SQL text ends up in a log."""
+    Raises InvalidRequest, which says what is wrong and what is allowed. Its text quotes only what matches
+    the pattern, so that no stray SQL text ends up in a log."""
     if not text:
         raise InvalidRequest(f"function is empty; {_ALLOWED}")
     if len(text) > ARN_MAX:

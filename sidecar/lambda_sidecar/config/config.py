@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from lambda_sidecar.access.settings import (
+    DURATION_DEFAULT,
+    AccessSettings,
     AllowRule,
     RoleRule,
-    check_duration,
-    check_external_id,
-    check_role_arn,
 )
 from lambda_sidecar.config.metrics import MetricsSettings
 from lambda_sidecar.config.values import ConfigError as ConfigError
@@ -77,7 +76,7 @@ class Config:
     """The roles that this server may assume; empty: those that are configured."""
     external_id: str | None = None
     """What trust policies ask for as sts:ExternalId; a rule may have its own."""
-    role_duration_seconds: int = 3600
+    role_duration_seconds: int = DURATION_DEFAULT
     """How long a role's credentials last, 900 to 43200; a rule may have its own."""
     session_tags: bool = False
     """Whether STS gets the account as the session tags mysql_user and mysql_host."""
@@ -90,6 +89,21 @@ class Config:
     """[metrics]: /metrics for Prometheus."""
     local: LocalLambdaSettings | None = None
     """[local]: a Lambda on this machine answers every call; no AWS account is needed."""
+
+    @property
+    def access(self) -> AccessSettings:
+        """The keys about who may invoke what. Raises ValueError, which names the key."""
+        return AccessSettings(
+            region=self.region,
+            account_id=self.account_id,
+            aws_default_lambda_role=self.aws_default_lambda_role,
+            associated_roles=self.associated_roles,
+            external_id=self.external_id,
+            role_duration_seconds=self.role_duration_seconds,
+            session_tags=self.session_tags,
+            role_rules=self.role_rules,
+            allow=self.allow,
+        )
 
     @property
     def has_roles(self) -> bool:
@@ -179,16 +193,6 @@ def validate(config: Config, *, where: str) -> None:
 
 
 def _validate_roles(config: Config) -> None:
-    check_role_arn("aws_default_lambda_role", config.aws_default_lambda_role)
-    for number, role in enumerate(config.associated_roles, 1):
-        check_role_arn(f"associated_roles {number}", role)
-    check_external_id("external_id", config.external_id)
-    check_duration("role_duration_seconds", config.role_duration_seconds)
-    roles = {"aws_default_lambda_role": config.aws_default_lambda_role} | {
-        f"role_rules {number}: role": rule.role for number, rule in enumerate(config.role_rules or (), 1)
-    }
-    for key, named in roles.items():
-        if config.associated_roles and named is not None and named not in config.associated_roles:
-            raise ValueError(f"{key}: {named} is not one of associated_roles")
-    if config.local is not None and (config.associated_roles or any(roles.values())):
+    access = config.access
+    if config.local is not None and (access.associated_roles or access.roles()):
         raise ValueError("local: a Lambda on this machine has no roles; remove [local] or the roles")
