@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from lambda_sidecar.calls.payload import REQUEST_RESPONSE_MAX, check_payload
+from lambda_sidecar.calls.payload import check_payload
 from lambda_sidecar.errors import InvalidRequest
+from lambda_sidecar.quotas import REQUEST_RESPONSE_MAX
 from lambda_sidecar.text.json_text import (
     ESCAPES_STEP,
     STRING_STEP,

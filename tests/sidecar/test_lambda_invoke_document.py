@@ -20,13 +20,13 @@ from lambda_sidecar.access.rules import AccessRules
 from lambda_sidecar.access.settings import AccessSettings
 from lambda_sidecar.aws.answer import InvocationResult, function_error_sentence, read_answer
 from lambda_sidecar.aws.credentials import PlaceholderCredentials
-from lambda_sidecar.aws.lambda_api import RESPONSE_MAX
 from lambda_sidecar.calls.call import Outcome
 from lambda_sidecar.calls.lambda_invoke import document, parse_options
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.concurrency.slots import Concurrency, Share
 from lambda_sidecar.contract.service import MESSAGE_MAX, RESULT_MAX, LambdaInvoker, Request
 from lambda_sidecar.errors import ApiError
+from lambda_sidecar.quotas import RESPONSE_MAX
 from lambda_sidecar.text.json_text import STRING_STEP
 from lambda_sidecar.text.pacer import at_once
 

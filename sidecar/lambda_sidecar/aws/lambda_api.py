@@ -24,12 +24,11 @@ from lambda_sidecar.aws.success import check_success
 from lambda_sidecar.errors import ApiError, ConnectionLost, EndpointUnreachable, InvokeFailure
 from lambda_sidecar.http.client import ConnectFailed, HttpClient, Origin, origin_of, request_target
 from lambda_sidecar.http.exchange import ConnectionBroken, ResponseTooLarge
+from lambda_sidecar.quotas import RESPONSE_MAX
 
 ATTEMPTS = 3
 RETRY_SECONDS = 10.0
 BACKOFF_SECONDS = 0.2
-# Lambda quotas, invocation payload (response).
-RESPONSE_MAX = 6_291_556
 # Functions for which what repeats in each request is kept ready.
 TARGETS_MAX = 4096
 

@@ -19,11 +19,12 @@ from lambda_sidecar.access.settings import (
     AllowRule,
     RoleRule,
 )
+from lambda_sidecar.config.local import LocalLambdaSettings
 from lambda_sidecar.config.metrics import MetricsSettings
 from lambda_sidecar.config.values import ConfigError as ConfigError
 from lambda_sidecar.config.values import from_text, read_table
-from lambda_sidecar.local import LocalLambdaSettings
 from lambda_sidecar.log.format import LOG_FORMATS, LOG_LEVELS
+from lambda_sidecar.quotas import TIMEOUT_MAX_SECONDS
 
 # struct sockaddr_un holds 108 bytes with the NUL (unix(7)).
 SOCKET_PATH_MAX = 107
@@ -176,7 +177,8 @@ def validate(config: Config, *, where: str) -> None:
     require(
         name_format in NAME_FORMATS, "function_name_format", f"one of {', '.join(NAME_FORMATS)} is expected"
     )
-    require(0 <= config.drain_seconds <= 900, "drain_seconds", "0 to 900 is expected")
+    drain_max = TIMEOUT_MAX_SECONDS  # no call lasts longer
+    require(0 <= config.drain_seconds <= drain_max, "drain_seconds", f"0 to {drain_max:g} is expected")
     require(0 < config.connect_timeout_seconds <= 60, "connect_timeout_seconds", "above 0, to 60 is expected")
     for key in ("max_concurrency", "max_concurrency_per_function"):
         limit = getattr(config, key)

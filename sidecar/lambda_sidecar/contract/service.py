@@ -16,10 +16,10 @@ from botocore.credentials import ReadOnlyCredentials
 from lambda_sidecar.access.account import Account
 from lambda_sidecar.aws.answer import InvocationResult, function_error_sentence
 from lambda_sidecar.aws.credentials import CredentialSource
-from lambda_sidecar.aws.lambda_api import RESPONSE_MAX, Invocation
+from lambda_sidecar.aws.lambda_api import Invocation
 from lambda_sidecar.calls.call import CANCEL_SECONDS, CREDENTIALS, LATE_SECONDS, SENT, Call
 from lambda_sidecar.calls.lambda_invoke import Options, document, parse_options
-from lambda_sidecar.calls.payload import EVENT_MAX, REQUEST_RESPONSE_MAX, check_payload, is_plainly_good
+from lambda_sidecar.calls.payload import check_payload, is_plainly_good
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.calls.traffic import Traffic
 from lambda_sidecar.concurrency.durations import Durations, Estimate
@@ -27,6 +27,7 @@ from lambda_sidecar.concurrency.slots import Concurrency, Share
 from lambda_sidecar.contract.stream import Stream
 from lambda_sidecar.errors import ApiError, CallTimeout, InternalFailure, InvalidRequest, InvokeFailure
 from lambda_sidecar.log.format import log_defect
+from lambda_sidecar.quotas import EVENT_MAX, REQUEST_RESPONSE_MAX, RESPONSE_MAX
 from lambda_sidecar.text.pacer import AT_ONCE, Pacer, at_once
 from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc
 

@@ -10,8 +10,8 @@ import time
 import uuid
 from dataclasses import dataclass, field, replace
 
-from lambda_sidecar.local.settings import MAX_RESPONSE_BYTES
 from lambda_sidecar.local.target import Target
+from lambda_sidecar.quotas import RESPONSE_MAX
 
 
 def _trace_id() -> str:
@@ -101,5 +101,5 @@ def too_large_document() -> bytes:
     """The function's answer is above the quota."""
     return error_document(
         "Function.ResponseSizeTooLarge",
-        f"Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes).",
+        f"Response payload size exceeded maximum allowed payload size ({RESPONSE_MAX} bytes).",
     )

@@ -14,8 +14,8 @@ from aiohttp import web
 
 from lambda_sidecar.local import errors
 from lambda_sidecar.local.invocation import Invocation, Outcome
-from lambda_sidecar.local.settings import MAX_CLIENT_CONTEXT_BYTES, MAX_EVENT_BYTES, MAX_REQUEST_BYTES
 from lambda_sidecar.local.target import Target, resolve
+from lambda_sidecar.quotas import CLIENT_CONTEXT_MAX, EVENT_MAX, REQUEST_RESPONSE_MAX
 from lambda_sidecar.text.json_text import NestedTooDeeply, NotJson, NotUtf8, check_steps, utf8_steps
 from lambda_sidecar.text.pacer import at_once
 
@@ -47,7 +47,7 @@ def read_type(request: web.Request) -> str:
 
 async def read_body(request: web.Request, *, is_event: bool) -> bytes:
     """The request's body, never more of it than Lambda takes. Raises ApiError."""
-    most = MAX_EVENT_BYTES if is_event else MAX_REQUEST_BYTES
+    most = EVENT_MAX if is_event else REQUEST_RESPONSE_MAX
     size = request.content_length or 0
     body = bytearray()
     if size <= most:
@@ -121,8 +121,8 @@ def _client_context(request: web.Request) -> str | None:
     encoded = request.headers.get("X-Amz-Client-Context")
     if not encoded:
         return None
-    if len(encoded) > MAX_CLIENT_CONTEXT_BYTES:
-        raise errors.invalid_content(f"Client context must be no more than {MAX_CLIENT_CONTEXT_BYTES} bytes")
+    if len(encoded) > CLIENT_CONTEXT_MAX:
+        raise errors.invalid_content(f"Client context must be no more than {CLIENT_CONTEXT_MAX} bytes")
     try:
         # Written anew: in ASCII and on one line, it is a header of the Runtime API.
         return json.dumps(json.loads(base64.b64decode(encoded, validate=True)))

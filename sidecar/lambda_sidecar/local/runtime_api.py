@@ -18,7 +18,7 @@ from aiohttp import web
 from lambda_sidecar.local.invocation import Invocation, error_document, too_large_document
 from lambda_sidecar.local.peer import owner
 from lambda_sidecar.local.quiet import quiet
-from lambda_sidecar.local.settings import MAX_RESPONSE_BYTES
+from lambda_sidecar.quotas import RESPONSE_MAX
 from lambda_sidecar.text.json_text import NestedTooDeeply, NotJson, NotUtf8, check_steps, utf8_steps
 from lambda_sidecar.text.pacer import at_once
 
@@ -165,7 +165,7 @@ class RuntimeApi:
             return _refusal(
                 413,
                 "RequestEntityTooLarge",
-                f"Exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes).",
+                f"Exceeded maximum allowed payload size ({RESPONSE_MAX} bytes).",
             )
         answer.set_result(Answer(_error_payload(request, payload) if is_error else payload, is_error))
         return _accepted()
@@ -185,7 +185,7 @@ async def _read(request: web.BaseRequest) -> bytes | None:
     async for chunk in request.content.iter_any():
         if not too_large:
             body += chunk
-            too_large = len(body) > MAX_RESPONSE_BYTES
+            too_large = len(body) > RESPONSE_MAX
     return None if too_large else bytes(body)
 
 

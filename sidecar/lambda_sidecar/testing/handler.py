@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from lambda_sidecar.local.invocation import Invocation, Outcome, too_large_document
-from lambda_sidecar.local.settings import DEFAULT_MEMORY_MB, MAX_RESPONSE_BYTES, MAX_TIMEOUT_SECONDS
+from lambda_sidecar.quotas import MEMORY_DEFAULT_MB, RESPONSE_MAX, TIMEOUT_MAX_SECONDS
 from lambda_sidecar.testing import runtime_json
 from lambda_sidecar.testing.call import Call
 
@@ -30,12 +30,12 @@ class Context:
     aws_request_id: str
     client_context: SimpleNamespace | None
     function_version: str = "$LATEST"
-    memory_limit_in_mb: str = str(DEFAULT_MEMORY_MB)
+    memory_limit_in_mb: str = str(MEMORY_DEFAULT_MB)
     _began: float = field(default_factory=time.monotonic)
 
     def get_remaining_time_in_millis(self) -> int:
         """Of Lambda's longest timeout: the kit ends no handler."""
-        return max(0, int((MAX_TIMEOUT_SECONDS - (time.monotonic() - self._began)) * 1000))
+        return max(0, int((TIMEOUT_MAX_SECONDS - (time.monotonic() - self._began)) * 1000))
 
 
 def wants_context(handler: Handler) -> bool:
@@ -68,7 +68,7 @@ def run(handler: Handler, invocation: Invocation, call: Call) -> Outcome:
         call.error = f"{name}: {text}"
         document = runtime_json.error_document(name, text, stack, call.request_id)
         return Outcome(payload=document, function_error=True)
-    if len(payload) > MAX_RESPONSE_BYTES:
+    if len(payload) > RESPONSE_MAX:
         call.error = "Function.ResponseSizeTooLarge"
         return Outcome(payload=too_large_document(), function_error=True)
     return Outcome(payload=payload)
