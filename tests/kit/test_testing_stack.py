@@ -15,10 +15,11 @@ from pathlib import Path
 
 import mysql.connector
 import pytest
+from examples.checkout import CHECKOUT, mysql_home
+from examples.playground import stop_all
 
 from lambda_sidecar.testing import mysqld, sidecar
 from lambda_sidecar.testing.process import ServerProcess
-from lambda_sidecar.testing.stack import CHECKOUT, mysql_home, stop_all
 
 PING = "SELECT lambda_sync('BasicTestLambda', '{\"operation\": \"ping\"}')"
 
@@ -37,7 +38,7 @@ def free_port() -> int:
 
 
 class Commands:
-    """`python -m lambda_sidecar.testing` on a folder and a port of its own."""
+    """`python -m examples.playground` on a folder and a port of its own."""
 
     def __init__(self, run: Path) -> None:
         self.run = run
@@ -49,13 +50,14 @@ class Commands:
             "-W",
             "error",
             "-m",
-            "lambda_sidecar.testing",
+            "examples.playground",
             "--run",
             str(self.run),
             *arguments,
         ]
         return subprocess.run(
             command,
+            cwd=CHECKOUT,
             capture_output=True,
             text=True,
             check=False,
@@ -185,12 +187,13 @@ def test_up_with_an_endpoint_calls_it_under_the_name_that_was_typed_with_placeho
             [
                 sys.executable,
                 "-m",
-                "lambda_sidecar.testing",
+                "examples.playground",
                 "--run",
                 str(commands.run),
                 "sql",
                 PING.replace("BasicTestLambda", function),
             ],
+            cwd=CHECKOUT,
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -210,7 +213,8 @@ def test_up_with_an_endpoint_calls_it_under_the_name_that_was_typed_with_placeho
 
 def test_the_demo_shows_all_and_leaves_nothing(folder: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(CHECKOUT / "examples" / "demo.py")],
+        [sys.executable, "-W", "error", "-m", "examples.demo"],
+        cwd=CHECKOUT,
         capture_output=True,
         text=True,
         check=False,

@@ -12,9 +12,8 @@ from typing import Any
 
 import mysql.connector
 import pytest
+from examples.aws_stand_in import AwsStandIn, copy_functions
 from tests.support.stack import FUNCTIONS, ROOT, Library, Stack, execute, start_stack, wait_until
-
-from lambda_sidecar.testing.aws_stand_in import AwsStandIn, copy_functions
 
 EXAMPLES = ROOT / "examples/aurora"
 INSTALL = ROOT / "udf/sql/install.sql"

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from examples.aws_stand_in import copy_functions
+from examples.playground import stop_all
 from tests.support.markdown import Block, blocks
 from tests.support.stack import FUNCTIONS, ROOT, Library, Stack, free_port, start_stack
-
-from lambda_sidecar.testing.aws_stand_in import copy_functions
-from lambda_sidecar.testing.stack import stop_all
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MOST_NOT_RUN = 0.2
@@ -121,7 +120,7 @@ def machine(mysql_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         _write_command(
             commands / "stack",
             'command=$1; shift; if [ "$command" = up ]; then set -- --port '
-            f'{free_port()} "$@"; fi\nexec "{sys.executable}" -m lambda_sidecar.testing --run "{run}" "$command" "$@"',
+            f'{free_port()} "$@"; fi\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m examples.playground --run "{run}" "$command" "$@"',
         )
         try:
             yield Machine(stack, folder, commands)
