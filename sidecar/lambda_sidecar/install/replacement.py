@@ -10,9 +10,9 @@ from pathlib import Path
 import mysql.connector
 
 from lambda_sidecar.install import library_file
-from lambda_sidecar.install.calm import in_use, is_calm
 from lambda_sidecar.install.connection import execute
 from lambda_sidecar.install.errors import InstallError
+from lambda_sidecar.install.idle import becomes_idle, in_use
 from lambda_sidecar.install.options import quoted
 from lambda_sidecar.install.server_state import COMPONENT, ServerState, look, variables
 from lambda_sidecar.install.steps import Steps
@@ -40,9 +40,9 @@ def _uninstall_component(steps: Steps, state: ServerState) -> None:
     if steps.dry_run:
         steps.sql("uninstall the component", _UNINSTALL)
         return
-    calm = is_calm(steps.connection)
+    idle = becomes_idle(steps.connection)
     if not state.values:
-        if not calm:
+        if not idle:
             raise in_use(steps.connection)
         return
     # Of itself it lets nobody call any more, waits a little for the calls that run, or refuses to go (3538).
@@ -53,7 +53,7 @@ def _uninstall_component(steps: Steps, state: ServerState) -> None:
         if error.errno == _COMPONENT_UNLOAD_REFUSED:
             raise in_use(steps.connection) from None
         raise
-    if not is_calm(steps.connection):
+    if not becomes_idle(steps.connection):
         refusal = in_use(steps.connection)
         execute(steps.connection, _INSTALL)
         restore_values(Steps(steps.connection, lambda _: None, dry_run=False), state.values)
