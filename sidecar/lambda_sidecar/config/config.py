@@ -28,13 +28,13 @@ from lambda_sidecar.quotas import TIMEOUT_MAX_SECONDS
 
 # struct sockaddr_un holds 108 bytes with the NUL (unix(7)).
 SOCKET_PATH_MAX = 107
-# More than one process serves, and far below what an unbounded queue of tasks would cost.
+# More calls than one process can serve, and few enough that their tasks fit into memory.
 CONCURRENCY_MAX = 100_000
 ENVIRONMENT_PREFIX = "LAMBDA_SIDECAR_"
 NAME_FORMATS = ("arn", "name")
 # What a Kubernetes Service called lambda-sidecar (or lambda-sidecar-metrics) sets in its namespace's pods:
 # Kubernetes' documentation of Services, "Environment variables"; the PORT ones are Docker's links. None is a
-# key of ours. Names and values together tell them from a key with a typing error.
+# key of ours. Names and values together distinguish them from a key with a typing error.
 _ADDRESS = r"[0-9a-fA-F.:]+"
 _URL = r"(?:tcp|udp|sctp)://.+"
 _SERVICE_VARIABLE = re.compile(
@@ -52,11 +52,11 @@ class Config:
     socket: Path = Path("/run/lambda-sidecar/sidecar.sock")
     """Where mysqld's library finds the sidecar; at most 107 bytes."""
     region: str | None = None
-    """The region of functions whose name tells none. Without it: AWS_REGION, or the AWS profile's."""
+    """The region of functions whose name has none. Without it: AWS_REGION, or the AWS profile's."""
     account_id: str | None = None
-    """The AWS account (12 digits) of functions whose name tells none."""
+    """The AWS account (12 digits) of functions whose name has none."""
     function_name_format: str = "arn"
-    """How the Lambda API is told which function: arn, or name for emulators that know names only."""
+    """How the Lambda API gets a function's name: arn, or name for emulators that know names only."""
     drain_seconds: float = 30.0
     """How long running calls may go on after SIGTERM; 0 to 900. While they do, new ones are taken too."""
     connect_timeout_seconds: float = 5.0
@@ -76,13 +76,13 @@ class Config:
     associated_roles: tuple[str, ...] = ()
     """The roles that this server may assume; empty: those that are configured."""
     external_id: str | None = None
-    """What trust policies ask for as sts:ExternalId; a rule may have its own."""
+    """The sts:ExternalId that trust policies ask for; a rule may have its own."""
     role_duration_seconds: int = DURATION_DEFAULT
     """How long a role's credentials last, 900 to 43200; a rule may have its own."""
     session_tags: bool = False
     """Whether STS gets the account as the session tags mysql_user and mysql_host."""
     role_rules: tuple[RoleRule, ...] | None = None
-    """[[role_rules]]: the first one that matches account and function tells the role. None: not in the file,
+    """[[role_rules]]: the first one that matches account and function gives the role. None: not in the file,
     as in one that was cut off; empty: `role_rules = []`, which says so."""
     allow: tuple[AllowRule, ...] | None = None
     """[[allow]]: which account may invoke which function; without any, all may. None as above."""
@@ -108,12 +108,12 @@ class Config:
 
     @property
     def has_roles(self) -> bool:
-        """Whether STS will be asked for some."""
+        """Whether a call may get a role, so that STS will be asked."""
         return self.aws_default_lambda_role is not None or bool(self.role_rules)
 
     @property
     def bare_names(self) -> bool:
-        """Whether function_name_format says so."""
+        """Whether function_name_format says that functions are sent by their names alone."""
         return self.function_name_format == "name"
 
 
@@ -161,7 +161,7 @@ def _read_environment(environment: Mapping[str, str], *, base: Path) -> dict[str
 
 
 def validate(config: Config, *, where: str) -> None:
-    """Raises ConfigError."""
+    """Raises ConfigError for the first value that is out of its bounds; `where` begins the text."""
 
     def require(holds: bool, key: str, expected: str) -> None:
         if not holds:
