@@ -228,7 +228,7 @@ def test_a_reload_warns_of_every_change_of_access_by_its_accounts_and_functions(
         assert aws.sidecar.log_text().count(CHANGED) == len(told)
 
 
-def test_another_order_of_the_rules_is_told_and_many_rules_are_counted(tmp_path: Path) -> None:
+def test_another_order_of_the_rules_is_logged_and_many_rules_are_counted(tmp_path: Path) -> None:
     many = [{"account": f"a{number}@*"} for number in range(LISTED_MAX + 2)]
     with aws_sidecar(tmp_path, role_rules=RULES) as aws:
         reload(aws.sidecar, changed(aws, role_rules=RULES[::-1], allow=many), RELOADED)

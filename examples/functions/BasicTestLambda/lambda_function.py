@@ -1,4 +1,4 @@
-"""What Aurora's documentation calls: lambda_sync('…:BasicTestLambda', '{"operation": "ping"}')."""
+"""The function that Aurora's documentation calls: lambda_sync('…:BasicTestLambda', '{"operation": "ping"}')."""
 
 
 def lambda_handler(event, context):

@@ -1,3 +1,5 @@
-"""lambda-sidecar install and uninstall: the library and its SQL onto a MySQL server, and off it again.
+"""lambda-sidecar install and uninstall: put the library and its SQL on a MySQL server, and take them off
+again.
 
-Knows MySQL from the outside; must not know the sidecar. Only `options` is imported by `serve`'s process."""
+Knows MySQL from the outside; must not know the sidecar. `lambda-sidecar serve` imports `options` alone of
+it."""

@@ -1,6 +1,7 @@
-"""lambda-sidecar install: the library into plugin_dir, its functions, component, role and procedure.
+"""lambda-sidecar install: puts the library into plugin_dir and makes its functions, component, role and
+procedure.
 
-Decides what a server needs; the SQL is udf/sql/install.sql's."""
+Decides which steps a server needs; the SQL is that of udf/sql/install.sql."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ _NO_BINLOG = "SET SESSION sql_log_bin = 0"
 
 
 def install(options: argparse.Namespace, say: Say) -> None:
-    """Raises InstallError; until it has said so, nothing was changed."""
+    """Prints each step. Raises InstallError; if no step was printed before, nothing was changed."""
     library = None if options.no_copy else library_file.find(options.library)
     with contextlib.closing(connect(options)) as connection:
         try:

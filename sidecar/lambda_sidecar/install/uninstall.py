@@ -1,6 +1,7 @@
-"""lambda-sidecar uninstall: takes back what install brought, and what was granted and persisted since.
+"""lambda-sidecar uninstall: removes all that install has brought, and the grants and persisted settings
+since.
 
-The SQL is udf/sql/uninstall.sql's."""
+Decides which steps a server needs; the SQL is that of udf/sql/uninstall.sql."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from lambda_sidecar.install.steps import Say, Steps
 
 
 def uninstall(options: argparse.Namespace, say: Say) -> None:
-    """Raises InstallError; until it has said so, nothing was changed."""
+    """Prints each step. Raises InstallError; if no step was printed before, nothing was changed."""
     with contextlib.closing(connect(options)) as connection:
         try:
             _uninstall(connection, options, Steps(connection, say, dry_run=options.dry_run))
@@ -54,7 +55,7 @@ def _drop(steps: Steps, state: ServerState) -> None:
     if rows := dead_rows(state):
         steps.sql("forget what the server names but could not load", *rows)
     steps.sql("run uninstall.sql", *sql_script.statements(script))
-    # Of a newer library than this command.
+    # Functions of a library that is newer than this command.
     known = {name for name in state.answering if f"DROP FUNCTION IF EXISTS {name};" in script}
     if others := sorted(state.answering - known):
         steps.sql(f"drop {', '.join(others)}", *(f"DROP FUNCTION `{name}`" for name in others))

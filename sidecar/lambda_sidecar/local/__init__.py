@@ -15,10 +15,9 @@ The way of an invocation, file by file:
     process.py       its process; launcher.py ties it to the sidecar's life
     record.py        what was invoked; record_api.py serves it to tests
 
-Not there: other operations than Invoke, response streaming, layers, extensions, versions (every qualifier
-runs the folder's code, as $LATEST), dead-letter queues and destinations, memory limits, freezing between
-invocations.
-"""
+It does not have: operations other than Invoke, response streaming, layers, extensions, versions (every
+qualifier runs the folder's code, as $LATEST), dead-letter queues and destinations, memory limits, freezing
+between invocations."""
 
 from lambda_sidecar.config.local import LocalLambdaSettings
 from lambda_sidecar.local.errors import LocalLambdaError

@@ -24,7 +24,7 @@ _SETTINGS = "function.toml"
 _BOOTSTRAP = "bootstrap"
 _DEFAULT_HANDLER = "lambda_function.lambda_handler"
 _KEYS = ("handler", "timeout", "environment", "concurrency", "memory_size")
-# What the service itself sets; "Defined runtime environment variables",
+# Variables that the service itself sets; "Defined runtime environment variables",
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 _RESERVED = ("_HANDLER", "_X_AMZN_TRACE_ID", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV")
 _RESERVED_PREFIX = "AWS_LAMBDA_"
@@ -42,7 +42,7 @@ class Function:
     timeout: float = TIMEOUT_DEFAULT_SECONDS  # seconds
     environment: tuple[tuple[str, str], ...] = ()
     concurrency: int | None = None  # reserved concurrency; None: only the service's limit
-    memory_size: int = MEMORY_DEFAULT_MB  # MB, told to the function and not enforced
+    memory_size: int = MEMORY_DEFAULT_MB  # MB, which the function is given and nothing enforces
 
 
 class FunctionFolder:
@@ -54,7 +54,8 @@ class FunctionFolder:
         self._inventories: dict[str, Inventory] = {}
 
     def check(self) -> list[Function]:
-        """Every function, at start. Raises LocalLambdaError for the folder, FunctionConfigError for one."""
+        """Every function, looked at once at the start. Raises LocalLambdaError for the folder of functions,
+        and FunctionConfigError for one of them."""
         if not self._folder.is_dir():
             raise LocalLambdaError(f"local Lambda: the functions folder {self._folder} does not exist")
         try:

@@ -1,5 +1,6 @@
 """The Invoke operation of AWS Lambda's API, as SDKs and the AWS CLI call it: from a request to its answer.
-Knows when what is refused; how requests are written is invoke_request.py's, how functions run the fleet's."""
+Knows when a request is refused. invoke_request.py reads and writes what is on the wire; fleet.py runs
+functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last part of what a worker prints, however much that is.
+"""The end of a worker's output, however long that is.
 Knows neither processes nor invocations."""
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ _TRIM_AT = 16 * LOG_TAIL_MAX
 
 
 class LogTail:
-    """Collects output between two take() calls and keeps its end: never more than 64 KiB plus one chunk."""
+    """Collects the output between two calls of take() and keeps its end: never more than 64 KiB plus one
+    chunk."""
 
     def __init__(self) -> None:
         self._text = bytearray()

@@ -1,5 +1,5 @@
-"""The folder of the workers' private folders: made at start, removed at stop or, after a kill, by the next.
-Knows nothing of workers."""
+"""The folder that holds the workers' private folders. If its owner is killed, the next local Lambda removes
+it. Knows nothing of workers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _PREFIX = "lambda-sidecar-local-"
 
 
 class Scratch:
-    """A folder under the system's temporary folder, locked for as long as its owner lives. Raises OSError."""
+    """A folder under the system's temporary folder, locked for as long as its owner lives."""
 
     def __init__(self) -> None:
+        """Raises OSError."""
         _remove_abandoned()
         while True:
             self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))

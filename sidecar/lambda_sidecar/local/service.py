@@ -1,5 +1,5 @@
 """Starts and stops the local Lambda: an HTTP server on 127.0.0.1 in the running loop, the workers behind it.
-Knows the parts and in which order they come and go, and nothing of what they do."""
+Knows the parts and the order in which they start and stop; nothing of what they do."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class InitFailed(Exception):
         self._log = log
 
     def outcome(self, request_id: str) -> Outcome:
-        """What the caller of the invocation that needed this worker gets."""
+        """The outcome for the invocation that needed this worker."""
         document = self._document or error_document(
             self._error_type, f"RequestId: {request_id} Error: {self._text}"
         )
@@ -60,7 +60,7 @@ class Worker:
         self._folder = folder  # its private HOME and TMPDIR
         self._api = RuntimeApi()
         self._process: WorkerProcess | None = None
-        self._init_seconds: float | None = None  # until the first REPORT line told it
+        self._init_seconds: float | None = None  # until the first REPORT line has it
 
     @classmethod
     async def start(cls, function: Function, region: str, folder: Path) -> Worker:

@@ -70,7 +70,7 @@ class Stack:
             **(names_alone() if endpoint is not None else {"region": REGION, "account_id": ACCOUNT_ID}),
             **(settings or {}),
         }
-        # AWS's settings and secrets do not belong into mysqld, nor into a sidecar that is all local.
+        # AWS's settings and secrets do not belong in mysqld, nor in a sidecar that is all local.
         without_aws: dict[str, str | None] = {name: None for name in os.environ if name.startswith("AWS_")}
         environment: Mapping[str, str | None] = {**without_aws, **NO_AWS_FILES}
         if aws is not None:
@@ -93,7 +93,8 @@ class Stack:
         )
 
     def start(self) -> list[str]:
-        """Start what does not run, and say what that was; failing, leave neither running."""
+        """Start those of the two that do not run, and return a line for each. On failure leave neither
+        running. Raises ServerError."""
         new = not self.directory.exists()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory.chmod(0o700)
@@ -134,7 +135,7 @@ class Stack:
 
     @property
     def password(self) -> str:
-        """root's over TCP."""
+        """root's password over TCP."""
         return self.my_cnf.read_text().rpartition("password=")[2].strip()
 
     def _write_my_cnf(self, port: int) -> None:
@@ -151,7 +152,8 @@ class Stack:
             file.write("\n".join(lines) + "\n")
 
     def _open_tcp(self) -> None:
-        """The account that TCP reaches: no name is resolved, so root@localhost is the Unix socket's alone."""
+        """Makes the account for TCP. No name is resolved, so that root@localhost is the Unix socket's
+        alone."""
         if self.port is None:
             return
         with contextlib.closing(self.mysqld.connect()) as connection:
