@@ -1,4 +1,4 @@
-"""The function that Aurora's documentation calls: lambda_sync('…:BasicTestLambda', '{"operation": "ping"}')."""
+"""The function of Aurora's documentation: lambda_sync('…:BasicTestLambda', '{"operation": "ping"}')."""
 
 
 def lambda_handler(event, context):
