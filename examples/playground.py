@@ -1,7 +1,6 @@
 """The commands behind `make up`, `make sql` and `make down`: a MySQL to try lambda-udf with, in .run/.
 
-Knows the command line, the folder and the words that people read; lambda_sidecar.testing.stack does the
-work."""
+Knows the command line, the folder and the texts for people; lambda_sidecar.testing.stack does the work."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Lambda's quotas, each with its source: sizes in bytes, times in seconds, lengths in characters.
 
-Numbers alone; knows nothing of who is held to them. udf/ has in C those that the library needs; a test
-compares."""
+Numbers alone; knows nothing of who is held to them. A test compares them with those of the library (udf/)."""
 
 from __future__ import annotations
 
@@ -13,8 +12,7 @@ EVENT_MAX = 1_048_576
 # allowed payload size (6291556 bytes)").
 RESPONSE_MAX = 6_291_556
 
-# API reference, Invoke: X-Amz-Client-Context, in base64; X-Amz-Log-Result, "the last 4 KB of the execution
-# log".
+# API reference, Invoke: X-Amz-Client-Context, in base64; X-Amz-Log-Result, "the last 4 KB of the log".
 CLIENT_CONTEXT_MAX = 3_583
 LOG_TAIL_MAX = 4_096
 

@@ -23,8 +23,7 @@ def vanished_rules(old: AccessSettings, new: AccessSettings) -> str | None:
 
 
 def access_changes(old: AccessSettings, new: AccessSettings) -> Iterator[str]:
-    """One line for each key that has changed, but for role_duration_seconds, which opens nothing to
-    anybody."""
+    """One line for each key that has changed, except role_duration_seconds, which opens nothing."""
     for key in ("account_id", "region"):
         yield from _value(old, new, key, "names that tell none now mean other functions")
     yield from _value(

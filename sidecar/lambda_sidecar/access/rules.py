@@ -1,7 +1,6 @@
 """Whether an account may invoke a function, and under which IAM role: the rules, compiled.
 
-Pure; knows no configuration files, and asks neither STS nor the network: a refusal comes before all
-sending."""
+Pure; knows no configuration files. Asks neither STS nor the network: it refuses before anything is sent."""
 
 from __future__ import annotations
 
@@ -56,9 +55,8 @@ class AccessRules:
     """Decides by settings that never change: a new configuration makes new AccessRules."""
 
     def __init__(self, settings: AccessSettings, defaults: Defaults) -> None:
-        """`defaults` are the region and the account in force: the settings' own, or those of the AWS
-        configuration. Raises ValueError for a rule that names functions where either is needed and not
-        known."""
+        """`defaults` are the region and the account in force: the settings' own, or the AWS configuration's.
+        Raises ValueError for a rule that names functions where either is needed and not known."""
         self._allow = [
             _Match(f"allow {number}", rule, defaults) for number, rule in enumerate(settings.allow or (), 1)
         ]

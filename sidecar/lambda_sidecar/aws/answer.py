@@ -72,8 +72,7 @@ def read_answer(status: int, reason: str, headers: Mapping[str, str], body: byte
 
 
 def _text(headers: Mapping[str, str], name: str) -> str:
-    """A header's value, cut. HTTP clients keep bytes that are no UTF-8 as surrogates, which cannot be passed
-    on."""
+    """A header's value, cut, without the surrogates that stand for bytes that are no UTF-8."""
     return _cut(headers.get(name, ""), HEADER_MAX_BYTES)
 
 
@@ -104,8 +103,7 @@ def _log_tail(encoded: str) -> bytes:
 
 
 def function_error_sentence(result: InvocationResult) -> Generator[None, None, str]:
-    """`Unhandled: ValueError: message` for a function that failed, with the parts that there are. One
-    step."""
+    """`Unhandled: ValueError: message` for a failed function, of the parts that there are. One step."""
     error_type, message = function_error(
         result.payload, type_max=ERROR_TYPE_MAX_BYTES, message_max=ERROR_MESSAGE_MAX_BYTES
     )

@@ -1,5 +1,4 @@
-"""The providers of the AWS credential chain, bounded: a program ends with its reader, a metadata service in
-time.
+"""The providers of the AWS credential chain, bounded: programs end with their reader, metadata services soon.
 
 Knows aiobotocore's providers; nothing of the credentials that they find."""
 

@@ -54,8 +54,7 @@ class ChainCredentials:
     """The AWS credential chain: environment, profile, web identity, container, instance profile.
 
     They are read once, however many calls wait, and renewed in the background: never within a call, whose
-    time may be too short for that. The session's own clients (STS) sign with the credentials that are kept
-    here."""
+    time may be too short for that. The session's own clients (STS) sign with them too."""
 
     def __init__(
         self, session: AioSession, *, clock: Clock = time.time, read_seconds: float = READ_SECONDS

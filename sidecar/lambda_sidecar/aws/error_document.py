@@ -64,8 +64,7 @@ def api_error(body: bytes, *, code_max: int, message_max: int) -> tuple[str, str
 
 
 def _read(body: bytes, decoder: msgspec.json.Decoder[D]) -> tuple[D | None, bool]:
-    """The fields as JSON, and whether `without_halves_steps` has changed them. None if the document is no
-    object."""
+    """The fields as JSON, None if it is no object; and whether `without_halves_steps` has changed them."""
     try:
         return decoder.decode(body), False
     except (msgspec.DecodeError, RecursionError):

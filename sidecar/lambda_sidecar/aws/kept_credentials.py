@@ -124,8 +124,7 @@ class KeptCredentials:
             self._ended(failure)
 
     def _take(self, session: Session) -> None:
-        """Keeps new credentials. Raises MissingCredentials for those that can sign nothing; the old ones stay
-        then."""
+        """Keeps new credentials. Raises MissingCredentials, and keeps the old, if these can sign nothing."""
         left = session.expires - (now := self._clock())
         if not left > 0:  # or no number at all
             raise MissingCredentials(

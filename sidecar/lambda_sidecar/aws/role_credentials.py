@@ -24,8 +24,7 @@ log = logging.getLogger(__name__)
 # A session lasts 900 s at least. The first call in its last 300 s has it renewed in the background, which
 # leaves time for some hundred attempts.
 REFRESH_SECONDS = 300.0
-# How long an error of STS answers further calls: a burst of calls asks once, and a corrected trust policy
-# helps soon.
+# How long an error of STS answers further calls: a burst asks once, and a corrected trust policy helps soon.
 FAILED_SECONDS = 1.0
 # Sessions that are kept, each of about 1 KB.
 SESSIONS_MAX = 1000

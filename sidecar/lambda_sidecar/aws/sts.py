@@ -39,8 +39,7 @@ class Sts:
     """Asks STS with the chain's credentials. `close` at the end."""
 
     def __init__(self, aws: AwsConfiguration, base: ChainCredentials, region: str | None) -> None:
-        """The endpoint of `region` is asked, because the network to it is known; without one, that of a
-        call's own region."""
+        """Asks `region`'s endpoint, to which the network is known; without one, that of a call's region."""
         self._aws = aws
         self._base = base
         self.region = region
@@ -123,8 +122,7 @@ class Sts:
 
 def _no_answer(operation: str, error: Exception) -> RoleNotAssumed:
     """Logs that an answer cannot be one of STS (no XML, no credentials, no date), and makes the call's error
-    of it. The stack says where that was found; the error's text is left out, because it may quote what was
-    read."""
+    of it. The stack says where that was found; the error's text may quote the answer, and is left out."""
     stack = "".join(traceback.format_tb(error.__traceback__))
     log.warning("STS answered what is none of its answers: %s\n%s", type(error).__name__, stack)
     name = operation.title().replace("_", "")

@@ -43,8 +43,7 @@ def _check_likeness(response: Response, *, may_be_empty: bool) -> None:
 
 def _is_json(text: bytes) -> bool:
     """Takes 13 ms for 6 MB, and several times as long with half a surrogate pair in it. That passes: no page
-    has one, and Lambda's runtimes take it. The text behind it must be JSON too, because it may have been cut
-    off."""
+    has one, and Lambda's runtimes take it. The rest must be JSON too: it may be cut off."""
     try:
         at_once(check_steps(text))
     except (NotJson, NestedTooDeeply):

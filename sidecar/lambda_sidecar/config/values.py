@@ -42,8 +42,7 @@ def read_table(cls: type, table: Mapping[str, Any], *, where: str, base: Path) -
 
 
 def convert(value: Any, wanted: Any, *, where: str, base: Path) -> Any:
-    """A value as TOML gives it, as the type `wanted`; a relative path is relative to `base`. Raises
-    ConfigError."""
+    """TOML's value as the type `wanted`; a relative path is relative to `base`. Raises ConfigError."""
     wanted = _certain(wanted)
     if dataclasses.is_dataclass(wanted) and isinstance(wanted, type):
         if not isinstance(value, dict):

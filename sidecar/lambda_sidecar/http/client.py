@@ -107,9 +107,8 @@ class HttpClient:
         await asyncio.sleep(0)  # the transports let their sockets go in the loop's next turn
 
     def _take(self, origin: Origin) -> Connection | None:
-        """The idle connection that was used last, so that the others grow old and are closed. It has to be
-        alive as far as this machine can know, or to have answered just now: a request on a dead one would
-        count as sent."""
+        """The idle connection that was used last, so that the others grow old and are closed. It is alive as
+        far as this machine can know, or has answered just now: a request on a dead one counts as sent."""
         line = self._idle.get(origin)
         while line:
             connection, until = line.pop()
@@ -199,8 +198,7 @@ def _keep_alive(made: socket.socket) -> None:
 
 @functools.cache
 def _split_proxy(url: str) -> SplitResult:
-    """A proxy's URL; without a scheme it is http, as for other clients. Raises OSError for any other
-    scheme."""
+    """A proxy's URL; without a scheme it is http, as for other clients. Raises OSError for other schemes."""
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in _PORTS or not parts.hostname:
         raise OSError("a proxy's URL begins with http:// or https://")

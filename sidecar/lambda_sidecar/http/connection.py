@@ -1,6 +1,6 @@
 """One HTTP/1.1 connection: a request goes out, its answer comes back.
 
-Leaves the reading of answers to exchange.py; does not know where it leads (client.py), nor Lambda."""
+Leaves the reading of answers to exchange.py; knows neither where it leads (client.py) nor Lambda."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from lambda_sidecar.http.exchange import ConnectionBroken, Exchange, Response, T
 JOIN_MAX = 65_536
 # An idle connection is closed by us before the other side does it under a request.
 IDLE_SECONDS = 20.0
-# Nor is it used in the last moment before the time that the other side named: the request has to arrive
-# before it.
+# Nor is it used in the last moment before the time that the other side named: a request could be too late.
 KEEP_ALIVE_MARGIN_SECONDS = 1.0
 # draft-thomson-hybi-http-timeout-03: `timeout` in seconds, `max` further requests; Node and Apache send it.
 _KEEP_ALIVE = re.compile(r"\b(timeout|max)\s*=\s*\"?(\d{1,9})\b", re.IGNORECASE)

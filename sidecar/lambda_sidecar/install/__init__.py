@@ -1,5 +1,3 @@
-"""lambda-sidecar install and uninstall: put the library and its SQL on a MySQL server, and take them off
-again.
+"""lambda-sidecar install and uninstall: the library and its SQL, put on a MySQL server and taken off again.
 
-Knows MySQL from the outside; must not know the sidecar. `lambda-sidecar serve` imports `options` alone of
-it."""
+Knows MySQL from the outside; must not know the sidecar. `serve` imports options.py, but not mysql.connector."""

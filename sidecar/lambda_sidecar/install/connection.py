@@ -27,8 +27,7 @@ _ADMINISTRATION = (
 
 
 def connect(options: argparse.Namespace) -> MySQLConnectionAbstract:
-    """An administrator's session with autocommit, of which nothing is written to the binary log. Raises
-    InstallError."""
+    """An administrator's session with autocommit, left out of the binary log. Raises InstallError."""
     return _prepared(options, _ADMINISTRATION, "is no administrator of")
 
 

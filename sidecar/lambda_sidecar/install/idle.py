@@ -19,8 +19,7 @@ _POLL_SECONDS = 0.01
 def becomes_idle(connection: MySQLConnectionAbstract) -> bool:
     """Waits for a moment without a statement in our functions; False if there was none in time.
 
-    It does not set lambda_udf.mode = 'deny' for that time: a session that begins then would keep that
-    value."""
+    It does not set lambda_udf.mode = 'deny' meanwhile: a session that begins then would keep that value."""
     deadline = time.monotonic() + _WAIT_SECONDS
     while statements_in_use(connection):
         if time.monotonic() > deadline:

@@ -1,5 +1,4 @@
-"""lambda-sidecar install: puts the library into plugin_dir and makes its functions, component, role and
-procedure.
+"""lambda-sidecar install: the library into plugin_dir, and its functions, component, role and procedure.
 
 Decides which steps a server needs; the SQL is that of udf/sql/install.sql."""
 

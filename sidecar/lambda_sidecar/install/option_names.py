@@ -1,7 +1,6 @@
 """The names of the options that MySQL's clients take: those that are supported here, and those of no concern.
 
-Knows names, not what an option does. `lambda-sidecar serve` imports this and must not pay for
-mysql.connector."""
+Knows names alone. `lambda-sidecar serve` imports this and must not pay for mysql.connector."""
 
 from __future__ import annotations
 
@@ -50,8 +49,7 @@ _NEUTRAL = {"ssl-fips-mode": "OFF", "compression-algorithms": "UNCOMPRESSED"}
 
 
 def known(written: Setting) -> Setting | None:
-    """The setting under its full name, or None if it is of no concern. Raises InstallError for any other
-    option."""
+    """The setting under its full name, None if it is of no concern. Raises InstallError for other options."""
     loose = written.name.startswith("loose-")
     setting = _spelled_out(Setting(written.name.removeprefix("loose-"), written.value, written.source))
     name, value = setting.name, setting.value

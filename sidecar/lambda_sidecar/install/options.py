@@ -33,8 +33,7 @@ _ACCOUNT = re.compile(rf"({_PART})(?:@({_PART}))?")
 
 
 def account(text: str) -> Account:
-    """Reads 'app'@'%', app@localhost or app (from any host), as SQL writes an account. Raises
-    ArgumentTypeError."""
+    """Reads 'app'@'%', app@localhost or app (from any host), as in SQL. Raises ArgumentTypeError."""
     match = _ACCOUNT.fullmatch(text.strip())
     if match is None:
         raise argparse.ArgumentTypeError(f"{text} is not an account; write 'user'@'host'")

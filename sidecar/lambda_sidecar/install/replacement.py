@@ -80,8 +80,7 @@ def restore_values(steps: Steps, before: dict[str, str]) -> None:
 
 
 class Replacement:
-    """`library` is the file to copy; None if the new one is in plugin_dir already, and only the loaded one is
-    old."""
+    """`library` is the file to copy; None if it is in plugin_dir already, and only the loaded one is old."""
 
     def __init__(self, steps: Steps, state: ServerState, library: Path | None) -> None:
         self.steps = steps
@@ -89,8 +88,7 @@ class Replacement:
         self.library = library
 
     def run(self, create: Callable[[], None]) -> None:
-        """`create` makes functions and component. If it fails, puts the old ones back and raises
-        InstallError."""
+        """`create` makes functions and component. Raises InstallError if it fails, with the old ones back."""
         self.steps.say(
             "the server has another build loaded, and MySQL loads a new one only when nothing holds the old: "
             "grants and settings stay, calls fail for a moment"
@@ -117,8 +115,7 @@ class Replacement:
         restore_values(self.steps, self.state.values)
 
     def _take_back(self, old: Path | None) -> str:
-        """Puts back the parts of the old installation that are missing, and returns a clause that says how
-        that went."""
+        """Puts back the missing parts of the old installation, and returns a clause that says how it went."""
         before, now = self.state, look(self.steps.connection, [])
         if old is None:
             return "correct that and run this again"

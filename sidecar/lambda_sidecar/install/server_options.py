@@ -1,7 +1,6 @@
 """The options by which MySQL's own clients reach a server, from option files and the command line.
 
-Decides what each option means, and refuses those that cannot work here as in the mysql client; opens
-nothing."""
+Decides what each option means, and refuses one that cannot mean here what it means to mysql."""
 
 from __future__ import annotations
 
@@ -56,8 +55,7 @@ class Tls:
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """password is None if the person who runs the command is to be asked; socket is None for TCP to host and
-    port."""
+    """password is None if the user is to be asked for it; socket is None for TCP to host and port."""
 
     user: str
     password: str | None
@@ -77,8 +75,7 @@ class ServerOptions:
 
 
 def gather(options: argparse.Namespace) -> ServerOptions:
-    """Raises InstallError for an option that is unknown, wrong or not supported; the text says where it
-    stands."""
+    """Raises InstallError for an option that is unknown, wrong or not supported, and says where it stands."""
     settings = option_file.read_defaults(
         only=options.defaults_file, extra=options.defaults_extra_file, none=options.no_defaults, names=GROUPS
     )

@@ -84,8 +84,7 @@ def look(connection: MySQLConnectionAbstract, names: list[str]) -> ServerState:
 
 
 def answers(connection: MySQLConnectionAbstract, function: str) -> bool:
-    """Whether the function is loaded: called without arguments, it refuses by itself, and nothing is
-    invoked."""
+    """Whether the function is loaded: without arguments it refuses a call by itself, and invokes nothing."""
     try:
         execute(connection, f"SELECT `{function}`()")
     except mysql.connector.Error as error:

@@ -1,5 +1,4 @@
-"""lambda-sidecar uninstall: removes all that install has brought, and the grants and persisted settings
-since.
+"""lambda-sidecar uninstall: removes what install has brought, and the grants and persisted settings since.
 
 Decides which steps a server needs; the SQL is that of udf/sql/uninstall.sql."""
 

@@ -74,8 +74,7 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 
 
 def _stat(path: str) -> _Stat:
-    """None for a file that has gone, as while an editor replaces it: the file's next state is another
-    revision."""
+    """None for a file that has gone, as while an editor replaces it: its next state is another revision."""
     try:
         found = os.stat(path)  # noqa: PTH116  a Path for each of thousands of files would cost as much again
     except FileNotFoundError:

@@ -55,8 +55,7 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A function's answer: its JSON, or an error document if function_error is set; and the log's last 4
-    KB."""
+    """A function's answer: JSON, or an error document if function_error is set; and the log's last 4 KB."""
 
     payload: bytes
     function_error: bool = False

@@ -1,6 +1,5 @@
 """The Invoke operation of AWS Lambda's API, as SDKs and the AWS CLI call it: from a request to its answer.
-Knows when a request is refused. invoke_request.py reads and writes what is on the wire; fleet.py runs
-functions."""
+Knows when a request is refused. invoke_request.py knows what is on the wire; fleet.py runs functions."""
 
 from __future__ import annotations
 

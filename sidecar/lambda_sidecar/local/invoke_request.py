@@ -100,8 +100,7 @@ def answer(invocation: Invocation, outcome: Outcome) -> web.Response:
 
 
 def _checked(event: bytes) -> bytes:
-    """The event, unconverted, if it is JSON in UTF-8 as RFC 8259 has it; {} for an empty one. Raises
-    ApiError."""
+    """The event as it is if that is JSON in UTF-8 (RFC 8259); {} for an empty one. Raises ApiError."""
     if not event:
         return b"{}"
     try:

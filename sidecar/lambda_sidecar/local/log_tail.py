@@ -9,8 +9,7 @@ _TRIM_AT = 16 * LOG_TAIL_MAX
 
 
 class LogTail:
-    """Collects the output between two calls of take() and keeps its end: never more than 64 KiB plus one
-    chunk."""
+    """Collects the output between two calls of take(), and keeps its end: 64 KiB plus one chunk at most."""
 
     def __init__(self) -> None:
         self._text = bytearray()

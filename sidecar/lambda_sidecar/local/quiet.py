@@ -1,5 +1,5 @@
-"""A logger for aiohttp that says nothing. aiohttp's lines about malformed HTTP quote it, payloads included,
-and a worker could flood the log with them."""
+"""A logger for aiohttp that says nothing.
+aiohttp's lines about malformed HTTP quote payloads, and a worker could flood the log with them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The folder that holds the workers' private folders. If its owner is killed, the next local Lambda removes
-it. Knows nothing of workers."""
+"""The folder that holds the workers' private folders: removed at stop or, after a kill, by the next owner.
+Knows nothing of workers."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Resolves the Invoke API's FunctionName and Qualifier to a target: the function, and the ARN of this
-invocation. Pure; knows neither which functions exist nor HTTP."""
+"""The target of an Invoke request: the function and the ARN that its FunctionName and Qualifier mean.
+Pure; knows neither which functions exist nor HTTP."""
 
 from __future__ import annotations
 

@@ -15,8 +15,7 @@ from collections import deque
 
 from lambda_sidecar.text.safe_text import visible
 
-# The lines that wait while nobody reads: some minutes of calls of which one fails every 20 ms, and 4 MB at
-# most.
+# The lines that wait while nobody reads: some minutes of a call that fails every 20 ms, and 4 MB at most.
 LINES_MAX = 10_000
 BYTES_MAX = 4 * 1024 * 1024
 # journald takes lines of 48 KB (LineMax=, journald.conf(5)); stacks are shorter.

@@ -1,4 +1,3 @@
-"""lambda-sidecar migrate-check: finds the parts of an Aurora database with Lambda calls that need a grant or
-an edit.
+"""lambda-sidecar migrate-check: finds what needs a grant or an edit in a database that comes from Aurora.
 
 Reads a server or a dump and changes nothing; must not know the sidecar."""

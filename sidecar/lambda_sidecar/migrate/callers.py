@@ -38,8 +38,7 @@ class Callers:
         return self._usage[one]
 
     def needs(self, one: SqlObject) -> Needs:
-        """The needs of the account in whose name it runs: for its own text, and for what it calls in that
-        name."""
+        """The needs of the account in whose name it runs, for its own text and for calls in that name."""
         involved = [one, *self._reached(one, in_its_name=True)]
         used = [self._usage[other] for other in involved]
         return Needs(
@@ -64,8 +63,7 @@ class Callers:
                 yield from known.get((schema or one.schema.lower(), name), ())
 
     def _reached(self, one: SqlObject, *, in_its_name: bool) -> set[SqlObject]:
-        """The objects that it calls, directly or not. With `in_its_name` only over objects that keep the
-        caller's account."""
+        """The objects that it reaches by calls; with `in_its_name`, only over those that keep its account."""
         reached: set[SqlObject] = set()
         waiting = [one]
         while waiting:

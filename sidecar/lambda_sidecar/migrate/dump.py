@@ -32,8 +32,7 @@ def read_dump(lines: Iterable[str]) -> Inventory:
 
 
 def statements(lines: Iterable[str]) -> Iterator[str]:
-    """The statements, as the mysql client splits them, without the rows of tables; each ends at a line's end,
-    as mysqldump's do."""
+    """The statements, as the mysql client splits them, without rows of tables. Each ends at a line's end."""
     delimiter = ";"
     pending: list[str] = []
     in_rows = False

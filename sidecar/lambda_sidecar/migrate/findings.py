@@ -39,8 +39,7 @@ class Block:
 
 
 def blocks(inventory: Inventory) -> list[Block]:
-    """The blocks in a stable order: what could not be read, sql_mode, objects by kind and name, accounts by
-    name."""
+    """The blocks in a stable order: what could not be read, sql_mode, objects by kind and name, accounts."""
     found = callers(inventory.objects)
     objects = sorted(inventory.objects, key=lambda one: (one.kind, one.schema, one.name))
     made = [_unread(inventory), _sql_mode(inventory)]

@@ -89,8 +89,7 @@ class Holdings:
 
 
 def read_grant(line: str) -> Grant:
-    """Reads one line; one that grants neither privileges nor roles (PROXY, say) becomes a grant of
-    nothing."""
+    """Reads one line; one that grants neither privileges nor roles (as PROXY) is a grant of nothing."""
     found = tokens(line)
     cut = next((place for place, token in enumerate(found) if token.says("ON", "TO")), None)
     if cut is None or not found[0].says("GRANT"):
@@ -122,8 +121,7 @@ def _fits(pattern: str, schema: str) -> bool:
 
 def for_stock_mysql(line: str) -> tuple[str | None, list[str]]:
     """The statement as stock MySQL with lambda-udf takes it, or None if nothing of it is left; and the parts
-    of the old one that stock MySQL does not know. Neither holds the password of version 5.7's IDENTIFIED
-    BY."""
+    of the old one that stock MySQL does not know. Neither holds a password (5.7's IDENTIFIED BY)."""
     found = tokens(line)
     cut = next((place for place, token in enumerate(found) if token.says("ON", "TO")), None)
     if cut is None or not found[0].says("GRANT"):

@@ -1,5 +1,4 @@
-"""Private MySQL servers and sidecars on this machine, for tests of your own SQL (docs/testing.md); our own
-tests, the demo and `make up` use them too.
+"""Private MySQL servers and sidecars, for tests of your own SQL (docs/testing.md), our own, and the demo.
 
 Not part of the service: nothing in lambda_sidecar imports it, and it knows the library only as a file."""
 

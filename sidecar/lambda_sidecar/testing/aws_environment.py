@@ -29,8 +29,7 @@ PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def without_ours() -> Mapping[str, str | None]:
-    """Removes proxies between a sidecar and its endpoint, and every configuration but the one that it is
-    given."""
+    """Removes proxies between a sidecar and its endpoint, and settings of sidecars in this environment."""
     ours = [
         name for name in os.environ if name.startswith("LAMBDA_SIDECAR_") or name.lower() in PROXY_VARIABLES
     ]
@@ -38,8 +37,7 @@ def without_ours() -> Mapping[str, str | None]:
 
 
 def endpoint_environment(endpoint: str) -> Mapping[str, str | None]:
-    """Sends calls to `endpoint`, with this environment's AWS credentials, or with placeholders if it has
-    none."""
+    """Sends calls to `endpoint`, with this environment's AWS credentials or, without any, placeholders."""
     environment: dict[str, str | None] = {"AWS_ENDPOINT_URL_LAMBDA": endpoint}
     if not any(os.environ.get(name) for name in CREDENTIAL_VARIABLES):
         environment |= {"AWS_ACCESS_KEY_ID": "placeholder", "AWS_SECRET_ACCESS_KEY": "placeholder"}

@@ -28,8 +28,7 @@ _INITIALIZE_SECONDS = 120
 
 
 def cache_folder() -> Path:
-    """Where data directories are kept for the next server; in a checkout, packaging/mysql/provide.sh unpacks
-    MySQL there."""
+    """The cache of data directories; a checkout's packaging/mysql/provide.sh unpacks MySQL there too."""
     if named := os.environ.get("LAMBDA_UDF_CACHE"):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lambda-udf"
@@ -37,8 +36,7 @@ def cache_folder() -> Path:
 
 @cache
 def server_version(home: Path) -> str:
-    """The version by `mysqld --version`, as in `9.7.4-2 for Linux on x86_64 ((Debian))`. Raises
-    ServerError."""
+    """The version, as in `9.7.4-2 for Linux on x86_64 ((Debian))`. Raises ServerError."""
     done = subprocess.run(
         [home / "bin" / "mysqld", "--no-defaults", "--version"], capture_output=True, text=True, check=False
     )
@@ -53,8 +51,7 @@ def as_root() -> tuple[str, ...]:
 
 
 def create(home: Path, datadir: Path) -> None:
-    """Make `datadir`, with a root@localhost that has no password. It appears whole or not at all. Raises
-    ServerError."""
+    """Make `datadir`, whole or not at all; its root@localhost has no password. Raises ServerError."""
     template = _template(home)
     datadir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".datadir.", dir=datadir.parent) as temporary:

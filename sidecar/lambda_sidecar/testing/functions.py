@@ -93,8 +93,7 @@ class Functions:
             return [call for target, call in self._calls if wanted.matches(target)]
 
     def wait_for_calls(self, name: str, count: int, seconds: float) -> list[Call]:
-        """Waits until `count` calls have finished, and returns all. Raises AssertionError if there are fewer
-        by then."""
+        """Waits until `count` calls have finished, and returns all. Raises AssertionError if too few have."""
         deadline = time.monotonic() + seconds
         with self._changed:
             while True:

@@ -1,5 +1,4 @@
-"""Runs a Python callable as a Lambda function: makes its arguments, and a result of its answer or its
-exception.
+"""Runs a Python callable as a Lambda function: its arguments, and the result of its answer or its exception.
 
 Knows nothing of HTTP, names or threads."""
 
@@ -40,8 +39,7 @@ class Context:
 
 
 def wants_context(handler: Handler) -> bool:
-    """Whether it takes (event, context), and not (event) alone. Raises TypeError for what can be no
-    handler."""
+    """Whether it takes (event, context), not (event) alone. Raises TypeError for what can be no handler."""
     if not callable(handler) or inspect.iscoroutinefunction(handler):
         raise TypeError(f"a handler must be a plain callable, not {handler!r}")
     try:

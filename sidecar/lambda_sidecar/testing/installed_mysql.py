@@ -64,8 +64,7 @@ def find() -> Path:
 
 
 def version(program: Path) -> tuple[int, ...] | None:
-    """The version, as in (8, 4, 3); None for MariaDB, and for a program that does not say that it is a
-    MySQL."""
+    """The version, as in (8, 4, 3); None for MariaDB, and for what does not say that it is a MySQL."""
     try:
         done = subprocess.run(
             [program, "--no-defaults", "--version"],

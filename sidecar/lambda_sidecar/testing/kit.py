@@ -37,8 +37,7 @@ class MySqlLambdaKit(ABC):
         self._endpoint.functions.function(name, handler)
 
     def calls(self, name: str) -> list[Call]:
-        """The calls of `name` in this test, in the order of arrival; also those that were refused or still
-        run."""
+        """The calls of `name` in this test, in order of arrival; also refused and unfinished ones."""
         return self._endpoint.functions.calls(name)
 
     def wait_for_calls(self, name: str, count: int = 1, timeout: float = 10.0) -> list[Call]:

@@ -39,8 +39,7 @@ class MySqlLambda(MySqlLambdaKit):
         self._running: Stack | None = None
 
     def start(self) -> Self:
-        """Starts both. If that fails, leaves nothing running and raises ServerError (NoMySqlError without a
-        MySQL)."""
+        """Starts both, or leaves nothing running and raises ServerError (NoMySqlError without a MySQL)."""
         with contextlib.ExitStack() as resources:
             # Short, for the sake of Unix sockets.
             folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="lambda-udf-")))

@@ -38,8 +38,7 @@ def read_event(event: bytes) -> Any:
 
 
 def write_result(result: Any) -> bytes:
-    """A handler's result as it is sent: JSON, or bytes as they are. Raises errors that `describe` can
-    describe."""
+    """A handler's result as it is sent: JSON, or bytes as they are. Raises what `describe` describes."""
     written, _ = _runtime_client()[2].marshal_response(result)
     return written if isinstance(written, bytes) else written.encode()
 

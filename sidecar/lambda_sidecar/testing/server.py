@@ -35,8 +35,7 @@ class Server(ABC):
         """Whether a connection to it succeeds now."""
 
     def start(self, seconds: float = READY_SECONDS) -> Self:
-        """Start, and wait until a connection succeeds. Otherwise leave nothing running and raise
-        ServerError."""
+        """Start, and wait until a connection succeeds. Leaves nothing running where it raises ServerError."""
         self.launch()
         return self.wait_until_ready(seconds)
 
@@ -47,8 +46,7 @@ class Server(ABC):
         self._process = self._spawn()
 
     def wait_until_ready(self, seconds: float = READY_SECONDS) -> Self:
-        """Wait until a connection succeeds. On failure stop the server and raise ServerError, which quotes
-        its log."""
+        """Wait until a connection succeeds, or stop the server. Raises ServerError, which quotes its log."""
         try:
             self._wait_until_ready(time.monotonic() + seconds)
         except BaseException:

@@ -93,8 +93,7 @@ class Stack:
         )
 
     def start(self) -> list[str]:
-        """Start those of the two that do not run, and return a line for each. On failure leave neither
-        running. Raises ServerError."""
+        """Start those that do not run, and return a line for each. On failure leave neither running."""
         new = not self.directory.exists()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory.chmod(0o700)
@@ -152,8 +151,7 @@ class Stack:
             file.write("\n".join(lines) + "\n")
 
     def _open_tcp(self) -> None:
-        """Makes the account for TCP. No name is resolved, so that root@localhost is the Unix socket's
-        alone."""
+        """Makes the account for TCP. No name is resolved: root@localhost is the Unix socket's alone."""
         if self.port is None:
             return
         with contextlib.closing(self.mysqld.connect()) as connection:

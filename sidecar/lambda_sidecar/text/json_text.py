@@ -10,8 +10,7 @@ from collections.abc import Generator
 
 import msgspec
 
-# One step handles so many bytes; it takes some 6 ms at most, whatever they are (docstrings say which are the
-# worst).
+# One step handles so many bytes and takes some 6 ms at most, whatever they are (docstrings name the worst).
 UTF8_STEP = 4 * 1024 * 1024
 ESCAPES_STEP = 1024 * 1024
 STRING_STEP = 256 * 1024
@@ -66,8 +65,7 @@ def check(text: bytes) -> None:
 
 
 def check_steps(text: bytes) -> Generator[None, None, None]:
-    """As `check`, but half a surrogate pair passes, because Lambda and its runtimes take it. A step at a
-    time."""
+    """As `check`, but half a surrogate pair passes, as with Lambda and its runtimes. A step at a time."""
     try:
         check(text)
     except LoneSurrogate:

@@ -1,7 +1,6 @@
 """Work on large texts, a step at a time, so that the other calls of the event loop go on meanwhile.
 
-Knows the loop, and nothing of the work. A thread would not help, because such work holds the interpreter
-lock."""
+Knows the loop, and nothing of the work. A thread would not help: such work holds the interpreter lock."""
 
 from __future__ import annotations
 
