@@ -21,7 +21,7 @@ from tests.support.invoker_client import open_stream
 from tests.support.stack import free_port, local_config, wait_until
 
 import lambda_sidecar.reload
-from lambda_sidecar.access.changes import TOLD_MAX
+from lambda_sidecar.access.changes import LISTED_MAX
 from lambda_sidecar.access.settings import AllowRule
 from lambda_sidecar.aws.configuration import AwsConfiguration
 from lambda_sidecar.aws.credentials import ChainCredentials, PlaceholderCredentials
@@ -228,13 +228,13 @@ def test_a_reload_warns_of_every_change_of_access_by_its_accounts_and_functions(
         assert aws.sidecar.log_text().count(CHANGED) == len(told)
 
 
-def test_another_order_of_the_rules_is_told_and_many_rules_are_counted(tmp_path: Path) -> None:
-    many = [{"account": f"a{number}@*"} for number in range(TOLD_MAX + 2)]
+def test_another_order_of_the_rules_is_logged_and_many_rules_are_counted(tmp_path: Path) -> None:
+    many = [{"account": f"a{number}@*"} for number in range(LISTED_MAX + 2)]
     with aws_sidecar(tmp_path, role_rules=RULES) as aws:
         reload(aws.sidecar, changed(aws, role_rules=RULES[::-1], allow=many), RELOADED)
         assert aws.sidecar.log_contains(f"{CHANGED}role_rules: 2, in another order\n")
         assert aws.sidecar.log_contains(f"{CHANGED}allow: 0 before, {len(many)} now; new: account = 'a0@*'")
-        assert aws.sidecar.log_contains(f"account = 'a{TOLD_MAX - 1}@*', function = '*'; and 2 more\n")
+        assert aws.sidecar.log_contains(f"account = 'a{LISTED_MAX - 1}@*', function = '*'; and 2 more\n")
 
 
 def loaded(sidecar_config: Config, load: Callable[[], Config]) -> tuple[Reload, Pipeline, Sts]:

@@ -15,9 +15,10 @@ import msgspec
 
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.errors import ApiError, InvalidRequest
+from lambda_sidecar.quotas import CLIENT_CONTEXT_MAX
 from lambda_sidecar.text.json_text import NestedTooDeeply, NotJson, check, string_steps
 
-# Lambda API reference, Invoke: X-Amz-Invocation-Type, X-Amz-Log-Type, X-Amz-Client-Context, X-Amz-Tenant-Id,
+# Lambda API reference, Invoke: X-Amz-Invocation-Type, X-Amz-Log-Type, X-Amz-Tenant-Id,
 # X-Amz-Durable-Execution-Name.
 INVOCATION_TYPES = ("RequestResponse", "Event", "DryRun")
 LOG_TYPES = ("None", "Tail")
@@ -28,7 +29,6 @@ _PATTERNS = {
     ),
     "durable_execution_name": (re.compile(r"[a-zA-Z0-9_-]{1,64}"), "1 to 64 of letters, digits, - and _"),
 }
-CLIENT_CONTEXT_MAX = 3_583  # bytes in base64
 # As lambda_udf.timeout_ms.
 TIMEOUT_MAX_MS = 86_400_000
 # Options are some ten names and values; the library sends 16 KB at most.
