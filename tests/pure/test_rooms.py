@@ -18,7 +18,7 @@ FLOORS = (
     ("cli", "testing"),
     ("server", "check", "migrate"),
     ("reload", "monitoring", "process", "install"),
-    ("contract",),
+    ("contract", "outbox"),
     ("calls",),
     ("aws",),
     ("local",),
@@ -39,10 +39,10 @@ WORLDS = {
     "botocore": {"aws", "calls/pipeline.py", "check.py", "reload.py", "testing"},
     "aiohttp": {"local", "testing", "monitoring/metrics_listener.py", "aws/bounded_http.py"},
     "prometheus_client": {"monitoring"},
-    "mysql": {"install", "migrate", "testing"},
+    "mysql": {"install", "migrate", "testing", "outbox/session.py"},
     "tomllib": {"config", "local/function.py", "testing/sidecar.py"},
     "argparse": {"cli.py", "install", "migrate"},
-    "socket": {"http", "process", "monitoring/top.py", "local", "testing"},
+    "socket": {"http", "outbox/wakeup.py", "process", "monitoring/top.py", "local", "testing"},
     "termios": {"monitoring/top.py"},
 }
 # Named in docstrings, and others': of a function's folder, and of AWS's runtime client.

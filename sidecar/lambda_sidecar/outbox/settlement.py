@@ -1,6 +1,6 @@
-"""Verdicts become transactions: all that have come in meanwhile go into one, and a row is let go once that is committed.
+"""Verdicts become transactions: all that come meanwhile go into one, and a row is let go once it is committed.
 
-Knows verdicts and the statements for them; nothing of who judges, nor of what is done with a row that is let go."""
+Knows verdicts and the statements for them; nothing of who judges, nor of what happens to a row that is let go."""
 
 from __future__ import annotations
 

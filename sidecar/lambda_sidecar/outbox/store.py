@@ -2,8 +2,8 @@
 
 Knows SQL and the schema (udf/sql/outbox.sql); nothing of when what is asked.
 
-Rows come as one JSON text each time: MySQL writes it and msgspec reads it in a fifth of the time that the connector takes
-for rows. Large payloads do not come along: `payloads` fetches them for the rows that are next."""
+Rows come as one JSON text each time: MySQL writes it and msgspec reads it in a fifth of the time that the
+connector takes for rows. Large payloads do not come along: `payloads` fetches them for the rows that are next."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _OUTBOX = (
     f"SELECT id, function_name, {_SMALL}, options, caller, created_at, payload_bytes FROM lambda_udf.outbox"
 )
 _WAITING = (
-    f"SELECT id, function_name, {_SMALL}, options, caller, created_at, payload_bytes, attempts, group_key, due_at"
-    " FROM lambda_udf.outbox_waiting"
+    f"SELECT id, function_name, {_SMALL}, options, caller, created_at, payload_bytes, attempts, group_key,"
+    " due_at FROM lambda_udf.outbox_waiting"
 )
 _TABLES = {False: "lambda_udf.outbox", True: "lambda_udf.outbox_waiting"}
 """By Row.is_waiting."""
@@ -92,17 +92,17 @@ async def payloads(session: Session, rows: Sequence[Row]) -> dict[int, bytes]:
     return found
 
 
-# ---- what becomes of rows: statements for one transaction. None touches another row that has the id by now, as after a
-# TRUNCATE, or on a server that has lost its last transactions ----
+# ---- what becomes of rows: statements for one transaction ----
+# None touches another row that has the id by now, as after a TRUNCATE, or on a server that has lost its last
+# transactions.
 
 
 def delete(rows: Sequence[Row]) -> list[str]:
     """Out of the tables that they are in."""
-    statements = []
-    for is_waiting in (False, True):
-        if of_table := [row for row in rows if row.is_waiting is is_waiting]:
-            statements.append(f"DELETE FROM {_TABLES[is_waiting]} WHERE {_are(of_table)}")
-    return statements
+    by_table = {
+        table: [row for row in rows if row.is_waiting is waiting] for waiting, table in _TABLES.items()
+    }
+    return [f"DELETE FROM {table} WHERE {_are(of_table)}" for table, of_table in by_table.items() if of_table]
 
 
 def put_off(row: Row, due_at: float | None, error: str | None) -> list[str]:
@@ -130,7 +130,8 @@ def remember_key(row: Row) -> str:
     """The row's deduplication_key, unless it is known already."""
     key = literal(row.deduplication_key or "")
     return (
-        "INSERT IGNORE INTO lambda_udf.outbox_deduplication (function_name, deduplication_key, outbox_id, seen_at)"
+        "INSERT IGNORE INTO lambda_udf.outbox_deduplication"
+        " (function_name, deduplication_key, outbox_id, seen_at)"
         f" VALUES ({literal(row.function_name)}, {key}, {row.id}, NOW(6))"
     )
 
@@ -148,8 +149,8 @@ def drop_duplicate(row: Row) -> str:
 def bury(row: Row, error: str) -> list[str]:
     """Into `outbox_dead`."""
     return [
-        "INSERT INTO lambda_udf.outbox_dead (id, function_name, payload, options, caller, created_at, attempts,"
-        " error, died_at) SELECT id, function_name, payload, options, caller, created_at,"
+        "INSERT INTO lambda_udf.outbox_dead (id, function_name, payload, options, caller, created_at,"
+        " attempts, error, died_at) SELECT id, function_name, payload, options, caller, created_at,"
         f" {row.attempts}, {literal(error)}, NOW(6) FROM {_TABLES[row.is_waiting]} WHERE {_are([row])}",
         *delete([row]),
     ]
@@ -190,7 +191,7 @@ def forget(result_days: float, deduplication_hours: float) -> list[str]:
 
 
 def literal(text: str) -> str:
-    """A string in SQL, for a connection in utf8mb4: in hexadecimal nothing needs escaping, whatever sql_mode."""
+    """A string in SQL: in hexadecimal nothing needs escaping, whatever the sql_mode."""
     return f"_utf8mb4 X'{text.encode().hex()}'"
 
 

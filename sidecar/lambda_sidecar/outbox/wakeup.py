@@ -1,8 +1,8 @@
 """When to look for new rows: soon after the library's hint that one was inserted, else now and then.
 
-A hint comes before its transaction's end, so one look is not enough: each next one waits half as long as the time that
-has passed since the hint. A locking read would wait for the commit itself, but behind one long transaction it would not see
-the short ones that commit meanwhile. Knows a datagram socket and a clock; nothing of MySQL."""
+A hint comes before its transaction's end, so one look is not enough: each next one waits half as long as the
+time that has passed since the hint. A locking read would wait for the commit itself, but behind one long
+transaction it would not see the short ones that commit meanwhile. Knows a datagram socket and a clock."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RECENT_SECONDS = 10.0
 
 
 class Wakeup:
-    """`open`, and `close` at the end. Hints are lost where the path is too long, or another sidecar has it."""
+    """`open`, and `close` at the end. There are no hints where the path is too long for a socket."""
 
     def __init__(self, sidecar_socket: Path) -> None:
         self._path = sidecar_socket.with_name(sidecar_socket.name + SUFFIX)
