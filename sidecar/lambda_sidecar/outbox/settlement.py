@@ -1,6 +1,6 @@
-"""Verdicts become transactions: all that come meanwhile go into one, and a row is let go once it is committed.
+"""Verdicts become transactions: all that come meanwhile go into one, and a row is let go once that is done.
 
-Knows verdicts and the statements for them; nothing of who judges, nor of what happens to a row that is let go."""
+Knows verdicts and the statements for them; nothing of who judges, nor of what is done with a settled row."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Knows SQL and the schema (udf/sql/outbox.sql); nothing of when what is asked.
 
 Rows come as one JSON text each time: MySQL writes it and msgspec reads it in a fifth of the time that the
-connector takes for rows. Large payloads do not come along: `payloads` fetches them for the rows that are next."""
+connector takes for rows. Large payloads do not come along: `payloads` fetches them for the next rows."""
 
 from __future__ import annotations
 
