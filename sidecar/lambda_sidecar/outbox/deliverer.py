@@ -17,7 +17,7 @@ from lambda_sidecar.log.format import log_defect
 from lambda_sidecar.outbox import election, store
 from lambda_sidecar.outbox.attempt import attempt
 from lambda_sidecar.outbox.groups import Groups
-from lambda_sidecar.outbox.lanes import Lanes
+from lambda_sidecar.outbox.lanes import BUFFERED_ROWS, Lanes
 from lambda_sidecar.outbox.row import Row
 from lambda_sidecar.outbox.scan import Scan
 from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
@@ -33,6 +33,8 @@ RETRY_MIN, RETRY_MAX = 0.1, 5.0
 ELECTION_SECONDS = 5.0
 # How often rows of outbox_waiting are looked for that others have put there, as outbox_redrive does.
 DUE_SECONDS = 1.0
+# Rows that have not begun, of however many functions.
+BUFFERED_MAX = 2 * BUFFERED_ROWS
 # When a function whose rows are due is full, until they are looked for again.
 FULL_SECONDS = 0.05
 # How often old results and keys are forgotten.
@@ -80,6 +82,7 @@ class Deliverer:
         self._server_uuid = ""
         self._next_due = 0.0  # seconds since 1970
         self._next_look = 0.0
+        self._next_groups = 0.0
         self.counts = Counts()
         self.state = "not started"
         """In words, for people."""
@@ -198,8 +201,10 @@ class Deliverer:
         moments = [self._next_look - now, self._next_due - time.time()]
         if (resumes := self._lanes.resumes(now)) is not None:
             moments.append(resumes - now)
-        if self._scan.has_more or self._groups.to_read(1):
+        if self._scan.has_more and self._lanes.buffered < BUFFERED_MAX:
             moments.append(0.0)
+        if self._groups.to_read(1):
+            moments.append(self._next_groups - now)
         return max(0.0, min(moments))
 
     # ---- looking ----
@@ -207,7 +212,7 @@ class Deliverer:
     async def _look(self, session: Session) -> None:
         """Reads what can be begun soon, each kind when it is its time."""
         now = time.monotonic()
-        if now >= self._next_look or self._scan.has_more:
+        if (now >= self._next_look or self._scan.has_more) and self._lanes.buffered < BUFFERED_MAX:
             without = self._lanes.skipping()
             for row in await self._scan.look(session, without=without, is_recent=self._wakeup.is_recent()):
                 self._take(row)
@@ -221,8 +226,9 @@ class Deliverer:
                 lane.skipped_from = rows[-1].id + 1
         if time.time() >= self._next_due:
             await self._look_for_due(session)
-        for key in self._groups.to_read(GROUPS_AT_ONCE):
-            await self._look_at_group(session, key)
+        if now >= self._next_groups:
+            for key in self._groups.to_read(GROUPS_AT_ONCE):
+                await self._look_at_group(session, key)
         self._lanes.forget_idle(time.monotonic())
         await self._begin_rows(session)
 
@@ -272,6 +278,8 @@ class Deliverer:
         elif self._lanes.offer(row):
             self._held[row.id] = row
             self._groups.begin(key, row.id)
+        else:
+            self._next_groups = time.monotonic() + FULL_SECONDS
 
     # ---- sending ----
 
@@ -350,7 +358,8 @@ class Deliverer:
                 self.counts.accepted += 1
             case Dead():
                 self.counts.dead += 1
-                log.warning("outbox: row %d is dead: %s", row.id, verdict.error)
+                # Not why: a message may quote the payload. outbox_dead has it.
+                log.warning("outbox: row %d is dead after %d attempts", row.id, row.attempts)
             case Later():
                 self.counts.retried += 1
         if row.group_key is not None:

@@ -19,8 +19,10 @@ log = logging.getLogger(__name__)
 BATCH_ROWS = 500
 # Of results, which travel as text of twice their size.
 BATCH_BYTES = 8 * 1024 * 1024
-# Until a server that is gone, or a statement that was refused, is tried again.
+# Until a server that is gone is tried again.
 RETRY_MIN, RETRY_MAX = 0.1, 5.0
+# Until a statement that the server refused is tried again.
+REFUSED_SECONDS = 5.0
 
 Settled = tuple[Row, Verdict]
 
@@ -35,6 +37,7 @@ class Settlement:
         self._let_go = let_go
         self._pending: list[Settled] = []
         self._under_way = 0
+        self._refused = 0
         self._has_some = asyncio.Event()
         self._is_empty = asyncio.Event()
         self._is_empty.set()
@@ -49,7 +52,7 @@ class Settlement:
     @property
     def unsettled(self) -> int:
         """Rows that were added and are not committed."""
-        return len(self._pending) + self._under_way
+        return len(self._pending) + self._under_way + self._refused
 
     async def wait_until_empty(self) -> None:
         """Until everything that was added is committed."""
@@ -62,8 +65,8 @@ class Settlement:
                 await self._has_some.wait()
                 batch = self._take()
                 self._under_way = len(batch)
-                if not await self._settle(batch) and not await self._settle_one_by_one(batch):
-                    await asyncio.sleep(RETRY_MAX)
+                if not await self._settle(batch):
+                    await self._settle_one_by_one(batch)
                 self._under_way = 0
                 if not self._pending:
                     self._is_empty.set()
@@ -95,7 +98,7 @@ class Settlement:
                 await self._close()
             except StatementFailed as error:
                 if not error.may_be_repeated:
-                    log.error("outbox: %d rows cannot be settled: %s", len(batch), error)  # noqa: TRY400
+                    log.log(logging.ERROR if len(batch) > 1 else logging.DEBUG, "outbox: settling: %s", error)
                     return False
             await asyncio.sleep(wait)
             wait = min(2 * wait, RETRY_MAX)
@@ -103,13 +106,17 @@ class Settlement:
             self._let_go(row, verdict, due_at(row, verdict))
         return True
 
-    async def _settle_one_by_one(self, batch: list[Settled]) -> bool:
-        """One that is refused must not keep the others. Those that are refused are added again; False if
-        there are any."""
+    async def _settle_one_by_one(self, batch: list[Settled]) -> None:
+        """One that is refused must not keep the others. It is added again after REFUSED_SECONDS."""
         refused = [each for each in batch if len(batch) == 1 or not await self._settle([each])]
+        self._refused += len(refused)
+        log.error("outbox: the server refuses to settle %d rows; trying again", len(refused))
         for row, verdict in refused:
-            self.add(row, verdict)
-        return not refused
+            asyncio.get_running_loop().call_later(REFUSED_SECONDS, self._add_again, row, verdict)
+
+    def _add_again(self, row: Row, verdict: Verdict) -> None:
+        self._refused -= 1
+        self.add(row, verdict)
 
     async def _commit(self, wanted: list[str]) -> None:
         if self._session is None:

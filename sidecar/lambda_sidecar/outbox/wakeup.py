@@ -26,6 +26,7 @@ class Wakeup:
     def __init__(self, sidecar_socket: Path) -> None:
         self._path = sidecar_socket.with_name(sidecar_socket.name + SUFFIX)
         self._socket: socket.socket | None = None
+        self._inode = 0
         self._hinted = -RECENT_SECONDS
         self.event = asyncio.Event()
         """Set by a hint, and by whoever else has something to do."""
@@ -43,6 +44,7 @@ class Wakeup:
                 receiving.bind(str(beside))
             finally:
                 os.umask(before)
+            self._inode = beside.lstat().st_ino
             beside.replace(self._path)
         except OSError:
             receiving.close()
@@ -51,9 +53,12 @@ class Wakeup:
         asyncio.get_running_loop().add_reader(receiving.fileno(), self._receive)
 
     def close(self) -> None:
-        """The file stays if it is another's by now: the next sidecar replaces it."""
+        """The file stays if it is another sidecar's by now."""
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            with contextlib.suppress(OSError):
+                if self._path.lstat().st_ino == self._inode:
+                    self._path.unlink()
             self._socket.close()
             self._socket = None
 
