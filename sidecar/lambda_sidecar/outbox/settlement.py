@@ -38,6 +38,7 @@ class Settlement:
         self._pending: list[Settled] = []
         self._under_way = 0
         self._refused = 0
+        self._reason = ""
         self._has_some = asyncio.Event()
         self._is_empty = asyncio.Event()
         self._is_empty.set()
@@ -98,7 +99,7 @@ class Settlement:
                 await self._close()
             except StatementFailed as error:
                 if not error.may_be_repeated:
-                    log.log(logging.ERROR if len(batch) > 1 else logging.DEBUG, "outbox: settling: %s", error)
+                    self._reason = str(error)
                     return False
             await asyncio.sleep(wait)
             wait = min(2 * wait, RETRY_MAX)
@@ -110,7 +111,9 @@ class Settlement:
         """One that is refused must not keep the others. It is added again after REFUSED_SECONDS."""
         refused = [each for each in batch if len(batch) == 1 or not await self._settle([each])]
         self._refused += len(refused)
-        log.error("outbox: the server refuses to settle %d rows; trying again", len(refused))
+        if refused:
+            text = "outbox: the server refuses to settle %d rows, which is tried again: %s"
+            log.error(text, len(refused), self._reason)
         for row, verdict in refused:
             asyncio.get_running_loop().call_later(REFUSED_SECONDS, self._add_again, row, verdict)
 
