@@ -11,27 +11,33 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.checkout import ROOT
 from tests.support.moto_server import moto_server
 from tests.support.old_servers import OldServer
 from tests.support.stack import CANARY, SANITIZER_REPORTS, Build, Library, Stack, start_stack
 
-ROOT = Path(__file__).parent.parent
+from lambda_sidecar.testing.aws_environment import NO_AWS_FILES
 
 
-def _aws_variables() -> list[str]:
-    return [name for name in os.environ if name.startswith("AWS_")]
+def _leftover() -> list[str]:
+    return [name for name in os.environ if name.startswith("AWS_") and name not in NO_AWS_FILES]
 
 
 def pytest_configure() -> None:
-    """Before anything starts a process: no AWS_* variable may reach one."""
-    for name in _aws_variables():
+    """Before anything starts a process: no AWS_* variable and no file of this account may reach one, nor may it
+    ask the metadata service of an EC2 instance."""
+    for name in _leftover():
         del os.environ[name]
+    os.environ.update(NO_AWS_FILES)
 
 
 @pytest.fixture(autouse=True)
-def _no_aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in _aws_variables():
+def _no_aws_of_this_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever another test left: each begins as pytest_configure has it, and may set its own."""
+    for name in _leftover():
         monkeypatch.delenv(name)
+    for name, value in NO_AWS_FILES.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ import re
 import subprocess
 
 import pytest
+from tests.support.checkout import ROOT
 from tests.support.containers import MYSQL_IMAGE, SIDECAR_IMAGE, build_images, engine, why_no_engine
-from tests.support.stack import ROOT
 
 COMPOSE_FILE = (ROOT / "compose.yaml").read_text()
 

@@ -16,6 +16,7 @@ import pytest
 from docker.errors import ImageNotFound
 from mysql.connector.errors import Error
 from testcontainers.core.container import DockerContainer
+from tests.support.checkout import ROOT
 from tests.support.containers import (
     DATA,
     INIT,
@@ -37,7 +38,8 @@ from tests.support.containers import (
     wait_for_mysql,
     with_init_files,
 )
-from tests.support.stack import ROOT, execute, wait_until
+from tests.support.stack import execute
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("images")
 

@@ -15,7 +15,7 @@ import pytest
 from tests.support.http_peer import certificate
 from tests.support.installation import run_plain
 from tests.support.mysql_impostor import CLEAR_TEXT, FULL_AUTHENTICATION, impostor
-from tests.support.stack import free_port
+from tests.support.ports import free_port
 
 from lambda_sidecar.install import option_file, options
 from lambda_sidecar.install.connection import connect, execute

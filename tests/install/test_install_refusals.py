@@ -14,26 +14,13 @@ from pathlib import Path
 import mysql.connector
 import pytest
 from tests.support.component import status
-from tests.support.installation import Bare, Outcome, installed, settled, start_bare
-from tests.support.stack import Library, execute, wait_until
+from tests.support.installation import Bare, Outcome, settled
+from tests.support.stack import execute
+from tests.support.waiting import wait_until
 
 CALL = "SELECT lambda_sync('Echo', '1')"
 WAITS = """SELECT lambda_sync('Sleep', '{"seconds": 30}')"""
 UNINSTALL_SQL = Path(__file__).parents[2] / "udf/sql/uninstall.sql"
-
-
-@pytest.fixture(scope="module")
-def server(library: Library, mysql_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bare]:
-    with start_bare(mysql_home, tmp_path_factory.mktemp(f"old-{library.value}"), library) as bare:
-        bare.query("CREATE USER app@'%'")
-        yield bare
-
-
-@pytest.fixture
-def bare(server: Bare) -> Iterator[Bare]:
-    """With the library installed."""
-    with installed(server):
-        yield server
 
 
 # ---- calls in flight ----

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from tests.support.installation import run
-from tests.support.stack import Library, execute, free_port, wait_until
+from tests.support.ports import free_port
+from tests.support.stack import Library, execute
+from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing.mysqld import Mysqld
 

@@ -7,32 +7,16 @@ from __future__ import annotations
 import contextlib
 import shutil
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import mysql.connector
 import pytest
 from tests.support.component import variables
-from tests.support.installation import Bare, Outcome, installed, mapped, settled, start_bare
-from tests.support.stack import Library, execute
+from tests.support.installation import Bare, Outcome, mapped, settled
+from tests.support.stack import execute
 
 CALL = "SELECT lambda_sync('Echo', '1')"
 UNINSTALLED = "the component was uninstalled while the statement ran"
-
-
-@pytest.fixture(scope="module")
-def server(library: Library, mysql_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bare]:
-    with start_bare(mysql_home, tmp_path_factory.mktemp(f"old-{library.value}"), library) as bare:
-        bare.query("CREATE USER app@'%'")
-        yield bare
-
-
-@pytest.fixture
-def bare(server: Bare) -> Iterator[Bare]:
-    """With the library installed."""
-    with installed(server):
-        yield server
 
 
 def test_another_build_takes_the_place_of_a_loaded_one_and_grants_and_settings_stay(bare: Bare) -> None:

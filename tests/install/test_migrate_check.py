@@ -13,9 +13,10 @@ from pathlib import Path
 import mysql.connector
 import pytest
 from tests.support.aurora_grants import GRANTS
+from tests.support.checkout import ROOT
 from tests.support.installation import Outcome, run
 from tests.support.markdown import blocks
-from tests.support.stack import ROOT, Library, Stack, execute, start_stack
+from tests.support.stack import Library, Stack, execute, start_stack
 
 INSTALL = ROOT / "udf/sql/install.sql"
 FUNCTION = "Echo"
@@ -283,8 +284,8 @@ def test_the_guides_sed_writes_grants_as_stock_mysql_takes_them(
     assert file.read_text().splitlines() == ["GRANT SELECT ON a.b TO c;", *kept, "FLUSH PRIVILEGES;"]
 
 
-def test_json_value_takes_any_length_as_readme_shows_it_and_says_what_is_missing(shop: Stack) -> None:
-    shown = block("README.md", "sql", "RETURNING CHAR").rstrip().rstrip(";")
+def test_json_value_takes_any_length_as_the_reference_shows_it_and_says_what_is_missing(shop: Stack) -> None:
+    shown = block("docs/sql.md", "sql", "RETURNING CHAR").rstrip().rstrip(";")
     assert shop.value(shown) == "x" * 1000
     assert shop.value(shown.replace("1000", "100000")) == "x" * 100_000
     alone = shown.replace("RETURNING CHAR ERROR ON EMPTY ERROR ON ERROR", "")

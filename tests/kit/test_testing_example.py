@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.support import wheel
+from tests.support.checkout import ROOT
 from tests.support.markdown import blocks
-from tests.support.stack import ROOT
 
 DOCUMENT = ROOT / "docs/testing.md"
 ORDERS, SERVER, CONTAINER = (block.text for block in blocks(DOCUMENT) if block.language == "python")

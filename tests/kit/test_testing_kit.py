@@ -12,7 +12,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -24,6 +23,7 @@ import botocore.exceptions
 import mysql.connector
 import pytest
 from tests.support.stack import ARN, execute
+from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing import ApiError, MySqlLambda, mysqld, sidecar
 from lambda_sidecar.testing.handler import Context
@@ -343,10 +343,7 @@ def test_reset_forgets_all_and_a_call_of_before_does_not_come_back(kit: MySqlLam
     (before,) = kit.calls("f")
     kit.reset()
     gate.set()
-    deadline = time.monotonic() + 20
-    while not before.finished:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: before.finished, what="the end of the call of before")
     assert kit.calls("f") == []
     assert "Function not found" in fails_with(kit, "SELECT lambda_sync('f', '1')")
 

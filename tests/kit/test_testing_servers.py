@@ -8,14 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
-import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from examples.checkout import mysql_home
+from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing import mysqld, sidecar
 from lambda_sidecar.testing.mysqld import Mysqld
@@ -29,23 +28,9 @@ def home() -> Path:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """Short, for the sake of Unix sockets, and removed with the 90 MB that a server's data take."""
-    with tempfile.TemporaryDirectory(prefix="kit-") as name:
-        yield Path(name)
-
-
-@pytest.fixture
 def server(home: Path, folder: Path) -> Iterator[Mysqld]:
     with Mysqld(home, folder) as running:
         yield running
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.01)
 
 
 def test_a_server_is_private_and_serves_root_on_its_socket(server: Mysqld) -> None:

@@ -9,7 +9,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,24 +16,12 @@ import mysql.connector
 import pytest
 from examples.checkout import CHECKOUT, mysql_home
 from examples.playground import stop_all
+from tests.support.ports import free_port
 
 from lambda_sidecar.testing import mysqld, sidecar
 from lambda_sidecar.testing.process import ServerProcess
 
 PING = "SELECT lambda_sync('BasicTestLambda', '{\"operation\": \"ping\"}')"
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Short, for the sake of Unix sockets, and removed with the 90 MB that a server's data take."""
-    with tempfile.TemporaryDirectory(prefix="kit-") as name:
-        yield Path(name)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Commands:

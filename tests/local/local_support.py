@@ -7,8 +7,7 @@ import asyncio
 import base64
 import json
 import textwrap
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,19 +145,6 @@ def write_function(functions: Path, name: str, code: str, settings: str = "") ->
     if settings:
         (folder / "function.toml").write_text(textwrap.dedent(settings))
     return folder
-
-
-async def until(what: Callable[[], Awaitable[Any]] | Callable[[], Any], seconds: float = 15) -> Any:
-    """Waits until `what()` is true and returns it; fails after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while True:
-        got = what()
-        if isinstance(got, Awaitable):
-            got = await got
-        if got:
-            return got
-        assert time.monotonic() < deadline, f"still not true after {seconds} s"
-        await asyncio.sleep(0.01)
 
 
 def alive(pid: int) -> bool:

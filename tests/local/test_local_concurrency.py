@@ -8,7 +8,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.local.local_support import PID, SIGNED, WAIT_FOR_FILE, Running, running, until, write_function
+from tests.local.local_support import PID, SIGNED, WAIT_FOR_FILE, Running, running, write_function
+from tests.support.waiting import until
 
 # Fails until it was called often enough; notes every call.
 FLAKY = """

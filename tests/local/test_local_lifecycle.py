@@ -21,9 +21,9 @@ from tests.local.local_support import (
     WAIT_FOR_FILE,
     alive,
     running,
-    until,
     write_function,
 )
+from tests.support.waiting import until
 
 from lambda_sidecar.local import LocalLambda, LocalLambdaError, LocalLambdaSettings
 

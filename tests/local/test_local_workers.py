@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.local.local_support import PID, alive, running, until, write_function
+from tests.local.local_support import PID, alive, running, write_function
+from tests.support.waiting import until
 
 from lambda_sidecar.local.inventory import LOOK_AT
 

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.stack import ROOT
+from tests.support.checkout import ROOT
 
 from lambda_sidecar.config.config import Config
 

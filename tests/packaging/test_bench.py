@@ -20,7 +20,8 @@ from bench.measurement import Answers, measure
 from bench.process_figures import cpu_seconds
 from bench.results import CaseRound, Results
 from bench.rig import Rig
-from tests.support.host_program import BUILD, ROOT
+from tests.support.checkout import ROOT
+from tests.support.host_program import BUILD
 
 CASES = {case.name: case for case in all_cases()}
 SECONDS = 0.05

@@ -18,9 +18,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from tests.support import wheel
+from tests.support.checkout import ROOT
 from tests.support.invoker_client import open_stream
+from tests.support.ports import free_port
 from tests.support.scrape import listener, scrape
-from tests.support.stack import ROOT, execute, free_port, local_config
+from tests.support.stack import execute, local_config
 
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.sidecar import SidecarProcess
@@ -29,7 +31,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 RUN_TIME = [Requirement(text) for text in PROJECT["dependencies"]]
 # Distributions of ours, and modules that a build generates.
-OWN = {"lambda_sidecar", "lambda_udf", "lambda_udf_build", "tests", "bench", "examples"}
+OWN = {"lambda_sidecar", "lambda_udf", "lambda_udf_build", "release_number", "tests", "bench", "examples"}
 
 
 def declared(*extras: str) -> set[str]:

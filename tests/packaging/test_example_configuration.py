@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.checkout import ROOT
 from tests.support.configuration_keys import configuration_keys, configuration_tables
-from tests.support.stack import ROOT
 
 from lambda_sidecar.config.config import Config, load_config
 from lambda_sidecar.testing.sidecar import toml_text

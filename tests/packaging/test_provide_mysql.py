@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support.stack import ROOT
+from tests.support.checkout import ROOT
 
 SCRIPT = ROOT / "packaging" / "mysql" / "provide.sh"
 MIRROR_AWK = ROOT / "packaging" / "mysql" / "debian-mirror.awk"

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 from tests.support.aws_sidecar import OK, key_of
+from tests.support.checkout import ROOT
 from tests.support.invoker_client import open_stream
 from tests.support.lambda_endpoint import Endpoint, Handler, lambda_endpoint
-from tests.support.stack import ROOT, wait_until
 from tests.support.systemd_machine import UNITS, SystemdMachine, why_not
+from tests.support.waiting import wait_until
 
 REASON = why_not()
 pytestmark = pytest.mark.skipif(bool(REASON), reason=f"no systemd can be booted: {REASON}")

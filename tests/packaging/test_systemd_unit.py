@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.stack import ROOT
+from tests.support.checkout import ROOT
 
 PACKAGING = ROOT / "packaging/systemd"
 SERVICE = PACKAGING / "lambda-sidecar.service"

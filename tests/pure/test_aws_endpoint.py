@@ -23,12 +23,6 @@ class _NotSent(Exception):
     """Instead of sending."""
 
 
-@pytest.fixture(autouse=True)
-def _no_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-
-
 def botocores(session: botocore.session.Session, region: str) -> str:
     """Where a request of botocore's own client leads at the moment before it is sent."""
     urls: list[str] = []
@@ -100,9 +94,9 @@ async def test_an_endpoint_of_the_configuration_stands_for_every_regions(
     variable: str, url: str, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     if variable == "profile":
-        (tmp_path / "config").write_text(
-            f"[profile mine]\nservices = s\n[services s]\nlambda =\n  endpoint_url = {url}\n"
-        )
+        config = tmp_path / "config"
+        config.write_text(f"[profile mine]\nservices = s\n[services s]\nlambda =\n  endpoint_url = {url}\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
         monkeypatch.setenv("AWS_PROFILE", "mine")
     else:
         monkeypatch.setenv(variable, url)

@@ -7,10 +7,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from tests.support.checkout import ROOT
 from tests.support.configuration_keys import configuration_keys
 from tests.support.failure_texts import failure_texts
 from tests.support.markdown import tables
-from tests.support.stack import ROOT
 
 CONFIGURATION = ROOT / "docs/configuration.md"
 ERRORS = ROOT / "docs/errors.md"

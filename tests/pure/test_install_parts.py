@@ -11,12 +11,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.support.checkout import ROOT
 from tests.support.wheel import wheel
 
 from lambda_sidecar.install import library_file, options, sql_script
 from lambda_sidecar.install.errors import InstallError
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import ast
 import re
 
 import pytest
-from tests.support.stack import ROOT
+from tests.support.checkout import ROOT
 
 from lambda_sidecar import quotas
 

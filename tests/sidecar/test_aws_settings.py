@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.stack import ROOT
+from tests.support.checkout import ROOT
 
 from lambda_sidecar.testing.sidecar import toml_text
 
@@ -47,7 +47,7 @@ def run(
         text=True,
         timeout=60,
         check=False,
-        env={**os.environ, "HOME": str(directory), "AWS_EC2_METADATA_DISABLED": "true", **ours},
+        env={**os.environ, "HOME": str(directory), **ours},
     )
 
 

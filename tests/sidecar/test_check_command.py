@@ -15,7 +15,8 @@ import pytest
 from tests.support.aws_sidecar import ACCOUNT_ID, ARN, REGION, ROLE, AwsSidecar, aws_sidecar, variables
 from tests.support.invoker_client import open_stream
 from tests.support.lambda_endpoint import says
-from tests.support.stack import free_port, local_config
+from tests.support.ports import free_port
+from tests.support.stack import local_config
 
 from lambda_sidecar.testing.sidecar import SidecarProcess, toml_text
 

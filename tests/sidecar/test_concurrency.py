@@ -15,7 +15,7 @@ import pytest
 from tests.support.aws_sidecar import aws_sidecar
 from tests.support.invoker_client import open_stream, snapshot
 from tests.support.lambda_endpoint import Answer, Handler
-from tests.support.stack import wait_until
+from tests.support.waiting import wait_until
 
 from lambda_sidecar.concurrency.slots import Concurrency, Need, Share, Shed, Slot
 from lambda_udf.v1 import invoker_pb2

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.sts_endpoint import SECRET, StsEndpoint, key, sts_endpoint
+from tests.support.waiting import until
 
 from lambda_sidecar.access.account import Account
 from lambda_sidecar.access.rules import Role
@@ -39,8 +40,6 @@ def sts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StsEndpoint
             "AWS_ENDPOINT_URL_STS": endpoint.url,
             "AWS_REGION": "eu-central-1",
             "AWS_CONFIG_FILE": str(tmp_path / "config"),
-            "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
-            "AWS_EC2_METADATA_DISABLED": "true",
             "HOME": str(tmp_path),
         }.items():
             monkeypatch.setenv(name, value)
@@ -84,11 +83,13 @@ async def test_calls_with_little_time_get_through_while_short_lived_credentials_
     assert (await chain.get()).access_key == "ASIA1"
     program.prints(seconds=1.5, lifetime=3600)
     seen = {"ASIA1"}
-    async with asyncio.timeout(20):
-        while seen != {"ASIA1", "ASIA2"}:
-            async with asyncio.timeout(1):
-                seen.add((await chain.get()).access_key)
-            await asyncio.sleep(0.01)
+
+    async def both_were_given() -> bool:
+        async with asyncio.timeout(1):
+            seen.add((await chain.get()).access_key)
+        return seen == {"ASIA1", "ASIA2"}
+
+    await until(both_were_given)
 
 
 async def test_credentials_that_last_for_800_s_more_serve_calls_that_have_one_second(
@@ -154,9 +155,7 @@ async def test_a_program_that_hangs_is_ended_and_said(program: Program, tmp_path
             return True
         return False
 
-    async with asyncio.timeout(20):
-        while not gone():  # noqa: ASYNC110  the kernel tells nobody but the loop's child watcher
-            await asyncio.sleep(0.01)
+    await until(gone)
 
 
 def web_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, written: bool = True) -> None:
@@ -325,22 +324,24 @@ async def test_a_renewal_that_fails_is_not_felt_while_the_old_ones_serve_and_sai
     await chain.get()
     program.does(f"echo {CANARY} >&2; exit 1")
     clock.more = 3600 - 800
-    async with asyncio.timeout(20):
-        while "the AWS credential chain failed" not in caplog.text:
-            assert (await chain.get()).access_key == "ASIA1"
-            await asyncio.sleep(0.01)
+
+    async def is_said() -> bool:
+        assert (await chain.get()).access_key == "ASIA1"
+        return "the AWS credential chain failed" in caplog.text
+
+    await until(is_said)
     clock.more = 3600
     with pytest.raises(InvokeFailure, match=OF_PROGRAM):
         await chain.get()
     program.prints(seconds=0, lifetime=7200)
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                assert (await chain.get()).access_key == "ASIA2"
-            except InvokeFailure:
-                await asyncio.sleep(0.01)
-            else:
-                break
+
+    async def works_again() -> bool:
+        try:
+            return bool((await chain.get()).access_key == "ASIA2")
+        except InvokeFailure:
+            return False
+
+    await until(works_again)
     assert CANARY not in caplog.text
 
 

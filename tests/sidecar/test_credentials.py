@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.sts_endpoint import StsEndpoint, key, sts_endpoint
+from tests.support.waiting import until
 
 from lambda_sidecar.access.account import Account
 from lambda_sidecar.access.rules import Role
@@ -47,7 +48,6 @@ def sts(clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", endpoint.url)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDBASE")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "base")
-        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
         yield endpoint
 
 
@@ -64,18 +64,8 @@ async def role_credentials(clock: Clock, *, sessions_max: int = 100) -> AsyncIte
         await asks.close()
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Polls until `condition()` holds, while other tasks run."""
-    async with asyncio.timeout(20):
-        while not await condition():  # noqa: ASYNC110  what is awaited is on the other side of a socket
-            await asyncio.sleep(0.001)
-
-
-def asked(sts: StsEndpoint, times: int) -> Callable[[], Awaitable[bool]]:
-    async def condition() -> bool:
-        return len(sts.requests) == times
-
-    return condition
+def asked(sts: StsEndpoint, times: int) -> Callable[[], bool]:
+    return lambda: len(sts.requests) == times
 
 
 async def test_200_concurrent_first_calls_of_one_account_make_one_assume_role(

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.stack import free_port, local_config
+from tests.support.ports import free_port
+from tests.support.stack import local_config
 
 from lambda_sidecar.testing.sidecar import SidecarProcess
 

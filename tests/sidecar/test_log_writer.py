@@ -20,8 +20,10 @@ from typing import IO, Any
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.support.invoker_client import connect, open_stream
+from tests.support.ports import free_port
 from tests.support.scrape import listener, scrape
-from tests.support.stack import free_port, local_config, wait_until
+from tests.support.stack import local_config
+from tests.support.waiting import wait_until
 
 from lambda_sidecar.log.format import JsonFormatter, TextFormatter
 from lambda_sidecar.log.writer import BYTES_MAX, LINE_MAX, LINES_MAX, LogStream, LogWriter

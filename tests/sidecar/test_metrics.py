@@ -18,8 +18,9 @@ import pytest
 from tests.support.aws_sidecar import ARN, OK, ROLE, aws_sidecar
 from tests.support.invoker_client import open_stream
 from tests.support.lambda_endpoint import Handler, hangs_up, says
+from tests.support.ports import free_port
 from tests.support.scrape import listener, scrape
-from tests.support.stack import free_port, wait_until
+from tests.support.waiting import wait_until
 
 from lambda_sidecar.calls.traffic import FUNCTIONS_MAX
 from lambda_sidecar.config.config import ConfigError, load_config

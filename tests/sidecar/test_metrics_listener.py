@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 from tests.support.aws_sidecar import aws_sidecar
+from tests.support.ports import free_port
 from tests.support.scrape import listener, scrape
-from tests.support.stack import free_port, wait_until
+from tests.support.waiting import wait_until
 
 from lambda_sidecar.config.metrics import MetricsSettings
 from lambda_sidecar.monitoring import metrics_listener

@@ -18,7 +18,7 @@ import boto3
 import pytest
 from tests.support.invoker_client import InvokerStream, open_stream
 from tests.support.lambda_endpoint import Answer, Endpoint, hangs_up, lambda_endpoint, says
-from tests.support.stack import free_port
+from tests.support.ports import free_port
 
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
@@ -31,7 +31,6 @@ THROTTLED = says(
 KEYS = {
     "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
     "AWS_SECRET_ACCESS_KEY": "secret",
-    "AWS_EC2_METADATA_DISABLED": "true",
 }
 UNREACHABLE = "Lambda API returned error: Network Connection. Unable to connect to endpoint"
 

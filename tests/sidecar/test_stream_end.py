@@ -13,7 +13,9 @@ from typing import Any, cast
 import grpc
 import pytest
 from tests.support.invoker_client import connect, open_stream
-from tests.support.stack import free_port, local_config, wait_until
+from tests.support.ports import free_port
+from tests.support.stack import local_config
+from tests.support.waiting import wait_until
 
 from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.contract.stream import Stream

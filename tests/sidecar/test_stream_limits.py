@@ -16,7 +16,7 @@ import pytest
 from tests.support.aws_sidecar import AwsSidecar, aws_sidecar
 from tests.support.invoker_client import open_stream, snapshot
 from tests.support.lambda_endpoint import Handler
-from tests.support.stack import wait_until
+from tests.support.waiting import wait_until
 
 from lambda_sidecar.contract.stream import LAST_CALL_ID, UNANSWERED_BYTES_MAX, UNANSWERED_MAX
 

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from tests.support.invoker_client import open_stream
 from tests.support.notify_socket import NotifySocket, notify_socket
-from tests.support.stack import Record, free_port, local_config, wait_until
+from tests.support.ports import free_port
+from tests.support.stack import Record, local_config
+from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing.sidecar import SidecarProcess, toml_text
 

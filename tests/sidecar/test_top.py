@@ -21,7 +21,8 @@ from tests.support.aws_sidecar import ARN, OK, ROLE, AwsSidecar, aws_sidecar
 from tests.support.invoker_client import open_stream, snapshot
 from tests.support.lambda_endpoint import Handler
 from tests.support.pseudo_terminal import PseudoTerminal, pseudo_terminal
-from tests.support.stack import CANARY, wait_until
+from tests.support.stack import CANARY
+from tests.support.waiting import wait_until
 
 from lambda_sidecar.calls.call import Phase
 from lambda_sidecar.monitoring.text_cells import fitted, harmless, padded, width

@@ -13,7 +13,9 @@ from typing import Any
 import mysql.connector
 import pytest
 from examples.aws_stand_in import AwsStandIn, copy_functions
-from tests.support.stack import FUNCTIONS, ROOT, Library, Stack, execute, start_stack, wait_until
+from tests.support.checkout import FUNCTIONS, ROOT
+from tests.support.stack import Library, Stack, execute, start_stack
+from tests.support.waiting import wait_until
 
 EXAMPLES = ROOT / "examples/aurora"
 INSTALL = ROOT / "udf/sql/install.sql"

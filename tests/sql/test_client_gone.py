@@ -14,7 +14,9 @@ from pathlib import Path
 import mysql.connector
 import pytest
 from tests.support.component import installed_component, status
-from tests.support.stack import Library, Stack, free_port, start_stack, wait_until
+from tests.support.ports import free_port
+from tests.support.stack import Library, Stack, start_stack
+from tests.support.waiting import wait_until
 from tests.support.x_protocol import XSession
 
 SLEEP = """SELECT lambda_sync('Sleep', '{"seconds": 8}')"""

@@ -7,14 +7,14 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mysql.connector
 import pytest
 from tests.support.component import INSTALL, UNINSTALL, installed_component, status, variables
-from tests.support.stack import Library, Stack, execute, start_stack, wait_until
+from tests.support.stack import Library, Stack, execute, start_stack
+from tests.support.waiting import wait_until
 
 CALL = "SELECT lambda_sync('Echo', '1')"
 SLEEP = """SELECT lambda_sync('Sleep', '{"seconds": 30}')"""
@@ -22,12 +22,6 @@ UNINSTALL_REFUSED = 3538
 UNINSTALLED = "the component was uninstalled while the statement ran"
 ROUNDS = 200
 GROWTH_KB = 2048
-
-
-@pytest.fixture
-def component(stack: Stack) -> Iterator[Stack]:
-    with installed_component(stack):
-        yield stack
 
 
 def error_of(stack: Stack, sql: str) -> tuple[int, str | None]:

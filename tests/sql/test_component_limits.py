@@ -11,18 +11,13 @@ from pathlib import Path
 
 import mysql.connector
 import pytest
-from tests.support.component import INSTALL, installed_component, status, variables
-from tests.support.stack import Library, Stack, execute, start_stack, wait_until
+from tests.support.component import INSTALL, status, variables
+from tests.support.stack import Library, Stack, execute, start_stack
+from tests.support.waiting import wait_until
 
 CALL = "SELECT lambda_sync('Echo', '1')"
 SLEEP = """SELECT lambda_sync('Sleep', '{"seconds": 30}')"""
 WRONG = "LAMBDA_UDF_TIMEOUT_MS is '15m': a number from 1 to 86400000 is expected"
-
-
-@pytest.fixture
-def component(stack: Stack) -> Iterator[Stack]:
-    with installed_component(stack):
-        yield stack
 
 
 def message_of(connection: object, sql: str) -> str:

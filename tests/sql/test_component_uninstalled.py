@@ -11,7 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import mysql.connector
 import pytest
 from tests.support.component import INSTALL, UNINSTALL, installed_component
-from tests.support.stack import Stack, execute, wait_until
+from tests.support.stack import Stack, execute
+from tests.support.waiting import wait_until
 
 GONE = "lambda_sync UDF failed; the component was uninstalled while the statement ran"
 # The lock is held, so the row stops there until it is let go: before the call, or after the first row's.

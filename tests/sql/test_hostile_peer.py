@@ -41,9 +41,9 @@ from tests.support.hostile_peer import (
     rst_stream,
     settings,
     trailers,
-    wait_until,
     window_update,
 )
+from tests.support.waiting import wait_until
 
 from lambda_udf.v1 import invoker_pb2
 

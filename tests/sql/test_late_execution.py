@@ -12,22 +12,16 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import mysql.connector
-import pytest
 from mysql.connector.abstracts import MySQLConnectionAbstract as Session
-from tests.support.component import installed_component, status
+from tests.support.component import status
 from tests.support.invoker_client import open_stream, snapshot
-from tests.support.stack import Stack, execute, wait_until
+from tests.support.stack import Stack, execute
+from tests.support.waiting import wait_until
 
 from lambda_udf.v1 import invoker_pb2
 
 SESSIONS = 10
 EVENT = """SELECT lambda_async('Echo', '"late"')"""
-
-
-@pytest.fixture
-def component(stack: Stack) -> Iterator[Stack]:
-    with installed_component(stack):
-        yield stack
 
 
 @contextlib.contextmanager

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import mysql.connector
 import pytest
+from tests.support.checkout import ROOT
 from tests.support.component import installed_component, variables
 from tests.support.markdown import tables
 from tests.support.old_servers import OldServer
-from tests.support.stack import ROOT, Stack, execute, start_stack, wait_until
+from tests.support.stack import Stack, execute, start_stack
+from tests.support.waiting import wait_until
 
 CALL = "SELECT lambda_sync('Echo', '1')"
 SLEEP = """SELECT lambda_sync('Sleep', '{"seconds": 20}')"""
@@ -158,7 +160,7 @@ def test_a_call_succeeds_where_nothing_is_that_is_not_needed(bare: Stack) -> Non
 
 def test_every_part_of_the_server_that_may_be_missing_is_documented_with_what_then_happens() -> None:
     code = (ROOT / "udf/server.c").read_text()
-    optional = set(re.findall(r'\{"(\w+)", &services\.\w+, true\}', code))
+    optional = set(re.findall(r'\{\.name = "(\w+)", \.place = &services\.\w+, \.optional = true\}', code))
     optional |= set(re.findall(r'offered\("(\w+)"\)', code)) | {"mysql_simple_error_log"}
     (table,) = [t for t in tables(ROOT / "docs/configuration.md") if t.columns[0] == "part of the server"]
     assert sorted(table.keys) == sorted(optional)

@@ -1,4 +1,4 @@
-"""What docs/operations.md claims: replication in each format, dumps, and a library that does not load.
+"""What docs/replication.md and docs/operations.md claim: replication in each format, dumps, and a library that does not load.
 
 Each test's name is the sentence that it proves. mysqld's own behaviour is tried, so one build of the library will do."""
 
@@ -12,7 +12,10 @@ from typing import Any
 
 import mysql.connector
 import pytest
-from tests.support.stack import ROOT, Library, Record, execute, free_port, local_config, wait_until
+from tests.support.checkout import ROOT
+from tests.support.ports import free_port
+from tests.support.stack import Library, Record, execute, local_config
+from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.sidecar import SidecarProcess

@@ -12,7 +12,8 @@ import mysql.connector
 import pytest
 from mysql.connector.abstracts import MySQLConnectionAbstract
 from tests.support.component import INSTALL, UNINSTALL, installed_component
-from tests.support.stack import Stack, execute, wait_until
+from tests.support.stack import Stack, execute
+from tests.support.waiting import wait_until
 
 DENIED = "Access denied; you need (at least one of) the Invoke Lambda privilege(s) for this operation"
 CALL = "SELECT lambda_sync('Echo', '1')"

@@ -8,7 +8,8 @@ import contextlib
 
 import mysql.connector
 import pytest
-from tests.support.stack import CANARY, Stack, execute, wait_until
+from tests.support.stack import CANARY, Stack, execute
+from tests.support.waiting import wait_until
 
 GOOD = f'{{"seconds": 0, "message": "m", "canary": "{CANARY}"}}'
 BROKEN = f'{{"canary": "{CANARY}"'

@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mysql.connector
-from tests.support.stack import Stack, execute, wait_until
+from tests.support.stack import Stack, execute
+from tests.support.waiting import wait_until
 
 SESSIONS = 64
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import mysql.connector
 import pytest
-from tests.support.stack import Library, Stack, execute, start_stack, wait_until
+from tests.support.stack import Library, Stack, execute, start_stack
+from tests.support.waiting import wait_until
 
 BOUND_SECONDS = 2.0
 SLEEP = """SELECT lambda_sync('Sleep', '{"seconds": 30}')"""

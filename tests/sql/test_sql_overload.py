@@ -20,7 +20,8 @@ from mysql.connector.abstracts import MySQLConnectionAbstract
 from tests.support.component import INSTALL, status
 from tests.support.invoker_client import snapshot
 from tests.support.lambda_endpoint import Handler, lambda_endpoint
-from tests.support.stack import Library, Stack, execute, start_stack, wait_until
+from tests.support.stack import Library, Stack, execute, start_stack
+from tests.support.waiting import wait_until
 
 from lambda_udf.v1 import monitor_pb2
 

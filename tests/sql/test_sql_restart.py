@@ -14,16 +14,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.support.stack import (
-    CREATE_FUNCTIONS,
-    SANITIZER_REPORTS,
-    Library,
-    Record,
-    execute,
-    free_port,
-    local_config,
-    wait_until,
-)
+from tests.support.ports import free_port
+from tests.support.stack import CREATE_FUNCTIONS, SANITIZER_REPORTS, Library, Record, execute, local_config
+from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.sidecar import SidecarProcess

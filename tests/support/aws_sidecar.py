@@ -50,7 +50,6 @@ def variables(directory: Path, lambda_url: str, sts_url: str) -> dict[str, str]:
     return {
         "AWS_ACCESS_KEY_ID": BASE_KEY,
         "AWS_SECRET_ACCESS_KEY": BASE_SECRET,
-        "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_ENDPOINT_URL_LAMBDA": lambda_url,
         "AWS_ENDPOINT_URL_STS": sts_url,
         "HOME": str(directory),

@@ -15,7 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.checkout import ROOT
+
 BUILD = Path(os.environ.get("LAMBDA_UDF_BUILD") or ROOT / "build")
 PROGRAMS = BUILD / "tests"
 PLAIN = BUILD / "lambda_udf.so"

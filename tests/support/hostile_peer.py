@@ -9,7 +9,6 @@ import select
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -254,11 +253,3 @@ class Peer:
                 pass
             except BaseException as failure:
                 self._failures.append(failure)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Polls; fails after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)

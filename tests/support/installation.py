@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.stack import Library, Record, Stack, free_port, local_config
+from tests.support.ports import free_port
+from tests.support.stack import Library, Record, Stack, local_config
 
 from lambda_sidecar.cli import main
 from lambda_sidecar.testing.mysqld import Mysqld

@@ -7,7 +7,7 @@ from __future__ import annotations
 import enum
 from pathlib import Path
 
-from tests.support.stack import ROOT
+from tests.support.checkout import ROOT
 
 
 class OldServer(enum.Enum):

@@ -7,22 +7,21 @@ from __future__ import annotations
 import contextlib
 import enum
 import json
-import socket
 import subprocess
-import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from mysql.connector.abstracts import MySQLConnectionAbstract
+from tests.support.checkout import FUNCTIONS, ROOT
+from tests.support.ports import free_port as free_port
+from tests.support.waiting import wait_until as wait_until
 
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
-ROOT = Path(__file__).parent.parent.parent
-FUNCTIONS = ROOT / "examples/functions"
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:"
@@ -36,8 +35,6 @@ CANARY = "canary-d41d8cd98f00b204"
 SANITIZER_REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "SUMMARY:")
 # As mysql-facts.md found them to work in this mysqld; leaks are looked for by the host program.
 _SANITIZER_OPTIONS = "verify_asan_link_order=0:handle_segv=0:detect_leaks=0"
-
-T = TypeVar("T")
 
 
 class Library(enum.Enum):
@@ -70,23 +67,6 @@ class Build(Protocol):
 def _runtime(name: str) -> str:
     found = subprocess.run(["cc", f"-print-file-name={name}"], check=True, capture_output=True, text=True)
     return str(Path(found.stdout.strip()).resolve())
-
-
-def free_port() -> int:
-    """A TCP port on loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_until(condition: Callable[[], T], *, seconds: float = 20, what: str = "") -> T:
-    """Polls until `condition()` is true and returns its value; fails after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
-        time.sleep(0.01)
-    return value
 
 
 class Record:
@@ -197,7 +177,6 @@ def start_stack(
         variables = {
             "AWS_ACCESS_KEY_ID": "AKIDTEST",
             "AWS_SECRET_ACCESS_KEY": "canary-test-secret",
-            "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_ENDPOINT_URL_LAMBDA": endpoint_url,
         }
         sidecar = SidecarProcess(directory / "sidecar", config, environment=variables)

@@ -13,7 +13,8 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.stack import ROOT, wait_until
+from tests.support.checkout import ROOT
+from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing.process import ServerProcess
 from lambda_sidecar.testing.server import Server
