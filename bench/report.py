@@ -1,9 +1,13 @@
 """The results for people: tables on the terminal and in RESULTS.md, which is the same text.
 
-Knows the results' names and what they are called; measures nothing."""
+python -m bench.report results.json DIR
+writes RESULTS.md and results.svg anew from the figures of a run. Knows their names and what they are called;
+measures nothing."""
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,7 +45,7 @@ def text(results: Results) -> str:
 
 
 def write(results: Results, folder: Path) -> None:
-    """RESULTS.md, results.json and results.svg into `folder`."""
+    """RESULTS.md and results.svg into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     heading = (
         "# Results of `make bench`\n\nMedian of the rounds (lowest–highest). README.md says what each is."
@@ -50,7 +54,6 @@ def write(results: Results, folder: Path) -> None:
         (folder / "results.svg").write_text(drawing, encoding="utf-8")
         heading += "\n\n![the main figures as bars](results.svg)"
     (folder / "RESULTS.md").write_text(f"{heading}\n\n{text(results)}\n", encoding="utf-8")
-    results.write(folder / "results.json")
 
 
 def _about(results: Results) -> str:
@@ -141,3 +144,16 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     rule = f"|:{'-' * (widths[0] + 1)}|{'|'.join('-' * (width + 1) + ':' for width in widths[1:])}|"
     return "\n".join([line(header), rule, *map(line, rows)])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.report", description="Writes a report anew.")
+    parser.add_argument("results", type=Path, help="results.json of a run")
+    parser.add_argument("folder", type=Path, help="where RESULTS.md and results.svg go")
+    options = parser.parse_args(arguments)
+    write(Results.read(options.results), options.folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -64,5 +64,13 @@ class Results:
         """One of the other figures; None: not measured."""
         return Spread.of(self.extra[name]) if self.extra.get(name) else None
 
+    @classmethod
+    def read(cls, path: Path) -> Results:
+        """What `write` has written."""
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        cases = {name: [CaseRound(**one) for one in rounds] for name, rounds in kept["cases"].items()}
+        return cls(kept["about"], cases, kept["extra"])
+
     def write(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

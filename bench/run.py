@@ -23,7 +23,9 @@ CASES = ("calls", "select1", "sync", "boto3", "aiobotocore", "hop", "async", "pa
 WORDS = (*CASES, "memory", "crowd", "kill")
 # A thousand sessions take a while and vary little.
 CROWD_ROUNDS = 3
+# Where a whole run writes: the repository keeps its report, and git ignores the figures of every round.
 HERE = Path(__file__).parent
+FIGURES = HERE.parent / "build/bench"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(report.text(results))
     if options.out is not None:
         report.write(results, options.out)
+        results.write(options.figures / "results.json")
     return 0
 
 
@@ -55,8 +58,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--out", type=Path, metavar="DIR", help="write RESULTS.md, results.json, results.svg there"
     )
     options = parser.parse_args(arguments)
+    options.figures = options.out
     if options.out is None and not options.only and not options.sessions:
-        options.out = HERE  # a whole run is what the repository keeps
+        options.out, options.figures = HERE, FIGURES
     return options
 
 

@@ -14,7 +14,7 @@
 
 typedef bool (*argument_is)(const UDF_ARGS *args, unsigned int index);
 
-/* In init the server tells the values of constants alone. */
+/* In init the server gives the values of constants alone. */
 static bool is_constant(const UDF_ARGS *args, unsigned int index) { return args->args[index] != NULL; }
 
 /* Text in quotation marks, or a parameter of a prepared statement: an argument's attribute is its source. */

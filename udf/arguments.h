@@ -1,5 +1,6 @@
-/* What an init function settles about its arguments and its result: the way in which the server hands strings
- * over, character sets and the collation. Knows SQL expressions; nothing of what the strings mean. */
+/* The arguments and the result of a SQL function, as its init function settles them with the server: how
+ * strings are handed over, their character set and collation. Knows SQL expressions; nothing of what the
+ * strings mean. */
 #ifndef LAMBDA_UDF_ARGUMENTS_H
 #define LAMBDA_UDF_ARGUMENTS_H
 

@@ -17,10 +17,15 @@
 #include "decimal.h"
 
 #define METHOD_PATH "/lambda_udf.v1.LambdaInvoker/Invoke"
-#define USER_AGENT "lambda-udf/0.1.0"
+/* Without the release number: `lambda-sidecar install` replaces the library when its bytes differ,
+ * and they differ only when the library does. */
+#define USER_AGENT "lambda-udf"
 /* Wide enough for the largest answer to come without a stall. */
 #define WINDOW (8 * 1024 * 1024)
 #define RECEIVE_SIZE 16384
+/* Reads between two looks at what else may end the wait: 256 KB, more than a Unix socket holds
+ * (wmem_default). */
+#define READS_MAX 16
 /* HEADERS with :status 1xx before the response's own (RFC 9113, section 8.1); more is a peer that plays. */
 #define INFORMATIONAL_MAX 16
 /* An idle channel has at most a few frames to read; more is a peer that floods. */
@@ -229,28 +234,39 @@ static void flush(struct channel *channel) {
   }
 }
 
-/* Reads once and lets nghttp2 have it. False: there was nothing to read. */
-static bool receive(struct channel *channel) {
+/* Reads once and lets nghttp2 have it. The number of bytes; 0: there was nothing to read. */
+static size_t receive(struct channel *channel) {
   uint8_t bytes[RECEIVE_SIZE];
-  ssize_t length = recv(channel->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+  ssize_t length;
+  do length = recv(channel->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+  while (length < 0 && errno == EINTR);
   if (length < 0) {
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
-    if (errno == EINTR) return true;
-    break_channel(channel, "the connection was lost", strerrordesc_np(errno));
-    return false;
+    if (errno != EAGAIN && errno != EWOULDBLOCK)
+      break_channel(channel, "the connection was lost", strerrordesc_np(errno));
+    return 0;
   }
   if (length == 0) {
     break_channel(channel, "the sidecar closed the connection", "");
-    return false;
+    return 0;
   }
   ssize_t taken = nghttp2_session_mem_recv(channel->session, bytes, (size_t)length);
   if (taken < 0) break_channel(channel, "not HTTP/2", nghttp2_strerror((int)taken));
-  return true;
+  return (size_t)length;
+}
+
+typedef bool (*channel_is)(const struct channel *channel);
+
+/* Reads on while each read fills the buffer, for then more is likely to be there: but not for so long that a
+ * KILL or the deadline, which wait_ready() looks at, goes unseen. */
+static void receive_run(struct channel *channel, channel_is done) {
+  for (int i = 0; i < READS_MAX && receive(channel) == RECEIVE_SIZE; i++) {
+    if (done(channel) || channel->broken || channel->ended) return;
+    flush(channel); /* what nghttp2 has to say to it does not pile up */
+  }
 }
 
 /* Moves bytes both ways until done, or until no more can come. */
-static enum wait_result pump(struct channel *channel, const struct wait *wait,
-                             bool (*done)(const struct channel *)) {
+static enum wait_result pump(struct channel *channel, const struct wait *wait, channel_is done) {
   for (;;) {
     flush(channel);
     if (done(channel)) return WAIT_OK;
@@ -259,7 +275,7 @@ static enum wait_result pump(struct channel *channel, const struct wait *wait,
     if (channel->unsent_length > 0 && !channel->write_failed) events |= POLLOUT;
     enum wait_result result = wait_ready(channel->fd, events, wait);
     if (result != WAIT_OK) return result;
-    (void)receive(channel);
+    receive_run(channel, done);
   }
 }
 
@@ -305,14 +321,17 @@ static bool start_session(struct channel *channel) {
   return failed == 0;
 }
 
-#define HEADER(name, value) \
-  { (uint8_t *)(name), (uint8_t *)(value), sizeof(name) - 1, sizeof(value) - 1, NGHTTP2_NV_FLAG_NONE }
+#define HEADER(field, text)                                                               \
+  {                                                                                       \
+    .name = (uint8_t *)(field), .value = (uint8_t *)(text), .namelen = sizeof(field) - 1, \
+    .valuelen = sizeof(text) - 1                                                          \
+  }
 
 /* Queues the preface, our settings and the request's headers. */
 static bool start_stream(struct channel *channel) {
   static const nghttp2_settings_entry settings[] = {
-      {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
-      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW},
+      {.settings_id = NGHTTP2_SETTINGS_ENABLE_PUSH, .value = 0},
+      {.settings_id = NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, .value = WINDOW},
   };
   static const nghttp2_nv headers[] = {
       HEADER(":method", "POST"),
@@ -334,45 +353,51 @@ static bool start_stream(struct channel *channel) {
   return channel->stream_id > 0;
 }
 
-enum wait_result channel_open(const char *path, const struct wait *wait, struct channel **out, char *reason,
-                              size_t size, bool *again) {
-  enum wait_result result = WAIT_LOST;
-  struct channel *channel = NULL;
-  *again = false;
-  int fd = connect_socket(path);
-  if (fd < 0) {
-    *again = errno == ENOENT || errno == ECONNREFUSED || errno == EAGAIN;
-    (void)snprintf(reason, size, "%s", strerrordesc_np(errno));
-    return WAIT_LOST;
-  }
-  channel = calloc(1, sizeof *channel);
+/* A channel on the socket, which is the channel's from now on, with its stream begun. NULL: no memory. */
+static struct channel *start_channel(int fd) {
+  struct channel *channel = calloc(1, sizeof *channel);
   if (channel == NULL) {
     close(fd);
-    (void)snprintf(reason, size, "no memory");
-    return WAIT_LOST;
+    return NULL;
   }
   counter_add(COUNTER_CONNECTIONS, 1);
   counter_add(COUNTER_CONNECTIONS_OPENED, 1);
   channel->fd = fd;
   channel->status = GRPC_STATUS_MISSING;
   grpc_reader_start(&channel->reader, CHANNEL_MESSAGE_MAX, 0);
-  if (!start_session(channel) || !start_stream(channel)) {
-    (void)snprintf(reason, size, "no memory");
-    goto failed;
+  if (start_session(channel) && start_stream(channel)) return channel;
+  channel_close(channel);
+  return NULL;
+}
+
+/* A sidecar that is just stopping closes, says UNAVAILABLE or, in its last moment, CANCELLED; another status
+ * is no passing state. */
+static bool is_passing(enum grpc_status status) {
+  return status == GRPC_STATUS_MISSING || status == GRPC_STATUS_UNAVAILABLE ||
+         status == GRPC_STATUS_CANCELLED;
+}
+
+enum wait_result channel_open(const char *path, const struct wait *wait, struct channel **out, char *reason,
+                              size_t size, bool *again) {
+  int fd = connect_socket(path);
+  *again = fd < 0 && (errno == ENOENT || errno == ECONNREFUSED || errno == EAGAIN);
+  if (fd < 0) {
+    (void)snprintf(reason, size, "%s", strerrordesc_np(errno));
+    return WAIT_LOST;
   }
-  result = pump(channel, wait, is_answered);
+  struct channel *channel = start_channel(fd);
+  if (channel == NULL) {
+    (void)snprintf(reason, size, "no memory");
+    return WAIT_LOST;
+  }
+  enum wait_result result = pump(channel, wait, is_answered);
   if (result == WAIT_OK) {
     *out = channel;
     return WAIT_OK;
   }
   (void)snprintf(reason, size, "%s",
                  result == WAIT_LOST ? channel->reason : "it accepts the connection but does not answer");
-  /* A sidecar that is just stopping closes, says UNAVAILABLE or, in its last moment, CANCELLED; another
-   * status is no passing state. */
-  *again = result == WAIT_LOST &&
-           (channel->status == GRPC_STATUS_MISSING || channel->status == GRPC_STATUS_UNAVAILABLE ||
-            channel->status == GRPC_STATUS_CANCELLED);
-failed:
+  *again = result == WAIT_LOST && is_passing(channel->status);
   channel_close(channel);
   return result;
 }
@@ -398,9 +423,9 @@ enum wait_result channel_send(struct channel *channel, const uint8_t *head, size
     return WAIT_LOST;
   }
   grpc_prefix_write(channel->prefix, (uint32_t)(head_length + body_length));
-  channel->outbox[0] = (struct part){channel->prefix, sizeof channel->prefix};
-  channel->outbox[1] = (struct part){head, head_length};
-  channel->outbox[2] = (struct part){body, body_length};
+  channel->outbox[0] = (struct part){.bytes = channel->prefix, .length = sizeof channel->prefix};
+  channel->outbox[1] = (struct part){.bytes = head, .length = head_length};
+  channel->outbox[2] = (struct part){.bytes = body, .length = body_length};
   channel->begun++;
   channel->reader.max_queued++; /* one more answer is owed */
   /* It fails only where the stream waits for no data, that is, where it will be asked anyway. */
@@ -430,7 +455,7 @@ bool channel_never_taken(const struct channel *channel, uint64_t call_id) {
 
 bool channel_is_usable(struct channel *channel) {
   flush(channel);
-  for (int i = 0; i < IDLE_READS_MAX && !channel->broken && receive(channel); i++) flush(channel);
+  for (int i = 0; i < IDLE_READS_MAX && !channel->broken && receive(channel) > 0; i++) flush(channel);
   return !channel->broken && !channel->ended && !channel->going_away && !channel->write_failed &&
          channel->reader.queued == 0 && channel->reader.prefix_have == 0;
 }

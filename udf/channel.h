@@ -9,13 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "error.h"
 #include "grpc_wire.h"
+#include "quotas.h"
 #include "waiting.h"
 
-/* Lambda answers with up to 6,291,556 bytes (Lambda quotas: invocation payload); the rest of an
- * InvokeResponse, a 4 KB log tail included, needs far less than 64 KB. */
-#define CHANNEL_MESSAGE_MAX (6291556u + 65536u)
+/* Bytes of the longest message that is received. */
+#define CHANNEL_MESSAGE_MAX (QUOTA_RESPONSE_MAX + QUOTA_BESIDE_RESPONSE_MAX)
 
 struct channel;
 

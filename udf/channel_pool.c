@@ -26,7 +26,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 struct channel *channel_pool_take(const char *path) {
   for (;;) {
-    struct idle top = {NULL, 0};
+    struct idle top = {.channel = NULL};
     pthread_mutex_lock(&lock);
     if (pool.count > 0 && strcmp(pool.path, path) == 0) top = pool.idle[--pool.count];
     pthread_mutex_unlock(&lock);
@@ -56,7 +56,7 @@ void channel_pool_give(const char *path, struct channel *channel) {
   bool other_socket = strcmp(pool.path, path) != 0;
   int count = take_oldest(closing, AGED_MAX, now, other_socket);
   if (!other_socket && pool.count < IDLE_MAX) {
-    pool.idle[pool.count++] = (struct idle){channel, now};
+    pool.idle[pool.count++] = (struct idle){.channel = channel, .since_ms = now};
     channel = NULL;
   }
   pthread_mutex_unlock(&lock);

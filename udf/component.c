@@ -8,8 +8,8 @@
 
 #include "channel_pool.h"
 #include "counters.h"
-#include "error.h"
-#include "lambda_udf.h"
+#include "exports.h"
+#include "failure.h"
 #include "mysql_abi.h"
 #include "server.h"
 #include "sysvars.h"
@@ -101,18 +101,27 @@ static int component_deinit(void) {
 }
 
 struct mysql_component_t *list_components(void) {
-  static const struct mysql_service_ref_t provides[] = {{NULL, NULL}};
+  static const struct mysql_service_ref_t provides[] = {{.name = NULL}};
   static struct mysql_service_placeholder_ref_t needs[] = {
-      {"registry", (void **)&registry},
-      {"dynamic_privilege_register", (void **)&privileges},
-      {"component_sys_variable_register", (void **)&sysvar_register},
-      {"component_sys_variable_unregister", (void **)&sysvar_unregister},
-      {"status_variable_registration", (void **)&status_variables},
-      {NULL, NULL},
+      {.name = "registry", .implementation = (void **)&registry},
+      {.name = "dynamic_privilege_register", .implementation = (void **)&privileges},
+      {.name = "component_sys_variable_register", .implementation = (void **)&sysvar_register},
+      {.name = "component_sys_variable_unregister", .implementation = (void **)&sysvar_unregister},
+      {.name = "status_variable_registration", .implementation = (void **)&status_variables},
+      {.name = NULL},
   };
   static const struct mysql_metadata_ref_t metadata[] = {
-      {"mysql.author", "The lambda-udf authors"}, {"mysql.license", "MIT"}, {NULL, NULL}};
-  static struct mysql_component_t component = {"lambda_udf", provides,       needs,
-                                               metadata,     component_init, component_deinit};
+      {.key = "mysql.author", .value = "The lambda-udf authors"},
+      {.key = "mysql.license", .value = "MIT"},
+      {.key = NULL},
+  };
+  static struct mysql_component_t component = {
+      .name = "lambda_udf",
+      .provides = provides,
+      .requires = needs,
+      .metadata = metadata,
+      .init = component_init,
+      .deinit = component_deinit,
+  };
   return &component;
 }

@@ -10,7 +10,7 @@
 #include "lambda_udf/v1/invoker.pb.h"
 
 struct slice slice_or(struct slice text, size_t max, const char *instead) {
-  if (text.length == 0) text = (struct slice){instead, strlen(instead)};
+  if (text.length == 0) text = (struct slice){.data = instead, .length = strlen(instead)};
   if (text.length > max) text.length = max;
   return text;
 }
@@ -95,30 +95,35 @@ static pb_callback_t taking(struct slice *slice) {
   return (pb_callback_t){.funcs.decode = decode_slice, .arg = slice};
 }
 
-/* Called before a submessage of the oneof is decoded: only now can its callbacks be set. */
+static void take_result(lambda_udf_v1_InvokeResult *message, struct invoke_result *result) {
+  message->request_id = taking(&result->request_id);
+  message->executed_version = taking(&result->executed_version);
+  message->function_error = taking(&result->function_error);
+  message->function_error_text = taking(&result->function_error_text);
+  message->log_tail = taking(&result->log_tail);
+  message->payload = taking(&result->payload);
+}
+
+static void take_error(lambda_udf_v1_InvokeError *message, struct invoke_error *error) {
+  message->code = taking(&error->code);
+  message->message = taking(&error->message);
+}
+
+/* Called before a submessage of the oneof is decoded: only now can its callbacks be set. Of two the last
+ * counts. */
 static bool decode_outcome(pb_istream_t *stream, const pb_field_t *field, void **arg) {
   struct invoke_response *response = *arg;
   (void)stream;
-  if (field->tag == lambda_udf_v1_InvokeResponse_result_tag) {
-    lambda_udf_v1_InvokeResult *result = field->pData;
-    response->is_error = false;
-    result->request_id = taking(&response->request_id);
-    result->executed_version = taking(&response->executed_version);
-    result->function_error = taking(&response->function_error);
-    result->function_error_text = taking(&response->function_error_text);
-    result->log_tail = taking(&response->log_tail);
-    result->payload = taking(&response->payload);
-  } else if (field->tag == lambda_udf_v1_InvokeResponse_error_tag) {
-    lambda_udf_v1_InvokeError *error = field->pData;
-    response->is_error = true;
-    error->code = taking(&response->error_code);
-    error->message = taking(&response->error_message);
-  }
+  response->is_error = field->tag == lambda_udf_v1_InvokeResponse_error_tag;
+  if (response->is_error)
+    take_error(field->pData, &response->error);
+  else if (field->tag == lambda_udf_v1_InvokeResponse_result_tag)
+    take_result(field->pData, &response->result);
   return true;
 }
 
 bool contract_decode(const uint8_t *bytes, size_t length, struct invoke_response *response) {
-  struct cursor cursor = {bytes};
+  struct cursor cursor = {.next = bytes};
   pb_istream_t stream = {.callback = read_bytes, .state = &cursor, .bytes_left = length};
   lambda_udf_v1_InvokeResponse message = lambda_udf_v1_InvokeResponse_init_zero;
 
@@ -129,9 +134,9 @@ bool contract_decode(const uint8_t *bytes, size_t length, struct invoke_response
   response->call_id = message.call_id;
   response->queued_us = message.queued_us;
   if (message.which_outcome == lambda_udf_v1_InvokeResponse_result_tag)
-    response->status_code = message.outcome.result.status_code;
+    response->result.status_code = message.outcome.result.status_code;
   else if (message.which_outcome == lambda_udf_v1_InvokeResponse_error_tag)
-    response->error_kind = message.outcome.error.kind;
+    response->error.kind = message.outcome.error.kind;
   else
     return false;
   return true;

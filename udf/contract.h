@@ -49,21 +49,31 @@ enum invoke_error_kind {
   INVOKE_ERROR_OVERLOADED = 10
 };
 
-/* All slices point into the bytes that were decoded. */
-struct invoke_response {
-  uint64_t call_id;
-  bool is_error;      /* then error_* count, otherwise the rest */
-  uint64_t queued_us; /* that the call waited in the sidecar for a slot */
+/* An answer of Lambda: the seven fields of the proto's InvokeResult, which says what each is. */
+struct invoke_result {
   uint32_t status_code;
   struct slice request_id;
   struct slice executed_version;
-  struct slice function_error;
+  struct slice function_error; /* empty unless the function raised */
   struct slice function_error_text;
   struct slice log_tail;
   struct slice payload;
-  uint32_t error_kind; /* enum invoke_error_kind, or a newer number */
-  struct slice error_code;
-  struct slice error_message;
+};
+
+/* Why there is no answer of Lambda: the proto's InvokeError. */
+struct invoke_error {
+  uint32_t kind; /* enum invoke_error_kind, or the number of a newer sidecar */
+  struct slice code;
+  struct slice message;
+};
+
+/* All slices point into the bytes that were decoded. */
+struct invoke_response {
+  uint64_t call_id;
+  uint64_t queued_us; /* that the call waited in the sidecar for a slot */
+  bool is_error;      /* then error counts, otherwise result */
+  struct invoke_result result;
+  struct invoke_error error;
 };
 
 /* Encodes everything but the payload's own bytes: the whole message is *head followed by

@@ -9,9 +9,12 @@
 static _Atomic uint64_t counters[COUNTER_COUNT];
 _Static_assert(sizeof(_Atomic uint64_t) == 8, "a counter must look like a long long to the server");
 
-#define VARIABLE(name, counter) \
-  { "Lambda_udf_" name, (char *)&counters[counter], SHOW_LONGLONG, SHOW_SCOPE_GLOBAL }
-#define ERRORS(name, kind) VARIABLE("errors_" name, COUNTER_ERRORS + (kind))
+#define VARIABLE(suffix, counter)                                                             \
+  {                                                                                           \
+    .name = "Lambda_udf_" suffix, .value = (char *)&counters[counter], .type = SHOW_LONGLONG, \
+    .scope = SHOW_SCOPE_GLOBAL                                                                \
+  }
+#define ERRORS(suffix, kind) VARIABLE("errors_" suffix, COUNTER_ERRORS + (kind))
 
 static struct SHOW_VAR variables[] = {
     VARIABLE("bytes_in", COUNTER_BYTES_IN),
@@ -39,7 +42,7 @@ static struct SHOW_VAR variables[] = {
     VARIABLE("in_flight", COUNTER_IN_FLIGHT),
     VARIABLE("queue_time_us", COUNTER_QUEUE_TIME_US),
     VARIABLE("queued", COUNTER_QUEUED),
-    {NULL, NULL, SHOW_LONGLONG, SHOW_SCOPE_GLOBAL},
+    {.name = NULL, .type = SHOW_LONGLONG, .scope = SHOW_SCOPE_GLOBAL},
 };
 
 void counter_add(enum counter counter, int64_t amount) {

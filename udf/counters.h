@@ -1,11 +1,11 @@
-/* What the library counts, and the status variables that show it (SHOW GLOBAL STATUS LIKE
+/* The library's counters, and the status variables that show them (SHOW GLOBAL STATUS LIKE
  * 'Lambda_udf%'). Counting costs an atomic addition and needs no component. Safe from any thread. */
 #ifndef LAMBDA_UDF_COUNTERS_H
 #define LAMBDA_UDF_COUNTERS_H
 
 #include <stdint.h>
 
-#include "error.h"
+#include "failure.h"
 #include "mysql_abi.h"
 
 enum counter {

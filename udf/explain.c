@@ -92,7 +92,7 @@ bool explain_only(const char *text, size_t length) {
   static const char *const analyze[] = {"ANALYZE", NULL};
   static const char *const statements[] = {"SELECT", "INSERT", "REPLACE", "UPDATE", "DELETE",
                                            "WITH",   "TABLE",  "VALUES",  "(",      NULL};
-  struct scanner scanner = {text, text + length, false};
+  struct scanner scanner = {.at = text, .end = text + length};
   const char *token;
   size_t size = next_token(&scanner, &token);
   if (scanner.doubt || !is_one_of(explain, token, size)) return false;

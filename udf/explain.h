@@ -1,4 +1,4 @@
-/* Whether a statement's text is an EXPLAIN that executes nothing.
+/* Recognises the text of a statement that is an EXPLAIN and executes nothing.
  * Pure, so that it is fuzzed (tests/c); knows nothing of the server or of calls. */
 #ifndef LAMBDA_UDF_EXPLAIN_H
 #define LAMBDA_UDF_EXPLAIN_H

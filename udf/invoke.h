@@ -1,23 +1,22 @@
-/* One call: a request goes out on a channel, its result or its failure comes back.
- * Knows the rule of what may be sent again; nothing of SQL arguments. */
+/* One call from beginning to end, alone on its line.
+ * Knows in which order the steps of a call follow, and what is tried again; nothing of SQL. */
 #ifndef LAMBDA_UDF_INVOKE_H
 #define LAMBDA_UDF_INVOKE_H
 
 #include <stdbool.h>
 
-#include "contract.h"
-#include "error.h"
-#include "grpc_wire.h"
+#include "call.h"
+#include "failure.h"
 #include "mysql_abi.h"
 #include "settings.h"
 
-/* Invokes and waits, in the session's own thread, until the answer, a KILL, max_execution_time or
- * settings->timeout_ms. request->call_id, timeout_ms and deadline_ms are set here.
+/* Invokes and waits, in the session's own thread, until the answer, a KILL, max_execution_time, the end of
+ * the client or settings->timeout_ms. The request's call_id, timeout_ms and deadline_ms need not be set.
  *
- * True: *response is the result and points into *answer, which is the caller's (free()). A function
- * that raised is a result too (response->function_error).
+ * True: *answer is Lambda's, and the caller's (call_answer_free()). A function that raised gives one too
+ * (function_error).
  * False: *failure says why, and the call has been cancelled in the sidecar. */
-bool invoke(struct invoke_request *request, const struct settings *settings, MYSQL_THD session,
-            struct grpc_message **answer, struct invoke_response *response, struct failure *failure);
+bool invoke(const struct invoke_request *request, const struct settings *settings, MYSQL_THD session,
+            struct call_answer *answer, struct failure *failure);
 
 #endif

@@ -1,5 +1,5 @@
-/* mysqld's component services, acquired once through its registry.
- * The only file that calls the server. */
+/* mysqld's component services, acquired once through its registry, and the functions that it exports.
+ * The only file that calls the server, but for what INSTALL COMPONENT hands to component.c. */
 #include "server.h"
 
 #include <pthread.h>
@@ -52,29 +52,31 @@ static bool offered(const char *name) {
 static pthread_mutex_t attaching = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool attached;
 
-/* What is asked of the server, in the order in which it is acquired. Whatever is not optional: without it no
- * statement with one of the functions begins (error 1123 names it), and INSTALL COMPONENT fails.
+/* The services that are asked for, in the order in which they are acquired. Without one that is not optional
+ * no statement with one of the functions begins (error 1123 names it), and INSTALL COMPONENT fails.
  * docs/configuration.md has this table, with look_for_functions()'s, for operators. */
 static const struct {
   const char *name;
   const void *place;
   bool optional;
 } wanted[] = {
-    {"mysql_runtime_error", &services.mysql_runtime_error, false},
-    {"mysql_udf_metadata", &services.mysql_udf_metadata, false},
-    {"mysql_current_thread_reader", &services.mysql_current_thread_reader, false},
-    {"mysql_thd_security_context", &services.mysql_thd_security_context, false},
-    {"mysql_security_context_options", &services.mysql_security_context_options, false},
-    {"mysql_thd_attributes", &services.mysql_thd_attributes, false},
-    {"mysql_string_factory", &services.mysql_string_factory, false},
-    {"mysql_string_converter", &services.mysql_string_converter, false},
-    {"global_grants_check", &services.global_grants_check, false},
-    {"component_sys_variable_register", &services.component_sys_variable_register, false},
+    {.name = "mysql_runtime_error", .place = &services.mysql_runtime_error},
+    {.name = "mysql_udf_metadata", .place = &services.mysql_udf_metadata},
+    {.name = "mysql_current_thread_reader", .place = &services.mysql_current_thread_reader},
+    {.name = "mysql_thd_security_context", .place = &services.mysql_thd_security_context},
+    {.name = "mysql_security_context_options", .place = &services.mysql_security_context_options},
+    {.name = "mysql_thd_attributes", .place = &services.mysql_thd_attributes},
+    {.name = "mysql_string_factory", .place = &services.mysql_string_factory},
+    {.name = "mysql_string_converter", .place = &services.mysql_string_converter},
+    {.name = "global_grants_check", .place = &services.global_grants_check},
+    {.name = "component_sys_variable_register", .place = &services.component_sys_variable_register},
     /* 8.0 and 8.4 lack it. Without: variables have their global value alone, a result's collation comes from
      * the arguments alone, and arguments are asked for as those servers need it (server_is_8). */
-    {"mysql_system_variable_reader", &services.mysql_system_variable_reader, true},
+    {.name = "mysql_system_variable_reader",
+     .place = &services.mysql_system_variable_reader,
+     .optional = true},
     /* 8.0 and 8.4 lack it. Without: calls that are left out (mode skip, EXPLAIN) give no warning. */
-    {"mysql_runtime_warning", &services.mysql_runtime_warning, true},
+    {.name = "mysql_runtime_warning", .place = &services.mysql_runtime_warning, .optional = true},
 };
 #define WANTED (sizeof wanted / sizeof wanted[0])
 
@@ -178,13 +180,13 @@ static void copy_text(char *to, size_t size, const char *from, size_t length) {
 }
 
 static bool context_text(Security_context_handle context, const char *name, char *to, size_t size) {
-  MYSQL_LEX_CSTRING value = {NULL, 0};
+  MYSQL_LEX_CSTRING value = {.str = NULL};
   if (services.mysql_security_context_options->get(context, name, &value) != 0) return false;
   copy_text(to, size, value.str, value.length);
   return true;
 }
 
-/* The session's default schema; left empty if the server does not tell. */
+/* The session's default schema; left empty if the server does not say. */
 static void read_schema(MYSQL_THD session, char *to, size_t size) {
   my_h_string schema = NULL;
   to[0] = '\0';
@@ -219,7 +221,7 @@ bool server_collation(MYSQL_THD session, char *text, size_t size) {
 }
 
 MYSQL_LEX_CSTRING server_statement_text(MYSQL_THD session) {
-  if (functions.query == NULL || session == NULL) return (MYSQL_LEX_CSTRING){NULL, 0};
+  if (functions.query == NULL || session == NULL) return (MYSQL_LEX_CSTRING){.str = NULL};
   return functions.query(session);
 }
 
@@ -275,7 +277,7 @@ bool server_account(MYSQL_THD session, const char *privilege, struct server_acco
   return true;
 }
 
-/* What is neither of the three that are known is a KILL all the same. */
+/* A value that is none of the three that are known is a KILL all the same. */
 static enum server_interrupt killed_state(MYSQL_THD session) {
   int killed = functions.killed != NULL && session != NULL ? functions.killed(session) : 0;
   if (killed == 0) return SERVER_RUNS;

@@ -1,5 +1,6 @@
-/* Everything that is asked of mysqld, through its component services: character sets, the account in
- * force, KILL, raising errors. Knows nothing of calls, channels or Lambda. */
+/* Everything that the library asks of mysqld while statements run, through its component services and
+ * exported functions: character sets, the account in force, KILL, raising errors. Knows nothing of calls,
+ * channels or Lambda. */
 #ifndef LAMBDA_UDF_SERVER_H
 #define LAMBDA_UDF_SERVER_H
 
@@ -20,7 +21,7 @@ struct server_account {
   char user[SERVER_USER_SIZE];
   char host[SERVER_HOST_SIZE];
   char schema[SERVER_SCHEMA_SIZE]; /* empty if none is selected */
-  uint64_t connection_id;          /* 0 where the server does not tell */
+  uint64_t connection_id;          /* 0 where the server does not say */
   bool may_invoke;                 /* SUPER, or the privilege where it counts */
 };
 
@@ -31,12 +32,12 @@ enum server_interrupt { SERVER_RUNS = 0, SERVER_KILLED, SERVER_QUERY_TIME };
  * what it lacks. Must come before every other call here. Safe from any thread. */
 bool server_attach(const char **missing);
 
-/* Whether this is 8.0 or 8.4, told by what they lack: they do not know a session's variables, and do not copy
- * the strings that they hand over. */
+/* Whether this is 8.0 or 8.4, recognised by what they lack: they do not know a session's variables, and do
+ * not copy the strings that they hand over. */
 bool server_is_8(void);
 
 /* In init: the "charset" or "collation" of an argument as the statement has it, or as it was set; the
- * server's. Empty if it does not tell. */
+ * server's. Empty if it does not say. */
 const char *server_argument(UDF_ARGS *args, unsigned int index, const char *what);
 
 /* In init: sets the "charset" or "collation" to which a string argument is converted, or that a result has.
@@ -54,15 +55,15 @@ MYSQL_THD server_session(void);
  * statement of the body, of a prepared statement what was prepared. An expression of the body (SET of a local
  * variable, RETURN, IF, …) and a cursor have no text of their own: there it is the caller's. The server's,
  * valid until the statement ends, and only in the session's own thread. NULL, 0 where the server does not
- * tell. */
+ * say. */
 MYSQL_LEX_CSTRING server_statement_text(MYSQL_THD session);
 
 /* False while the session evaluates an expression of a routine's body, whose text is the caller's; and where
- * the server does not tell. True in a statement of a kind that EXPLAIN takes, a cursor's query too. */
+ * the server does not say. True in a statement of a kind that EXPLAIN takes, a cursor's query too. */
 bool server_evaluates_statement(MYSQL_THD session);
 
 /* Fills account from the session's security context. privilege is the dynamic privilege that suffices
- * beside SUPER, NULL if none does. False if the server does not tell; then nobody may invoke. */
+ * beside SUPER, NULL if none does. False if the server does not say; then nobody may invoke. */
 bool server_account(MYSQL_THD session, const char *privilege, struct server_account *account);
 
 /* Reads a variable of this component as text that ends with NUL: the session's value, or (session NULL,
@@ -70,14 +71,14 @@ bool server_account(MYSQL_THD session, const char *privilege, struct server_acco
  * or it does not fit into size bytes. Never from a variable's update callback. */
 bool server_variable(MYSQL_THD session, const char *name, char *text, size_t size);
 
-/* The server's major version; 0 if it does not tell. */
+/* The server's major version; 0 if it does not say. */
 unsigned long server_major_version(void);
 
 /* Adds a warning with the text of error 3200. Does nothing where the server has no such service (8.x). */
 void server_warn(MYSQL_THD session, const char *function, const char *text);
 
 /* The socket of the session's client, for watching whether it is still there; -1 for sessions without one of
- * their own (events, replication, X Protocol) and where the server does not tell. It is the server's, and
+ * their own (events, replication, X Protocol) and where the server does not say. It is the server's, and
  * valid as long as no KILL is seen: never read from it, never close it, and ask anew for each call. */
 int server_client_fd(MYSQL_THD session);
 

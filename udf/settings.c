@@ -1,5 +1,5 @@
-/* The settings in force for a statement.
- * Knows nothing of what they are used for. */
+/* The settings in force for a statement, from system variables and the environment.
+ * Must not know what they are used for. */
 #include "settings.h"
 
 #include <pthread.h>
@@ -7,14 +7,13 @@
 #include <string.h>
 
 #include "decimal.h"
+#include "quotas.h"
 #include "server.h"
 
 #define SOCKET_DEFAULT "/run/lambda-sidecar/sidecar.sock"
-/* A Lambda function runs at most 900 s (Lambda quotas: function timeout). */
-#define TIMEOUT_DEFAULT_MS 900000
 /* More than a sidecar takes to restart. */
 #define CONNECT_TIMEOUT_DEFAULT_MS 3000
-/* What a variable's text may take: a path a little too long must still be read to be named. */
+/* Room for a variable's text: a path a little too long must still be read to be named. */
 #define VALUE_SIZE 512
 
 const char *const settings_mode_names[] = {"invoke", "skip", "deny", NULL};
@@ -61,7 +60,7 @@ static void read_defaults(void) {
   const char *connect_timeout = getenv("LAMBDA_UDF_CONNECT_TIMEOUT_MS");
   /* NOLINTEND(concurrency-mt-unsafe) */
   memcpy(defaults.socket, SOCKET_DEFAULT, sizeof SOCKET_DEFAULT);
-  defaults.timeout_ms = TIMEOUT_DEFAULT_MS;
+  defaults.timeout_ms = QUOTA_RUN_MAX_MS;
   defaults.connect_timeout_ms = CONNECT_TIMEOUT_DEFAULT_MS;
   if (path != NULL && *path != '\0') set_socket(&defaults, "LAMBDA_UDF_SOCKET", path, &wrong);
   if (timeout != NULL && *timeout != '\0')
@@ -77,7 +76,7 @@ const struct settings *settings_defaults(struct failure *failure) {
   return NULL;
 }
 
-/* What cannot be read might forbid the call: it never counts as the default. */
+/* A variable that cannot be read might forbid the call: it never counts as the default. */
 static bool read_text(MYSQL_THD session, const char *name, char text[VALUE_SIZE], struct failure *failure) {
   return server_variable(session, name, text, VALUE_SIZE) ||
          failure_set(failure, FAILURE_SERVER, "lambda_udf.%s cannot be read", name);

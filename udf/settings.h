@@ -1,12 +1,12 @@
-/* What an operator can set for the library, and which values are in force for a statement: those of
- * the component's system variables, or without the component those of mysqld's environment. */
+/* The settings of the library, and their values in force for a statement: those of the component's system
+ * variables, or without the component those of mysqld's environment. Knows nothing of their use. */
 #ifndef LAMBDA_UDF_SETTINGS_H
 #define LAMBDA_UDF_SETTINGS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "error.h"
+#include "failure.h"
 #include "mysql_abi.h"
 
 /* struct sockaddr_un holds 108 bytes with the NUL (unix(7)). */
@@ -34,14 +34,14 @@ struct settings {
 /* Whether a socket's path can be meant: absolute, and short enough. */
 bool settings_socket_is_valid(const char *path);
 
-/* What holds where no variable says otherwise: the environment of mysqld (LAMBDA_UDF_SOCKET,
+/* The values where no variable says otherwise: from the environment of mysqld (LAMBDA_UDF_SOCKET,
  * LAMBDA_UDF_TIMEOUT_MS, LAMBDA_UDF_CONNECT_TIMEOUT_MS), read once, or built in. NULL, and failure says
  * which value is wrong. The pointer stays valid until the library is unloaded. Safe from any thread. */
 const struct settings *settings_defaults(struct failure *failure);
 
 /* Fills settings with what is in force for the session's statement. variables: the component is installed,
  * and then each of its variables must be readable. The mode and the times are the stricter of the global and
- * the session's, so that a session cannot free itself of what the server's operator has said; function_error
+ * the session's, so that a session cannot free itself of what the server's operator has set; function_error
  * is a matter of taste, and the session's alone. False: failure says which value is wrong. */
 bool settings_read(MYSQL_THD session, bool variables, struct settings *settings, struct failure *failure);
 

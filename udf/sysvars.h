@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "error.h"
+#include "failure.h"
 #include "mysql_abi.h"
 
 /* Registers all of them, or none. False: failure says which the server refused, or which default is wrong.

@@ -22,7 +22,7 @@ static int64_t clock_ns(void) {
 
 int64_t wait_clock_ms(void) { return clock_ns() / NS_PER_MS; }
 
-/* What a client's socket says. A peer that only stops sending counts as gone too, as in mysqld's own
+/* The state of a client, by its socket. A peer that only stops sending counts as gone too, as in mysqld's own
  * vio_is_connected(). Bytes that it has sent ahead are not asked for, so they do not end the wait. */
 enum client { CLIENT_WAITS, CLIENT_GONE, CLIENT_UNKNOWN };
 
@@ -41,7 +41,7 @@ enum wait_result wait_ready(int fd, short events, const struct wait *wait) {
     if (left <= 0) return WAIT_TIMEOUT;
     int64_t slice = first ? FIRST_SLICE_NS : SLICE_NS - (now + SLICE_NS) % GRID_NS;
     if (left < slice) slice = left;
-    struct timespec timeout = {(time_t)(slice / NS_PER_S), (long)(slice % NS_PER_S)};
+    struct timespec timeout = {.tv_sec = (time_t)(slice / NS_PER_S), .tv_nsec = (long)(slice % NS_PER_S)};
     struct pollfd ready[] = {{.fd = fd, .events = events}, {.fd = client_fd, .events = POLLRDHUP}};
     int count = ppoll(ready, 2, &timeout, NULL);
     if (count < 0 && errno != EINTR) return WAIT_OK; /* recv will say what is wrong */

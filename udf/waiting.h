@@ -1,5 +1,5 @@
-/* How the session's own thread waits: for a descriptor or a moment, in slices, so that a KILL is seen, and
- * with an eye on who the work is for. Knows nothing of channels or mysqld. */
+/* Waiting in the session's own thread, for a descriptor or a moment: in slices, so that a KILL is seen, and
+ * with an eye on the client that the work is for. Knows nothing of channels or mysqld. */
 #ifndef LAMBDA_UDF_WAITING_H
 #define LAMBDA_UDF_WAITING_H
 

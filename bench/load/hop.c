@@ -75,7 +75,7 @@ static bool call_hop(void *session, struct bytes payload, struct bytes *answer, 
     (void)snprintf(failure, FAILURE_SIZE, "the stub's answer is no result of this call");
     return false;
   }
-  *answer = (struct bytes){response.payload.data, response.payload.length};
+  *answer = (struct bytes){response.result.payload.data, response.result.payload.length};
   return true;
 }
 

@@ -6,7 +6,7 @@ set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
 
 tag=${MYSQL_TAG:-9.7}
-version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
+release=$("${PYTHON:-python3}" packaging/wheel/release_number.py)
 
 if ! reason=$(docker version 2>&1 >/dev/null); then
   echo "images: no Docker Engine answers: ${reason##*$'\n'}" >&2
@@ -35,7 +35,7 @@ build() { # IMAGE [ARGUMENT…]
 }
 
 packaging/containers/stand-ins.sh debian:bookworm-slim python:3.11-slim-bookworm "mysql:$tag" 9>&-
-build "lambda-udf/sidecar:$version" --file Dockerfile.sidecar 9>&- &
+build "lambda-udf/sidecar:${release%.*}" --file Dockerfile.sidecar --build-arg "LAMBDA_UDF_RELEASE=$release" 9>&- &
 sidecar=$!
 status=0
 build "lambda-udf/mysql:$tag" --file Dockerfile.mysql --build-arg "MYSQL_IMAGE=mysql:$tag" 9>&- || status=$?

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import release_number
 from setuptools import build_meta
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build import build
@@ -50,6 +51,19 @@ def missing(settings: Settings) -> str | None:
     for path, made in needed:
         if not path.exists():
             return f"lambda-udf cannot be built from here, its {made} is not there: {HOW}"
+    # The image's build has no git; its number informs only, and upgrades nothing.
+    return None if _is_pure(settings) else _unnumbered()
+
+
+def _unnumbered() -> str | None:
+    """Why no distribution can be made here that would upgrade an older one; None if one can."""
+    try:
+        release_number.known()
+    except release_number.Unknown as reason:
+        return (
+            f"lambda-udf's release number is the number of its commits, and {reason}; "
+            f"{release_number.VARIABLE}={release_number.SERIES}.<number> gives one"
+        )
     return None
 
 
@@ -90,7 +104,9 @@ def build_wheel(
 
 
 def build_sdist(sdist_directory: str, config_settings: Settings = None) -> str:
-    """What pip finds where there is no wheel for a machine, and that says why."""
+    """What pip finds where there is no wheel for a machine, and that says why. It carries its number."""
+    if (reason := _unnumbered()) is not None:
+        sys.exit(f"error: {reason}")
     with _alone():
         name: str = build_meta.build_sdist(sdist_directory, config_settings)
     return name
@@ -162,8 +178,9 @@ def _platform(machine: str) -> str:
 
 
 class Sdist(sdist):
-    """With this file: without it, pip could not even say why it cannot build."""
+    """With the files of this folder: without them, pip could not even say why it cannot build."""
 
     def make_distribution(self) -> None:
-        self.filelist.append(str(Path(__file__).relative_to(ROOT)))
+        for file in (__file__, release_number.__file__):
+            self.filelist.append(str(Path(file).relative_to(ROOT)))
         super().make_distribution()

@@ -12,7 +12,7 @@ from pathlib import Path
 from botocore.credentials import ReadOnlyCredentials
 
 from lambda_sidecar.access.account import Account
-from lambda_sidecar.access.function_name import FunctionName, parse_function_name
+from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.access.rules import Role
 from lambda_sidecar.aws.configuration import ANY_REGION, AwsConfiguration
 from lambda_sidecar.aws.credentials import ChainCredentials
@@ -84,7 +84,7 @@ async def _parts(
 
 async def _look_at_credentials(sts: Sts, policy: Policy, report: Report) -> None:
     try:
-        # In some region even where no function tells one: the answer is the same everywhere.
+        # In some region even where no function names one: the answer is the same everywhere.
         caller = await sts.caller(policy.defaults.region or ANY_REGION)
     except InvokeFailure as failure:
         report.fail("credentials", failure.text)
@@ -96,7 +96,7 @@ def _decide(
     policy: Policy, text: str, account: Account, report: Report
 ) -> tuple[FunctionName, Role | None] | None:
     try:
-        function = parse_function_name(text, policy.defaults)
+        function = policy.function_name(text, "", "")
         decision = policy.access.decide(account, function)
     except InvokeFailure as failure:
         report.fail("role", failure.text)

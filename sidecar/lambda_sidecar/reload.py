@@ -14,9 +14,9 @@ from lambda_sidecar.access.changes import access_changes, vanished_rules
 from lambda_sidecar.aws.configuration import AwsConfiguration
 from lambda_sidecar.aws.lambda_api import Invoker
 from lambda_sidecar.aws.sts import Sts
+from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy, make_policy
 from lambda_sidecar.config.config import Config, ConfigError, load_config, validate
-from lambda_sidecar.contract.service import LambdaInvoker
 from lambda_sidecar.log.format import log_defect, set_logging
 
 log = logging.getLogger(__name__)
@@ -35,14 +35,14 @@ class Reload:
         load: Callable[[], Config],
         *,
         aws: AwsConfiguration,
-        service: LambdaInvoker,
+        pipeline: Pipeline,
         invoker: Invoker,
         sts: Sts | None,
     ) -> None:
         self._config = config
         self._load = load
         self._aws = aws
-        self._service = service
+        self._pipeline = pipeline
         self._invoker = invoker
         self._sts = sts
         self.outcome = ""
@@ -70,7 +70,7 @@ class Reload:
         return new
 
     def _put_in_force(self, config: Config, policy: Policy) -> None:
-        before = self._service.policy
+        before = self._pipeline.policy
         try:
             self._apply(config, policy)
         except Exception:
@@ -78,11 +78,11 @@ class Reload:
             raise
 
     def _apply(self, config: Config, policy: Policy) -> None:
-        self._service.policy = policy
+        self._pipeline.policy = policy
         if self._sts is not None:
             self._sts.region = policy.defaults.region
         self._invoker.change(connect_timeout=config.connect_timeout_seconds, bare_names=config.bare_names)
-        self._service.concurrency.limit(config.max_concurrency, config.max_concurrency_per_function)
+        self._pipeline.concurrency.limit(config.max_concurrency, config.max_concurrency_per_function)
         set_logging(config.log_level, config.log_format)
 
 

@@ -14,20 +14,17 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 
-import grpc
-from grpc_health.v1 import health, health_pb2_grpc
-
 from lambda_sidecar.aws.configuration import AwsConfiguration
 from lambda_sidecar.aws.credentials import ChainCredentials, CredentialSource, PlaceholderCredentials
 from lambda_sidecar.aws.lambda_api import Invoker
 from lambda_sidecar.aws.role_credentials import RoleCredentials
 from lambda_sidecar.aws.sts import Sts
+from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import make_policy
 from lambda_sidecar.concurrency.slots import Concurrency
 from lambda_sidecar.config.config import Config
-from lambda_sidecar.contract.health_watch import HealthWatch
-from lambda_sidecar.contract.monitor import Monitor
-from lambda_sidecar.contract.service import MESSAGE_MAX, LambdaInvoker
+from lambda_sidecar.contract.listener import Listener
+from lambda_sidecar.contract.service import LambdaInvoker
 from lambda_sidecar.local import LocalLambda
 from lambda_sidecar.process.closers import Closers, going_on
 from lambda_sidecar.process.drain import LOOK_SECONDS, serve_on
@@ -35,7 +32,6 @@ from lambda_sidecar.process.service_manager import ServiceManager
 from lambda_sidecar.process.socket_file import SocketFile
 from lambda_sidecar.process.socket_file import StartError as StartError
 from lambda_sidecar.reload import Reload
-from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc, monitor_pb2_grpc
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +43,6 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 CLOSE_SECONDS = 10.0
 # What a sidecar that has been replaced takes to see it and to give the port of /metrics up; much more.
 PORT_SECONDS = 5.0
-SERVICE_NAME = invoker_pb2.DESCRIPTOR.services_by_name["LambdaInvoker"].full_name
 
 
 class Server:
@@ -63,8 +58,7 @@ class Server:
         self._socket = SocketFile(config.socket)
         self._resources, self._metrics = Closers(), Closers()
         self._service: LambdaInvoker | None = None
-        self._grpc: grpc.aio.Server | None = None
-        self._health = health.aio.HealthServicer()
+        self._listener: Listener | None = None
         self._manager = ServiceManager()
 
     async def serve(self) -> None:
@@ -101,14 +95,15 @@ class Server:
         rules = (len(config.allow or ()), len(config.role_rules or ()))
         log.info("access: %d allow entries, %d role_rules entries", *rules)
         concurrency = Concurrency(config.max_concurrency, config.max_concurrency_per_function)
-        self._service = LambdaInvoker(invoker.invoke, credentials, policy, concurrency)
+        pipeline = Pipeline(invoker.invoke, credentials, policy, concurrency)
+        self._service = LambdaInvoker(pipeline)
         start_metrics = functools.partial(self._start_metrics, self._service, invoker, credentials)
         if not self._socket.is_successor:
             await start_metrics()
         await self._listen(self._service)
         if self._socket.is_successor:
             await _within(PORT_SECONDS, start_metrics)
-        self._reload = Reload(config, self._load, aws=aws, service=self._service, invoker=invoker, sts=sts)
+        self._reload = Reload(config, self._load, aws=aws, pipeline=pipeline, invoker=invoker, sts=sts)
         self._manager.ready(f"serving on {config.socket}")
         if self._reload_wanted:
             self._hang_up()
@@ -151,7 +146,9 @@ class Server:
         from lambda_sidecar.monitoring.metrics_listener import MetricsListener
 
         roles = source if isinstance(source, RoleCredentials) else None
-        listener = MetricsListener(settings, make_registry(Sources(service, invoker, roles)))
+        listener = MetricsListener(
+            settings, make_registry(Sources(service.pipeline, lambda: service.streams, invoker, roles))
+        )
         self._metrics.add("metrics", listener.stop)
         try:
             await listener.start()
@@ -161,22 +158,10 @@ class Server:
             raise StartError(f"metrics: cannot listen on {settings.listen}: {reason}") from None
 
     async def _listen(self, service: LambdaInvoker) -> None:
-        server = grpc.aio.server(
-            options=(
-                ("grpc.max_receive_message_length", MESSAGE_MAX),
-                ("grpc.max_send_message_length", MESSAGE_MAX),
-                ("grpc.so_reuseport", 0),
-            )
-        )
-        invoker_pb2_grpc.add_LambdaInvokerServicer_to_server(service, server)
-        monitor_pb2_grpc.add_MonitorServicer_to_server(Monitor(service), server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        self._socket.bind(server)
-        self._grpc = server
-        await server.start()
-        watch = HealthWatch(service.defect, self._health, ("", SERVICE_NAME))
-        await watch.start()
-        self._resources.add("the watch over health", watch.stop)
+        listener = Listener(service)
+        self._resources.add("the watch over health", listener.close)
+        await listener.start(self._socket.bind)
+        self._listener = listener
         self._socket.publish()
         log.info("listening on %s", self._config.socket)
 
@@ -185,24 +170,24 @@ class Server:
 
     async def shutdown(self) -> None:
         """Ends what runs, then closes everything. Whatever fails is named in the log and keeps nothing up."""
-        if self._grpc is not None and self._service is not None:
-            await self._end(self._service, self._grpc)
+        if self._listener is not None and self._service is not None:
+            await self._end(self._service, self._listener)
         await self._metrics.close()
         await self._resources.close()
 
-    async def _end(self, service: LambdaInvoker, server: grpc.aio.Server) -> None:
-        """Within drain_seconds: serves on as process/drain.py says, while a successor may start; then ends idle
-        streams at once and lets running calls finish."""
+    async def _end(self, service: LambdaInvoker, listener: Listener) -> None:
+        """Within drain_seconds: serves on as process/drain.py says, while a successor may start; then ends
+        idle streams at once and lets running calls finish."""
         left = self._config.drain_seconds
         log.info("stopping; running calls have %g s", left)
         with going_on("systemd"):
             self._manager.stopping(f"stopping; running calls have {left:g} s", left + CLOSE_SECONDS)
         with going_on("health"):  # before the lock: a successor that has it asks
-            await self._health.enter_graceful_shutdown()
+            await listener.enter_shutdown()
         with going_on("the lock"):
             self._socket.release()
         with going_on("serving on"):
-            left = await serve_on(service.traffic, self._socket.is_taken_over, left)
+            left = await serve_on(service.pipeline.traffic, self._socket.is_taken_over, left)
         if self._socket.is_taken_over():
             log.info("a successor serves on %s", self._config.socket)
             await self._metrics.close()  # it waits for the port
@@ -211,10 +196,8 @@ class Server:
             self._socket.remove()
         with going_on("running calls"):
             await service.drain(left)
-        # Not with a grace period: gRPC would wait up to 20 s for each idle client to answer a ping,
-        # and mysqld's threads read an idle channel only when they need it again.
         with going_on("gRPC"):
-            await server.stop(None)
+            await listener.stop()
         with going_on("the socket"):  # again: a successor that was starting may have failed
             self._socket.remove()
 
@@ -233,8 +216,9 @@ async def _within(seconds: float, start: Callable[[], Awaitable[None]]) -> None:
 
 
 def _settle_memory() -> None:
-    """What is there now stays: the collector need not look at it again, between calls. And what large
-    payloads took is kept for the next ones: a third of a 5 MB call went into new pages (bench/README.md)."""
+    """Objects of the start stay: the collector need not look at them again, between calls. Memory that
+    large payloads took is kept for the next ones: a third of a 5 MB call went into new pages
+    (bench/README.md)."""
     gc.collect()
     gc.freeze()
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's

@@ -36,9 +36,14 @@ static bool decode(const uint8_t *bytes, size_t length, struct invoke_response *
   memcpy(copy, bytes, length);
   bool good = contract_decode(copy, length, response);
   const struct slice slices[] = {
-      response->request_id,          response->executed_version, response->function_error,
-      response->function_error_text, response->log_tail,         response->payload,
-      response->error_code,          response->error_message,
+      response->result.request_id,
+      response->result.executed_version,
+      response->result.function_error,
+      response->result.function_error_text,
+      response->result.log_tail,
+      response->result.payload,
+      response->error.code,
+      response->error.message,
   };
   for (size_t i = 0; good && i < sizeof slices / sizeof slices[0]; i++)
     assert_true(inside(copy, length, slices[i]));
@@ -57,13 +62,13 @@ static void a_result_decodes(void **state) {
   assert_true(contract_decode(result, RESULT_LENGTH, &response));
   assert_false(response.is_error);
   assert_int_equal(response.call_id, 7);
-  assert_int_equal(response.status_code, 200);
-  assert_slice(response.request_id, "r-1");
-  assert_slice(response.executed_version, "3");
-  assert_slice(response.function_error, "Unhandled");
-  assert_slice(response.function_error_text, "text");
-  assert_slice(response.log_tail, "log");
-  assert_slice(response.payload, "{}");
+  assert_int_equal(response.result.status_code, 200);
+  assert_slice(response.result.request_id, "r-1");
+  assert_slice(response.result.executed_version, "3");
+  assert_slice(response.result.function_error, "Unhandled");
+  assert_slice(response.result.function_error_text, "text");
+  assert_slice(response.result.log_tail, "log");
+  assert_slice(response.result.payload, "{}");
 }
 
 static void an_error_decodes(void **state) {
@@ -72,9 +77,9 @@ static void an_error_decodes(void **state) {
   assert_true(contract_decode(error, ERROR_LENGTH, &response));
   assert_true(response.is_error);
   assert_int_equal(response.call_id, 300);
-  assert_int_equal(response.error_kind, INVOKE_ERROR_API);
-  assert_slice(response.error_code, "Code");
-  assert_slice(response.error_message, "message");
+  assert_int_equal(response.error.kind, INVOKE_ERROR_API);
+  assert_slice(response.error.code, "Code");
+  assert_slice(response.error.message, "message");
 }
 
 static void no_truncated_message_decodes(void **state) {
@@ -135,8 +140,8 @@ static void an_empty_result_is_a_result(void **state) {
   (void)state;
   assert_true(decode(empty, sizeof empty, &response));
   assert_false(response.is_error);
-  assert_int_equal(response.status_code, 0);
-  assert_int_equal(response.payload.length, 0);
+  assert_int_equal(response.result.status_code, 0);
+  assert_int_equal(response.result.payload.length, 0);
 }
 
 static void of_two_outcomes_the_last_counts(void **state) {
@@ -170,7 +175,7 @@ static void an_error_kind_of_a_newer_sidecar_keeps_its_number(void **state) {
   struct invoke_response response;
   (void)state;
   assert_true(decode(newer, sizeof newer, &response));
-  assert_int_equal(response.error_kind, 999);
+  assert_int_equal(response.error.kind, 999);
 }
 
 static void the_head_of_a_request_ends_with_the_payloads_length(void **state) {
@@ -178,9 +183,9 @@ static void the_head_of_a_request_ends_with_the_payloads_length(void **state) {
                                    .type = INVOCATION_EVENT,
                                    .timeout_ms = 5,
                                    .deadline_ms = 300,
-                                   .function = {"f", 1},
-                                   .payload = {"unused", 300},
-                                   .user = {"u", 1}};
+                                   .function = {.data = "f", .length = 1},
+                                   .payload = {.data = "unused", .length = 300},
+                                   .user = {.data = "u", .length = 1}};
   static const uint8_t expected[] = {0x08, 1,    0x12, 1,   'f',  0x18, 2, 0x20, 5,    0x2a,
                                      3,    0x0a, 1,    'u', 0x40, 0xac, 2, 0x7a, 0xac, 2};
   uint8_t *head = NULL;

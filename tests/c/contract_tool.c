@@ -1,6 +1,6 @@
 /* Lets Python compare: "encode" writes the InvokeRequest of its arguments, "decode" reads an InvokeResponse.
- * encode CALL_ID TYPE TIMEOUT_MS FUNCTION PAYLOAD USER HOST SCHEMA CONNECTION_ID DEADLINE_MS: the message
- * on stdout.
+ * encode CALL_ID TYPE TIMEOUT_MS FUNCTION PAYLOAD USER HOST SCHEMA CONNECTION_ID DEADLINE_MS OPTIONS: the
+ * message on stdout.
  * decode: from stdin; prints one field per line, bytes in hex. Exit status 1: refused. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,9 @@
 
 #define MESSAGE_MAX (8u * 1024 * 1024)
 
-static struct slice text(const char *argument) { return (struct slice){argument, strlen(argument)}; }
+static struct slice text(const char *argument) {
+  return (struct slice){.data = argument, .length = strlen(argument)};
+}
 
 static int encode(char **argv) {
   struct invoke_request request = {.call_id = strtoull(argv[0], NULL, 10),
@@ -22,7 +24,8 @@ static int encode(char **argv) {
                                    .host = text(argv[6]),
                                    .schema = text(argv[7]),
                                    .connection_id = strtoull(argv[8], NULL, 10),
-                                   .deadline_ms = strtoull(argv[9], NULL, 10)};
+                                   .deadline_ms = strtoull(argv[9], NULL, 10),
+                                   .options = text(argv[10])};
   uint8_t *head = NULL;
   size_t length = 0;
   if (!contract_encode(&request, &head, &length)) return 1;
@@ -45,25 +48,25 @@ static int decode(void) {
   size_t length = fread(buffer, 1, MESSAGE_MAX, stdin);
   bool good = contract_decode(buffer, length, &response);
   if (good && response.is_error) {
-    (void)printf("call_id %llu\nkind %u\n", (unsigned long long)response.call_id, response.error_kind);
-    print("code", response.error_code);
-    print("message", response.error_message);
+    (void)printf("call_id %llu\nkind %u\n", (unsigned long long)response.call_id, response.error.kind);
+    print("code", response.error.code);
+    print("message", response.error.message);
   } else if (good) {
     (void)printf("call_id %llu\nstatus_code %u\n", (unsigned long long)response.call_id,
-                 response.status_code);
-    print("request_id", response.request_id);
-    print("executed_version", response.executed_version);
-    print("function_error", response.function_error);
-    print("function_error_text", response.function_error_text);
-    print("log_tail", response.log_tail);
-    print("payload", response.payload);
+                 response.result.status_code);
+    print("request_id", response.result.request_id);
+    print("executed_version", response.result.executed_version);
+    print("function_error", response.result.function_error);
+    print("function_error_text", response.result.function_error_text);
+    print("log_tail", response.result.log_tail);
+    print("payload", response.result.payload);
   }
   free(buffer);
   return good ? 0 : 1;
 }
 
 int main(int argc, char **argv) {
-  if (argc == 12 && strcmp(argv[1], "encode") == 0) return encode(argv + 2);
+  if (argc == 13 && strcmp(argv[1], "encode") == 0) return encode(argv + 2);
   if (argc == 2 && strcmp(argv[1], "decode") == 0) return decode();
   return 2;
 }

@@ -13,14 +13,14 @@ static void *checked(void *memory) {
 
 static void string_free(struct string *string) {
   if (string->owned) free(string->bytes);
-  *string = (struct string){NULL, 0, 0, false};
+  *string = (struct string){.bytes = NULL};
 }
 
 /* String::alloc */
 static void string_alloc(struct string *string, size_t room) {
   if (room >= string->room) {
     string_free(string);
-    *string = (struct string){checked(malloc(room + 1)), 0, room + 1, true};
+    *string = (struct string){.bytes = checked(malloc(room + 1)), .room = room + 1, .owned = true};
   }
   string->length = 0;
 }
@@ -96,7 +96,7 @@ static struct string *evaluate(struct expression *expression, struct string *buf
 static struct string *convert_8(struct handed *handed, struct string *value, const char *collation) {
   const char *own = handed->expression->collation;
   if (strcmp(own, collation) != 0) {
-    struct string converted = {NULL, 0, 0, false};
+    struct string converted = {.bytes = NULL};
     string_convert(&converted, value, strncmp(own, "latin1", 6) == 0);
     string_free(value);
     *value = converted;

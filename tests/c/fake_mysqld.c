@@ -106,9 +106,9 @@ static int context_option(Security_context_handle ctx, const char *name, void *i
   }
   MYSQL_LEX_CSTRING *text = inout_pvalue;
   if (strcmp(name, "priv_user") == 0)
-    *text = (MYSQL_LEX_CSTRING){"app", 3};
+    *text = (MYSQL_LEX_CSTRING){.str = "app", .length = 3};
   else if (strcmp(name, "priv_host") == 0)
-    *text = (MYSQL_LEX_CSTRING){"%", 1};
+    *text = (MYSQL_LEX_CSTRING){.str = "%", .length = 1};
   else
     return 1;
   return 0;
@@ -196,18 +196,18 @@ static int get_variable(const char *component_name, const char *name, void **val
 
 /* ---- the registry ---- */
 
-static const struct s_mysql_mysql_runtime_error runtime_error = {emit};
+static const struct s_mysql_mysql_runtime_error runtime_error = {.emit = emit};
 static const struct s_mysql_mysql_udf_metadata udf_metadata = {
     .argument_get = argument_get, .argument_set = argument_set, .result_set = result_set};
-static const struct s_mysql_mysql_current_thread_reader thread_reader = {current_thread};
+static const struct s_mysql_mysql_current_thread_reader thread_reader = {.get = current_thread};
 static const struct s_mysql_mysql_thd_security_context thd_security_context = {.get = context_of};
 static const struct s_mysql_mysql_security_context_options context_options = {.get = context_option};
 static const struct s_mysql_mysql_thd_attributes thd_attributes = {.get = attribute};
 static const struct s_mysql_mysql_string_factory string_factory = {.destroy = destroy};
 static const struct s_mysql_mysql_string_converter string_converter = {.convert_to_buffer =
                                                                            convert_to_buffer};
-static const struct s_mysql_mysql_system_variable_reader variable_reader = {variable};
-static const struct s_mysql_global_grants_check global_grants = {has_global_grant};
+static const struct s_mysql_mysql_system_variable_reader variable_reader = {.get = variable};
+static const struct s_mysql_global_grants_check global_grants = {.has_global_grant = has_global_grant};
 static const struct s_mysql_component_sys_variable_register sys_variables = {.get_variable = get_variable};
 
 static struct {
@@ -215,17 +215,17 @@ static struct {
   const void *service;
   atomic_int held;
 } offered[] = {
-    {"mysql_runtime_error", &runtime_error, 0},
-    {"mysql_udf_metadata", &udf_metadata, 0},
-    {"mysql_current_thread_reader", &thread_reader, 0},
-    {"mysql_thd_security_context", &thd_security_context, 0},
-    {"mysql_security_context_options", &context_options, 0},
-    {"mysql_thd_attributes", &thd_attributes, 0},
-    {"mysql_string_factory", &string_factory, 0},
-    {"mysql_string_converter", &string_converter, 0},
-    {"mysql_system_variable_reader", &variable_reader, 0},
-    {"global_grants_check", &global_grants, 0},
-    {"component_sys_variable_register", &sys_variables, 0},
+    {.name = "mysql_runtime_error", .service = &runtime_error},
+    {.name = "mysql_udf_metadata", .service = &udf_metadata},
+    {.name = "mysql_current_thread_reader", .service = &thread_reader},
+    {.name = "mysql_thd_security_context", .service = &thd_security_context},
+    {.name = "mysql_security_context_options", .service = &context_options},
+    {.name = "mysql_thd_attributes", .service = &thd_attributes},
+    {.name = "mysql_string_factory", .service = &string_factory},
+    {.name = "mysql_string_converter", .service = &string_converter},
+    {.name = "mysql_system_variable_reader", .service = &variable_reader},
+    {.name = "global_grants_check", .service = &global_grants},
+    {.name = "component_sys_variable_register", .service = &sys_variables},
 };
 #define OFFERED (sizeof offered / sizeof offered[0])
 

@@ -14,7 +14,7 @@
 
 #define FAKE_ARGUMENTS_MAX 4
 
-/* What UDF_ARGS.extension points to: the collation of each argument, as the statement has it or as it was
+/* UDF_ARGS.extension points to it: the collation of each argument, as the statement has it or as it was
  * set. */
 struct fake_arguments {
   const char *collation[FAKE_ARGUMENTS_MAX];
@@ -24,7 +24,7 @@ struct fake_arguments {
 struct fake_session {
   _Atomic uint16_t status; /* "thd_status"; any thread may set it */
   bool super;
-  bool lost;    /* the server does not tell who it is */
+  bool lost;    /* the server does not say who it is */
   int vio_type; /* 0: no client */
   int client;   /* its socket */
   int raised;

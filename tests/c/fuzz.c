@@ -6,8 +6,8 @@
 
 #include "contract.h"
 #include "decimal.h"
-#include "error.h"
 #include "explain.h"
+#include "failure.h"
 #include "grpc_wire.h"
 #include "server.h"
 
@@ -17,7 +17,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
-/* error.c's only need; nothing is raised here. */
+/* failure.c's only need; nothing is raised here. */
 void server_raise(int error_id, int flags, ...) { (void)error_id, (void)flags; }
 
 static void require(bool good, const char *what) {
@@ -37,8 +37,14 @@ static void try_decode(const uint8_t *bytes, size_t length) {
   struct invoke_response response;
   if (!contract_decode(bytes, length, &response)) return;
   const struct slice slices[] = {
-      response.request_id, response.executed_version, response.function_error, response.function_error_text,
-      response.log_tail,   response.payload,          response.error_code,     response.error_message,
+      response.result.request_id,
+      response.result.executed_version,
+      response.result.function_error,
+      response.result.function_error_text,
+      response.result.log_tail,
+      response.result.payload,
+      response.error.code,
+      response.error.message,
   };
   for (size_t i = 0; i < sizeof slices / sizeof slices[0]; i++) {
     const uint8_t *data = (const uint8_t *)slices[i].data;

@@ -154,7 +154,7 @@ static void print_hex(const char *bytes, size_t length) {
 }
 
 static struct text read_argument(const char *field) {
-  struct text text = {NULL, 0};
+  struct text text = {.bytes = NULL};
   if (strcmp(field, "-") == 0) return text;
   bool filler = field[0] == '*';
   text.length = filler ? strtoul(field + 1, NULL, 10) : strlen(field) / 2;
@@ -171,7 +171,7 @@ static struct text read_argument(const char *field) {
 }
 
 static void sleep_ms(long milliseconds) {
-  struct timespec wait = {milliseconds / 1000, milliseconds % 1000 * 1000000};
+  struct timespec wait = {.tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1000000};
   nanosleep(&wait, NULL);
 }
 
@@ -264,7 +264,7 @@ static void command_call(char *fields[], int count) {
 }
 
 static struct string read_hex(const char *field, size_t digits) {
-  struct string string = {NULL, digits / 2, digits / 2, true};
+  struct string string = {.length = digits / 2, .room = digits / 2, .owned = true};
   string.bytes = malloc(string.length + 1);
   if (string.bytes == NULL) stop_here("no memory");
   for (size_t i = 0; i < string.length; i++) {

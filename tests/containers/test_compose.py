@@ -21,6 +21,7 @@ from tests.support.ports import free_port
 PROJECT_LABEL = "com.docker.compose.project"
 # How a block says that it is run here.
 HERE = "tests/containers runs it"
+DOCUMENT = ROOT / "docs/containers.md"
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,16 @@ def documented(document: Path) -> list[Block]:
     return [block for block in blocks(document) if block.not_run.endswith(HERE)]
 
 
-def test_readmes_commands_answer_in_the_container_and_on_the_host_and_leave_nothing(shell: Shell) -> None:
-    (block,) = documented(ROOT / "README.md")
-    assert shell.run(block.text).count('"message": "pong"') == 2
+def test_the_commands_for_development_answer_in_the_container_and_on_the_host_and_leave_nothing(
+    shell: Shell,
+) -> None:
+    compose, *_ = documented(DOCUMENT)
+    assert shell.run(compose.text).count('"message": "pong"') == 2
     assert leftovers(f"{PROJECT_LABEL}={shell.project}") == []
 
 
 def test_the_commands_of_the_document_bring_a_mysql_that_asks_aws(shell: Shell) -> None:
-    start, install, remove = documented(ROOT / "docs/containers.md")
+    _, start, install, remove = documented(DOCUMENT)
     call = "docker exec lambda-udf-mysql mysql --user=root --password=secret --execute \"SELECT lambda_sync('f', '1')\" 2>&1"
     try:
         shell.run(start.text)

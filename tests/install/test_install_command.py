@@ -12,7 +12,7 @@ import mysql.connector
 import pytest
 from tests.support.component import variables
 from tests.support.installation import Bare, run_plain, start_bare
-from tests.support.stack import Library, execute
+from tests.support.stack import Library, execute, wait_until
 
 CALL = "SELECT lambda_sync('Echo', '1')"
 # 1,048,574 bytes; Lambda takes 1,048,576 for an Event.
@@ -142,6 +142,34 @@ def test_execute_on_the_procedure_is_all_that_its_caller_needs(bare: Bare) -> No
     with contextlib.closing(app), pytest.raises(mysql.connector.Error) as refused:
         execute(app, "CALL mysql.lambda_async('Echo', '1')")
     assert refused.value.errno == 1370
+
+
+def test_the_procedures_definer_may_invoke_and_run_it_and_nobody_can_be_it(bare: Bare) -> None:
+    """What SECURITY.md says of lambda_udf@localhost."""
+    bare.install()
+    grants = {row[0] for row in bare.query("SHOW GRANTS FOR lambda_udf@localhost")}
+    assert grants == {
+        "GRANT USAGE ON *.* TO `lambda_udf`@`localhost`",
+        "GRANT INVOKE_LAMBDA ON *.* TO `lambda_udf`@`localhost`",
+        "GRANT EXECUTE ON PROCEDURE `mysql`.`lambda_async` TO `lambda_udf`@`localhost`",
+    }
+    with pytest.raises(mysql.connector.Error, match="Account is locked"):
+        bare.connect(user="lambda_udf", database=None)
+    holders = bare.query("SELECT User, Host FROM mysql.procs_priv WHERE Routine_name = 'lambda_async'")
+    assert holders == [("lambda_udf", "localhost")]
+
+
+def test_execute_on_everything_includes_the_procedure_and_the_sidecar_hears_its_definer(bare: Bare) -> None:
+    bare.install()
+    bare.query("GRANT EXECUTE ON *.* TO app@'%'")
+    try:
+        app = bare.connect(user="app", database=None)
+        with contextlib.closing(app), pytest.raises(mysql.connector.Error, match="ResourceNotFoundException"):
+            execute(app, "CALL mysql.lambda_async('Nowhere', '1')")
+    finally:
+        bare.query("REVOKE EXECUTE ON *.* FROM app@'%'")
+    line = "account='lambda_udf'@'localhost'"
+    wait_until(lambda: bare.sidecar.log_contains(line), what=line)
 
 
 # ---- who connects, and how ----

@@ -284,8 +284,8 @@ def test_the_guides_sed_writes_grants_as_stock_mysql_takes_them(
     assert file.read_text().splitlines() == ["GRANT SELECT ON a.b TO c;", *kept, "FLUSH PRIVILEGES;"]
 
 
-def test_json_value_takes_any_length_as_readme_shows_it_and_says_what_is_missing(shop: Stack) -> None:
-    shown = block("README.md", "sql", "RETURNING CHAR").rstrip().rstrip(";")
+def test_json_value_takes_any_length_as_the_reference_shows_it_and_says_what_is_missing(shop: Stack) -> None:
+    shown = block("docs/sql.md", "sql", "RETURNING CHAR").rstrip().rstrip(";")
     assert shop.value(shown) == "x" * 1000
     assert shop.value(shown.replace("1000", "100000")) == "x" * 100_000
     alone = shown.replace("RETURNING CHAR ERROR ON EMPTY ERROR ON ERROR", "")

@@ -31,7 +31,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 RUN_TIME = [Requirement(text) for text in PROJECT["dependencies"]]
 # Distributions of ours, and modules that a build generates.
-OWN = {"lambda_sidecar", "lambda_udf", "lambda_udf_build", "tests", "bench", "examples"}
+OWN = {"lambda_sidecar", "lambda_udf", "lambda_udf_build", "release_number", "tests", "bench", "examples"}
 
 
 def declared(*extras: str) -> set[str]:

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import mysql.connector
 import pytest
+import release_number
 from tests.support import wheel
 from tests.support.checkout import ROOT
 from tests.support.stack import Library, execute
 
 from lambda_sidecar.testing.mysqld import Mysqld
 
-VERSION = "0.1.0"
+VERSION = release_number.release()
 
 
 @pytest.fixture

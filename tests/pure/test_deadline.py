@@ -21,6 +21,7 @@ from lambda_sidecar.aws import lambda_api as invoker
 from lambda_sidecar.aws.configuration import AwsConfiguration
 from lambda_sidecar.aws.credentials import PlaceholderCredentials
 from lambda_sidecar.aws.lambda_api import Invoker
+from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.concurrency.slots import Concurrency, Share
 from lambda_sidecar.config.config import Config
@@ -73,14 +74,14 @@ async def service(*answers: bytes, held_for: float = 0.0) -> AsyncIterator[tuple
         made = Invoker(AwsConfiguration(), connect_timeout=5, endpoint_url=f"http://127.0.0.1:{server.port}")
         policy = Policy(DEFAULTS, AccessRules(Config(), DEFAULTS))
         try:
-            yield LambdaInvoker(made.invoke, Slow(held_for), policy, Concurrency(1, None)), server
+            yield LambdaInvoker(Pipeline(made.invoke, Slow(held_for), policy, Concurrency(1, None))), server
         finally:
             await made.close()
 
 
 async def outcome(service: LambdaInvoker, asked: invoker_pb2.InvokeRequest) -> str:
     response = await service.answer(asked, b"1", Share())
-    assert service.concurrency.running == 0
+    assert service.pipeline.concurrency.running == 0
     return response.error.message or response.result.payload.decode()
 
 
@@ -93,11 +94,11 @@ async def test_a_loop_that_stood_still_sends_nothing_that_has_expired(
     async with service(OK) as (serving, server):
         if warm:
             assert await outcome(serving, request()) == "1"
-        serving._credentials = Slow(0.1)
+        serving.pipeline._credentials = Slow(0.1)
         timeout_ms = 50 if deadline_in is None else 20_000
         asked = request(timeout_ms, deadline_in)
         assert await outcome(serving, asked) == f"timed out after {timeout_ms} ms"
-        serving._credentials = Slow(0)
+        serving.pipeline._credentials = Slow(0)
         assert await outcome(serving, request()) == "1"
         assert len(server.requests) == 1 + warm
 
@@ -124,7 +125,7 @@ async def test_a_retry_after_the_deadline_is_not_sent(monkeypatch: pytest.Monkey
 async def test_the_shorter_of_the_calls_own_time_and_the_statements_ends_it() -> None:
     async with service(OK) as (serving, server):
         assert await outcome(serving, request()) == "1"
-        serving._credentials = Slow(0.1)
+        serving.pipeline._credentials = Slow(0.1)
         asked = request()
         asked.options_json = '{"timeout_ms": 50}'
         assert await outcome(serving, asked) == "timed out after 50 ms"

@@ -19,6 +19,7 @@ from lambda_sidecar.access.rules import AccessRules
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.aws.credentials import PlaceholderCredentials
 from lambda_sidecar.aws.lambda_api import Invocation
+from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.concurrency.slots import Concurrency, Share
 from lambda_sidecar.config.config import Config
@@ -39,11 +40,12 @@ class Sidecar:
     def __init__(self, socket: Path) -> None:
         policy = Policy(DEFAULTS, AccessRules(Config(), DEFAULTS))
         self.concurrency = Concurrency(1, None)
-        self.service = LambdaInvoker(self._invoke, PlaceholderCredentials(), policy, self.concurrency)
+        self.pipeline = Pipeline(self._invoke, PlaceholderCredentials(), policy, self.concurrency)
+        self.service = LambdaInvoker(self.pipeline)
         self.go = asyncio.Event()
         self.socket = socket
         self.health = health.aio.HealthServicer()
-        self.watch = HealthWatch(self.service.defect, self.health, ("",))
+        self.watch = HealthWatch(self.pipeline.defect, self.health, ("",))
 
     async def _invoke(self, _invocation: Invocation, _credentials: ReadOnlyCredentials) -> InvocationResult:
         await self.go.wait()
@@ -103,10 +105,10 @@ async def test_a_slot_of_a_call_that_is_cancelled_as_it_is_let_in_is_no_defect(s
     call.cancel()
     for _ in range(2 * LOOKS):
         await sidecar.watch.look()
-        assert sidecar.service.defect() is None
+        assert sidecar.pipeline.defect() is None
     await asyncio.gather(call, return_exceptions=True)
     assert (sidecar.concurrency.running, sidecar.concurrency.on_their_way) == (0, 0)
-    assert sidecar.service.defect() is None
+    assert sidecar.pipeline.defect() is None
 
 
 async def test_a_slot_that_no_call_holds_is_told_and_so_is_its_return(

@@ -4,10 +4,11 @@ Each test's name is the sentence that it proves."""
 
 from __future__ import annotations
 
+from lambda_sidecar.access.account import Account
 from lambda_sidecar.calls.call import Call, Outcome
+from lambda_sidecar.calls.lambda_invoke import Options
 from lambda_sidecar.calls.slow_calls import SLOW_MAX, WINDOW_SECONDS, SlowCalls
 from lambda_sidecar.concurrency.slots import Share
-from lambda_udf.v1 import invoker_pb2
 
 
 class Memory:
@@ -19,10 +20,18 @@ class Memory:
 
     def note(self, milliseconds: int, at: float) -> None:
         """The connection's number says how long the call took."""
-        request = invoker_pb2.InvokeRequest(caller=invoker_pb2.Caller(connection_id=milliseconds))
+        call = Call(
+            Account("app", "%"),
+            "f",
+            b"",
+            options=Options(),
+            timeout_ms=1000,
+            share=Share(),
+            connection_id=milliseconds,
+        )
         seconds = milliseconds / 1000
         if seconds > self.slow.floor or at >= self.slow.window_ends:
-            self.slow.note(Call(request, b"", Share()), Outcome.SUCCESS, seconds, at)
+            self.slow.note(call, Outcome.SUCCESS, seconds, at)
 
     def kept(self, at: float) -> list[int]:
         return [call.connection_id for call in self.slow.slowest(at)]

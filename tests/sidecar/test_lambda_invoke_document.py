@@ -22,6 +22,7 @@ from lambda_sidecar.aws.credentials import PlaceholderCredentials
 from lambda_sidecar.aws.lambda_api import RESPONSE_MAX
 from lambda_sidecar.calls.call import Outcome
 from lambda_sidecar.calls.lambda_invoke import document, parse_options
+from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.concurrency.slots import Concurrency, Share
 from lambda_sidecar.config.config import load_config
@@ -138,13 +139,14 @@ def test_a_result_that_no_message_could_hold_is_a_failure_that_is_counted() -> N
     async def invoke(*_: object) -> InvocationResult:
         return result(b"1" * RESPONSE_MAX, log_tail=b"x" * (MESSAGE_MAX - RESPONSE_MAX))
 
-    async def main() -> LambdaInvoker:
-        service = LambdaInvoker(invoke, PlaceholderCredentials(), policy, Concurrency(10, None))
+    async def main() -> Pipeline:
+        pipeline = Pipeline(invoke, PlaceholderCredentials(), policy, Concurrency(10, None))
+        service = LambdaInvoker(pipeline)
         request = Request(function="f", payload=b"1", timeout_ms=20_000, invocation_type=REQUEST_RESPONSE)
         response = await service.answer(request, request.payload, Share())
         assert response.error.code == "ResponseTooLarge"
         assert response.ByteSize() < 1000
-        return service
+        return pipeline
 
     assert asyncio.run(main()).traffic.totals()[Outcome.API] == 1
 

@@ -27,10 +27,10 @@ from lambda_sidecar.aws.configuration import AwsConfiguration
 from lambda_sidecar.aws.credentials import ChainCredentials, PlaceholderCredentials
 from lambda_sidecar.aws.lambda_api import Invoker
 from lambda_sidecar.aws.sts import Sts
+from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import make_policy
 from lambda_sidecar.concurrency.slots import Concurrency
 from lambda_sidecar.config.config import Config
-from lambda_sidecar.contract.service import LambdaInvoker
 from lambda_sidecar.reload import Reload
 from lambda_sidecar.testing.sidecar import SidecarProcess, toml_text
 
@@ -237,7 +237,7 @@ def test_another_order_of_the_rules_is_told_and_many_rules_are_counted(tmp_path:
         assert aws.sidecar.log_contains(f"account = 'a{TOLD_MAX - 1}@*', function = '*'; and 2 more\n")
 
 
-def loaded(sidecar_config: Config, load: Callable[[], Config]) -> tuple[Reload, LambdaInvoker, Sts]:
+def loaded(sidecar_config: Config, load: Callable[[], Config]) -> tuple[Reload, Pipeline, Sts]:
     """A Reload of real parts in this process, with nothing that listens."""
     aws = AwsConfiguration()
     credentials = ChainCredentials(aws.session)
@@ -245,8 +245,8 @@ def loaded(sidecar_config: Config, load: Callable[[], Config]) -> tuple[Reload, 
     invoker = Invoker(aws, connect_timeout=sidecar_config.connect_timeout_seconds)
     policy = make_policy(sidecar_config, aws)
     concurrency = Concurrency(sidecar_config.max_concurrency, None)
-    service = LambdaInvoker(invoker.invoke, PlaceholderCredentials(), policy, concurrency)
-    return Reload(sidecar_config, load, aws=aws, service=service, invoker=invoker, sts=sts), service, sts
+    pipeline = Pipeline(invoker.invoke, PlaceholderCredentials(), policy, concurrency)
+    return Reload(sidecar_config, load, aws=aws, pipeline=pipeline, invoker=invoker, sts=sts), pipeline, sts
 
 
 # The SDK warns of a call that it offers no other way for; the sidecar itself shows no such warnings.
@@ -257,14 +257,14 @@ def test_a_part_that_fails_in_the_middle_of_a_reload_leaves_the_old_configuratio
     async def fails() -> None:
         old = Config(region="us-east-1", account_id="123456789012", allow=(AllowRule(account="app@*"),))
         new = dataclasses.replace(old, region="eu-west-1", allow=(), max_concurrency=1)
-        reload, service, sts = loaded(old, lambda: new)
-        policy = service.policy
+        reload, pipeline, sts = loaded(old, lambda: new)
+        policy = pipeline.policy
         monkeypatch.setattr(lambda_sidecar.reload, "set_logging", _refuses_once())
         assert reload() == old
-        assert (service.policy, sts.region, service.concurrency.maximum) == (policy, "us-east-1", 1000)
+        assert (pipeline.policy, sts.region, pipeline.concurrency.maximum) == (policy, "us-east-1", 1000)
         assert reload.outcome == REFUSED + "internal failure: OSError"
         assert reload() == new
-        assert (sts.region, service.concurrency.maximum) == ("eu-west-1", 1)
+        assert (sts.region, pipeline.concurrency.maximum) == ("eu-west-1", 1)
 
     asyncio.run(fails())
     assert "canary" not in caplog.text
@@ -297,9 +297,9 @@ def test_whatever_reading_the_configuration_raises_the_old_one_stays_and_the_log
 
     async def fails() -> None:
         old = Config(region="us-east-1")
-        reload, service, _ = loaded(old, load)
-        policy = service.policy
-        assert (reload(), service.policy) == (old, policy)
+        reload, pipeline, _ = loaded(old, load)
+        policy = pipeline.policy
+        assert (reload(), pipeline.policy) == (old, policy)
         assert reload.outcome == REFUSED + reason
 
     asyncio.run(fails())

@@ -4,6 +4,7 @@ Lambda is a scripted server; STS is one too, and moto's. Each test's name is the
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -30,8 +31,9 @@ OTHER = invoker_pb2.Caller(user="other", host="localhost", connection_id=8)
 AS_MISSING = "Lambda API returned error: Missing Credentials: Cannot instantiate Lambda Client"
 
 
-def options(role: str) -> invoker_pb2.InvokeOptions:
-    return invoker_pb2.InvokeOptions(role=role)
+def as_role(role: str) -> str:
+    """lambda_invoke's options."""
+    return json.dumps({"role": role})
 
 
 def test_each_call_is_signed_as_the_role_that_its_rule_gives(tmp_path: Path) -> None:
@@ -79,7 +81,7 @@ def test_200_calls_at_once_make_one_assume_role(tmp_path: Path) -> None:
 
 def test_a_role_in_the_options_is_used_if_a_rule_gives_it(tmp_path: Path) -> None:
     with aws_sidecar(tmp_path, role_rules=RULES) as aws:
-        assert aws.stream.ask("orders-new", options=options(ROLE + "app")).result.status_code == 200
+        assert aws.stream.ask("orders-new", options_json=as_role(ROLE + "app")).result.status_code == 200
         assert [request["RoleArn"] for request in aws.sts.requests] == [ROLE + "app"]
 
 
@@ -87,7 +89,7 @@ def test_a_role_that_no_rule_gives_is_refused_before_sts_is_asked(tmp_path: Path
     associated = [ROLE + "orders", ROLE + "app", ROLE + "spare"]
     with aws_sidecar(tmp_path, associated_roles=associated, role_rules=RULES) as aws:
         for role in ("orders", "spare", "outside"):
-            answer = aws.stream.ask("else", options=options(ROLE + role))
+            answer = aws.stream.ask("else", options_json=as_role(ROLE + role))
             assert answer.error.kind == invoker_pb2.ERROR_KIND_DENIED
             assert answer.error.message == (
                 f"AccessDenied: account 'app'@'%' may not use the role {ROLE}{role} for {ARN}else"
@@ -228,7 +230,7 @@ def test_the_log_holds_no_secret_no_token_and_no_payload(tmp_path: Path) -> None
     with aws_sidecar(tmp_path, **settings) as aws:
         assert aws.stream.ask("Echo", b'"canary-payload"').result.status_code == 200
         aws.stream.ask("Echo", b'"canary-payload')
-        aws.stream.ask("Echo", options=options("canary-role"))
+        aws.stream.ask("Echo", options_json=as_role("canary-role"))
         aws.sts.error = (403, "AccessDenied", "refused")
         aws.stream.ask("Echo", b'"canary-payload"', caller=OTHER)
         aws.sidecar.stop()

@@ -4,6 +4,7 @@ Each test's name is the sentence that it proves."""
 
 from __future__ import annotations
 
+import json
 import signal
 import stat
 import subprocess
@@ -82,10 +83,12 @@ def test_requests_are_pipelined_and_answered_as_they_complete(sidecar: SidecarPr
 
 def test_a_result_carries_everything_that_lambda_says(sidecar: SidecarProcess) -> None:
     with open_stream(sidecar.socket) as stream:
-        options = invoker_pb2.InvokeOptions(log_type=invoker_pb2.LOG_TYPE_TAIL)
-        result = stream.ask("BasicTestLambda", b'{"operation": "ping"}', options=options).result
+        result = stream.ask("BasicTestLambda", b'{"operation": "ping"}').result
         assert (result.status_code, result.executed_version, result.function_error) == (200, "$LATEST", "")
-        assert result.request_id.encode() in result.log_tail
+        assert result.request_id
+        asked = stream.ask("BasicTestLambda", b'{"operation": "ping"}', options_json='{"log_type": "Tail"}')
+        document = json.loads(asked.result.payload)
+        assert document["RequestId"] in document["LogResult"]
         dry = stream.ask("Echo", invocation_type=invoker_pb2.INVOCATION_TYPE_DRY_RUN).result
         assert (dry.status_code, dry.payload) == (204, b"")
 

@@ -5,17 +5,16 @@ Each test's name is the sentence that it proves."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import subprocess
 import time
 from collections.abc import Iterator
-from concurrent import futures
 from pathlib import Path
 
 import grpc
 import pytest
+from tests.support.contract_server import Echo, serve
 from tests.support.host_program import (
     ER_QUERY_INTERRUPTED,
     ER_QUERY_TIMEOUT,
@@ -41,7 +40,7 @@ from tests.support.ports import free_port
 from tests.support.stack import local_config
 
 from lambda_sidecar.testing.sidecar import SidecarProcess
-from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc
+from lambda_udf.v1 import invoker_pb2
 
 FUZZ_ITERATIONS = 1_000_000
 # A KILL is seen within 100 ms (design); the rest is for a machine that does other things as well.
@@ -83,7 +82,7 @@ def output(*command: str | Path) -> str:
 # ---- the parsers ----
 
 
-@pytest.mark.parametrize("program", ["grpc_wire_test", "contract_test", "error_test", "explain_test"])
+@pytest.mark.parametrize("program", ["grpc_wire_test", "contract_test", "failure_test", "explain_test"])
 def test_the_unit_tests_in_c_pass_under_sanitizers(program: str) -> None:
     done = subprocess.run([PROGRAMS / program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -101,24 +100,32 @@ def test_no_mutated_input_breaks_a_parser() -> None:
 
 @pytest.mark.parametrize("kind", [1, 2, 3])
 @pytest.mark.parametrize(
-    ("function", "payload", "user", "host", "schema", "numbers"),
+    ("function", "payload", "user", "host", "schema", "options", "numbers"),
     [
-        ("Echo", '{"n": 1}', "app", "%", "shop", (1, 900_000, 8, 86_400_000)),
-        ("f", "", "", "", "", (2**64 - 1, 1, 0, 0)),
+        ("Echo", '{"n": 1}', "app", "%", "shop", "{}", (1, 900_000, 8, 86_400_000)),
+        ("f", "", "", "", "", "", (2**64 - 1, 1, 0, 0)),
         (
             "arn:aws:lambda:us-east-1:123456789012:function:F",
             '"ä€😀"',
             "ü" * 32,
             "h" * 255,
             "ö" * 64,
+            '{"client_context": {"ä": "€😀"}}',
             (128, 127, 2**64 - 1, 2**64 - 1),
         ),
-        ("x" * 256, '"' + "y" * 100_000 + '"', "u", "h", "s", (2**32, 2**32 - 1, 1, 128)),
+        ("x" * 256, '"' + "y" * 100_000 + '"', "u", "h", "s", "o" * 16_384, (2**32, 2**32 - 1, 1, 128)),
     ],
     ids=["usual", "least", "wide characters", "long"],
 )
 def test_python_reads_the_request_that_c_writes(
-    kind: int, function: str, payload: str, user: str, host: str, schema: str, numbers: tuple[int, ...]
+    kind: int,
+    function: str,
+    payload: str,
+    user: str,
+    host: str,
+    schema: str,
+    options: str,
+    numbers: tuple[int, ...],
 ) -> None:
     call_id, timeout_ms, connection_id, deadline_ms = numbers
     texts = [
@@ -132,6 +139,7 @@ def test_python_reads_the_request_that_c_writes(
         schema,
         str(connection_id),
         str(deadline_ms),
+        options,
     ]
     written = subprocess.run([PROGRAMS / "contract_tool", "encode", *texts], check=True, capture_output=True)
     expected = invoker_pb2.InvokeRequest(
@@ -141,6 +149,7 @@ def test_python_reads_the_request_that_c_writes(
         timeout_ms=timeout_ms,
         caller=invoker_pb2.Caller(user=user, host=host, schema=schema, connection_id=connection_id),
         deadline_ms=deadline_ms,
+        options_json=options,
         payload=payload.encode(),
     )
     assert invoker_pb2.InvokeRequest.FromString(written.stdout) == expected
@@ -188,39 +197,6 @@ def test_c_reads_the_error_that_python_writes(kind: int) -> None:
 
 
 # ---- calls from a program that is no mysqld ----
-
-
-class Echo(invoker_pb2_grpc.LambdaInvokerServicer):
-    """Speaks the contract on a real socket and answers at once."""
-
-    def __init__(self) -> None:
-        self.payloads: list[bytes] = []
-        self.functions: list[str] = []
-
-    def Invoke(
-        self,
-        request_iterator: Iterator[invoker_pb2.InvokeRequest],
-        context: grpc.ServicerContext,
-    ) -> Iterator[invoker_pb2.InvokeResponse]:
-        context.send_initial_metadata(())
-        for request in request_iterator:
-            self.payloads.append(request.payload)
-            self.functions.append(request.function)
-            result = invoker_pb2.InvokeResult(status_code=200, request_id="r", payload=request.payload)
-            yield invoker_pb2.InvokeResponse(call_id=request.call_id, result=result)
-
-
-@contextlib.contextmanager
-def serve(servicer: Echo, socket: Path) -> Iterator[Path]:
-    limits = (("grpc.max_receive_message_length", 7 << 20), ("grpc.max_send_message_length", 7 << 20))
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=8), options=limits)
-    invoker_pb2_grpc.add_LambdaInvokerServicer_to_server(servicer, server)
-    server.add_insecure_port(f"unix:{socket}")
-    server.start()
-    try:
-        yield socket
-    finally:
-        server.stop(None).wait()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What docs/operations.md claims: replication in each format, dumps, and a library that does not load.
+"""What docs/replication.md and docs/operations.md claim: replication in each format, dumps, and a library that does not load.
 
 Each test's name is the sentence that it proves. mysqld's own behaviour is tried, so one build of the library will do."""
 

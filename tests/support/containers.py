@@ -8,7 +8,6 @@ import contextlib
 import json
 import socket
 import subprocess
-import tomllib
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,14 +18,14 @@ import docker
 import mysql.connector
 from docker.models.containers import Container
 from mysql.connector.abstracts import MySQLConnectionAbstract
+from release_number import SERIES
 from testcontainers.core.container import DockerContainer
 from tests.support.checkout import FUNCTIONS, ROOT
 from tests.support.stack import execute
 from tests.support.waiting import wait_until
 
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 MYSQL_IMAGE = "lambda-udf/mysql:9.7"
-SIDECAR_IMAGE = f"lambda-udf/sidecar:{VERSION}"
+SIDECAR_IMAGE = f"lambda-udf/sidecar:{SERIES}"
 MYSQL_BASE = "mysql:9.7"
 SOCKETS = "/run/lambda-sidecar"
 DATA = "/var/lib/mysql"

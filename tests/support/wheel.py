@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import release_number
 from tests.support.checkout import ROOT
 
 BUILD = ROOT / "build"
@@ -24,11 +25,15 @@ _NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 def run(
     command: Sequence[str | Path], *, cwd: Path, seconds: float = 300
 ) -> subprocess.CompletedProcess[str]:
-    """A command outside the checkout's environment; its output is one text."""
+    """A command outside the checkout's environment; its output is one text. A build has the checkout's release
+    number, also where nothing tells one (a shallow clone): tests/test_release_number.py looks at that."""
     return subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
-        env={name: value for name, value in os.environ.items() if name not in _NOT_INHERITED},
+        env={
+            **{name: value for name, value in os.environ.items() if name not in _NOT_INHERITED},
+            release_number.VARIABLE: release_number.release(),
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -41,7 +46,7 @@ def run(
 def wheel() -> Path:
     """The wheel of the checkout as it is now."""
     with _alone():
-        folder = BUILD / "wheels" / _fingerprint(_inputs())
+        folder = BUILD / "wheels" / f"{release_number.release()}-{_fingerprint(_inputs())}"
         if not folder.is_dir():
             shutil.rmtree(folder.parent, ignore_errors=True)
             new = folder.with_name("new")

@@ -40,8 +40,8 @@ _CODE = re.compile(rf"[A-Za-z0-9_.]{{1,{CODE_MAX}}}")
 
 @dataclass(frozen=True, slots=True)
 class InvocationResult:
-    """What Lambda said. `function_error` is empty unless the function failed; then the payload is its error
-    document."""
+    """Lambda's answer. `function_error` is empty unless the function failed; then the payload is its error
+    document, and `function_error_text` (function_error_sentence) says it in short."""
 
     status_code: int
     payload: bytes
@@ -49,6 +49,7 @@ class InvocationResult:
     executed_version: str
     function_error: str
     log_tail: bytes
+    function_error_text: str = ""
 
 
 def read_answer(status: int, reason: str, headers: Mapping[str, str], body: bytes) -> InvocationResult:

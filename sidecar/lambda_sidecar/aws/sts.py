@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 # IAM user guide, "Roles terms and concepts", role chaining: one hour at most, whatever the role allows.
 CHAINED_SECONDS_MAX = 3600
-# All attempts together (AssumeRole may be repeated: it changes nothing); configuration.py says what one may take.
+# All attempts together (AssumeRole may be repeated: it changes nothing); configuration.py bounds one of them.
 ATTEMPTS = 3
 TOTAL_SECONDS = 15.0
 CONNECTIONS = 20

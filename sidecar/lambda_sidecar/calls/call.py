@@ -1,6 +1,6 @@
 """One call under way: what is asked, and what is known of it so far.
 
-Filled in by service.py as the call goes on; read by whoever counts, logs and shows calls."""
+Plain data: pipeline.py fills it in as the call goes on; whoever counts, logs and shows calls reads it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lambda_sidecar.access.account import Account
 from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.aws.lambda_api import Invocation
-from lambda_sidecar.concurrency.slots import Concurrency, Need, Share, Shed, Slot
-from lambda_sidecar.errors import CallTimeout, ErrorKind, Overloaded
-from lambda_udf.v1 import invoker_pb2
+from lambda_sidecar.calls.lambda_invoke import Options
+from lambda_sidecar.concurrency.slots import Share, Slot
+from lambda_sidecar.errors import CallTimeout, ErrorKind
 
 
 class Outcome(enum.IntEnum):
-    """What became of a call. Failures have the numbers of their ErrorKind; `name.lower()` is what metrics,
+    """The end of a call. Failures have the numbers of their ErrorKind; `name.lower()` is what metrics,
     logs and the terminal say."""
 
     SUCCESS = 0
@@ -48,45 +48,58 @@ class Phase(enum.IntEnum):
 CHECKING, CREDENTIALS, WAITING, SENT = Phase
 
 
-# A request that lay unread for LATE_SECONDS came while the sidecar stood still, or could not keep up. Its
-# client may have given up meanwhile, and that lies unread behind it: CANCEL_SECONDS are given to read that,
-# too, before anything is done that cannot be undone.
-LATE_SECONDS = 0.1
-CANCEL_SECONDS = 0.02
-
-
 class Call:
     """`function` and `invocation` are None until they are known, `slot` while it has none, `result` until
     Lambda has answered."""
 
     __slots__ = (
+        "account",
         "began",
+        "connection_id",
         "deadline",
         "function",
+        "function_text",
         "invocation",
         "late",
+        "options",
         "payload",
         "phase",
         "queued_us",
-        "request",
         "result",
         "share",
         "slot",
         "timeout_ms",
     )
 
-    def __init__(self, request: invoker_pb2.InvokeRequest, payload: bytes, share: Share) -> None:
-        """`payload` is the request's; `share` is that of its stream."""
-        self.request = request
+    def __init__(
+        self,
+        account: Account,
+        function_text: str,
+        payload: bytes,
+        *,
+        options: Options | str | None,
+        timeout_ms: int,
+        share: Share,
+        connection_id: int = 0,
+        until: float = 0.0,
+    ) -> None:
+        """`function_text` is the function as its caller wrote it. `options` as JSON text are not looked at
+        yet; None stands for an invocation type that nobody knows. `timeout_ms` counts from now; `until`, on
+        time.monotonic()'s clock, is when the caller gives up, 0 where that is not known. `share` is common
+        to the calls that take turns as one. `connection_id` is MySQL's, 0 where there is none."""
+        self.account = account
+        self.function_text = function_text
         self.payload = payload
+        self.options = options
         self.share = share
+        self.connection_id = connection_id
         self.began = began = time.monotonic()
-        self.timeout_ms = request.timeout_ms
-        self.deadline = deadline = began + self.timeout_ms / 1000
+        self.timeout_ms = timeout_ms
+        self.deadline = deadline = began + timeout_ms / 1000
         """On time.monotonic()'s clock: nothing is sent from then on."""
         self.late = 0.0
-        """Seconds that the request lay unread, as far as it tells."""
-        if (sent_for := request.deadline_ms) and (until := sent_for / 1000) < deadline:
+        """Seconds that the call lay unread, as far as `until` says."""
+        if until and until < deadline:
             self.deadline, self.late = until, deadline - until
         self.queued_us = 0
         self.phase = CHECKING
@@ -105,17 +118,3 @@ class Call:
         if (left := self.deadline - time.monotonic()) <= 0:
             raise CallTimeout(self.timeout_ms)
         return left
-
-    async def wait_for_slot(
-        self, concurrency: Concurrency, function: str, account: Account, need: Need
-    ) -> Slot:
-        """Also a wait that the deadline ends is told. Raises Overloaded, or CallTimeout."""
-        began = time.monotonic()
-        self.phase = WAITING
-        try:
-            return await concurrency.wait(function, account, self.share, deadline=self.deadline, need=need)
-        except Shed:
-            self.seconds_left()
-            raise Overloaded(concurrency.running, concurrency.waiting) from None
-        finally:
-            self.queued_us = int((time.monotonic() - began) * 1_000_000)

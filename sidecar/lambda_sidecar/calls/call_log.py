@@ -15,13 +15,12 @@ is_debug = functools.partial(log.isEnabledFor, logging.DEBUG)
 _MESSAGES = {Outcome.SUCCESS: "call answered", Outcome.CANCELLED: "call cancelled"}
 
 
-def tell(call: Call, outcome: Outcome, seconds: float, *, code: str = "", request_id: str = "") -> None:
+def log_call(call: Call, outcome: Outcome, seconds: float, *, code: str = "", request_id: str = "") -> None:
     """One line: at debug for a success, otherwise at info. `code` is the Lambda API's name of an error, or
     how the function failed (Handled, Unhandled)."""
-    caller = call.request.caller
     fields = {
-        "account": f"'{caller.user}'@'{caller.host}'",
-        "connection": caller.connection_id,
+        "account": str(call.account),
+        "connection": call.connection_id,
         "function": str(call.function) if call.function is not None else None,
         "type": call.invocation.invocation_type if call.invocation is not None else None,
         "outcome": outcome.name.lower(),

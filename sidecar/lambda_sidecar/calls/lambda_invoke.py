@@ -109,7 +109,7 @@ def _check_client_context(value: bytes) -> str:
 def document(result: InvocationResult, most: int) -> Generator[None, None, bytes]:
     """`{"StatusCode", "Payload", "ExecutedVersion", "LogResult", "FunctionError", "RequestId"}`: JSON,
     whatever the function answered. The payload is embedded as the JSON that it is; null where there is none.
-    What is not told is null. Raises ApiError if it has more than `most` bytes. A step at a time."""
+    A field that Lambda left out is null. In steps. Raises ApiError for more than `most` bytes."""
     fields = {
         "ExecutedVersion": result.executed_version or None,
         "LogResult": result.log_tail.decode(errors="replace") if result.log_tail else None,

@@ -1,4 +1,4 @@
-"""What a call is decided by: one configuration together with what the AWS configuration adds to it.
+"""The policy that decides a call: one configuration, with the defaults that the AWS configuration adds.
 
 Knows where each value comes from; nothing of a single call."""
 
@@ -29,7 +29,7 @@ class Policy:
 
 
 def make_policy(config: Config, aws: AwsConfiguration) -> Policy:
-    """Raises ConfigError for rules that need a region or account that nothing tells."""
+    """Raises ConfigError for rules that need a region or account where none is configured."""
     local = config.local
     defaults = Defaults(
         partitions=aws.partitions(),

@@ -19,7 +19,7 @@ WINDOW_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class EndedCall:
-    """What is told of a call afterwards. Neither its payload nor its result is kept."""
+    """The memory of one call. Neither its payload nor its result is kept."""
 
     user: str
     host: str
@@ -36,11 +36,11 @@ class EndedCall:
 
 def ended_call(call: Call, outcome: Outcome, seconds: float, ended: float) -> EndedCall:
     """`seconds` is how long it took."""
-    caller = call.request.caller
+    account = call.account
     return EndedCall(
-        user=caller.user,
-        host=caller.host,
-        connection_id=caller.connection_id,
+        user=account.user,
+        host=account.host,
+        connection_id=call.connection_id,
         function=str(call.function) if call.function is not None else "",
         invocation_type=call.invocation.invocation_type if call.invocation is not None else "",
         outcome=outcome,

@@ -1,7 +1,7 @@
-"""What the sidecar does and has done: the calls under way, counts by function and outcome, the slowest calls.
+"""The traffic of a sidecar: the calls under way, counts by function and outcome, the slowest calls.
 
-Plain numbers on one event loop, kept for a microsecond per call; nothing of who reads them (metrics.py,
-monitor.py)."""
+Plain numbers on one event loop, kept for a microsecond per call; nothing of who reads
+them (monitoring/metrics.py, contract/monitor.py)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class FunctionTraffic:
 
 
 class Traffic:
-    """Each call is told to `begin`, and then to one of the others, once."""
+    """For each call `begin`, and one of `answered`, `failed` and `cancelled` at its end."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
@@ -118,4 +118,4 @@ class Traffic:
         if seconds > self.slow.floor or now >= self.slow.window_ends:
             self.slow.note(call, outcome, seconds, now)
         if outcome is not _SUCCESS or call_log.is_debug():
-            call_log.tell(call, outcome, seconds, code=code, request_id=request_id)
+            call_log.log_call(call, outcome, seconds, code=code, request_id=request_id)

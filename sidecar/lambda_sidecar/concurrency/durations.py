@@ -27,7 +27,7 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """What nearly every call needs; 0 as long as nothing is known.
+        """Seconds that nearly every call needs; 0 as long as nothing is known.
 
         The median, and twice the distance from there to what seven of eight calls needed, which for a normal
         distribution is 99 of 100; at most the longest of them. By ranks, and not by mean and deviation as

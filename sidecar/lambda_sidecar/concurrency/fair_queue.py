@@ -21,7 +21,7 @@ _by_due = itemgetter(0)
 
 
 class _Node:
-    """What is filed in its parent's line: a function, an account, a stream; or a Place, which has no line.
+    """An entry of its parent's line: a function, an account, a stream; or a Place, which has no line.
 
     What is due later than it was filed is found when it comes first, and filed anew then: a turn of an
     account or a stream moves all that it has in the lines of other functions too. What is due sooner must be

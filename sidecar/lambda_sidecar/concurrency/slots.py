@@ -55,8 +55,8 @@ class Concurrency:
     """Slots for calls. A function that has no slot left holds up none but its own calls."""
 
     def __init__(self, maximum: int, per_function: int | None) -> None:
-        """`maximum` over all functions; `per_function` for each one, None: no other limit. Functions are
-        told apart by whatever text names them: their canonical ARNs."""
+        """`maximum` over all functions; `per_function` for each one, None: no other limit. A function is
+        known by the text that names it: its canonical ARN."""
         self.maximum = maximum
         self._per_function = per_function
         self._held: set[Slot] = set()

@@ -1,4 +1,4 @@
-"""Looks now and then whether the sidecar can serve, and tells gRPC's health service when that has changed.
+"""Checks now and then whether the sidecar can serve, and sets gRPC's health status when that has changed.
 
 Knows neither what a defect is nor how calls are served."""
 
@@ -21,7 +21,7 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class HealthWatch:
-    """`names` are the services of which is told."""
+    """`names` are the services whose status it sets."""
 
     def __init__(
         self, defect: Callable[[], str | None], servicer: health.aio.HealthServicer, names: tuple[str, ...]

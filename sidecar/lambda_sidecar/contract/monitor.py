@@ -4,8 +4,6 @@ Reads; changes nothing. Whoever can open the socket may ask, as for calls."""
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 import time
 from itertools import islice
 from typing import Any
@@ -13,15 +11,11 @@ from typing import Any
 from lambda_sidecar.calls.call import Call, Outcome
 from lambda_sidecar.calls.slow_calls import WINDOW_SECONDS, EndedCall
 from lambda_sidecar.contract.service import LambdaInvoker
+from lambda_sidecar.version import version
 from lambda_udf.v1 import monitor_pb2, monitor_pb2_grpc
 
 CALLS_DEFAULT = 100
 CALLS_MAX = 1000
-
-
-@functools.cache
-def sidecar_version() -> str:
-    return importlib.metadata.version("lambda-udf")
 
 
 class Monitor(monitor_pb2_grpc.MonitorServicer):
@@ -33,11 +27,12 @@ class Monitor(monitor_pb2_grpc.MonitorServicer):
     async def Snapshot(
         self, request: monitor_pb2.SnapshotRequest, _context: Any
     ) -> monitor_pb2.SnapshotResponse:
-        traffic, slots = self._service.traffic, self._service.concurrency
+        pipeline = self._service.pipeline
+        traffic, slots = pipeline.traffic, pipeline.concurrency
         now = time.monotonic()
         most = min(request.calls_max or CALLS_DEFAULT, CALLS_MAX)
         return monitor_pb2.SnapshotResponse(
-            version=sidecar_version(),
+            version=version(),
             uptime_ms=int((now - traffic.began) * 1000),
             outcomes=[
                 monitor_pb2.OutcomeCount(outcome=outcome.name.lower(), calls=calls)
@@ -57,11 +52,11 @@ class Monitor(monitor_pb2_grpc.MonitorServicer):
 
 
 def _in_flight(call: Call, now: float) -> monitor_pb2.CallInFlight:
-    caller = call.request.caller
+    account = call.account
     subject = monitor_pb2.CallSubject(
-        user=caller.user,
-        host=caller.host,
-        connection_id=caller.connection_id,
+        user=account.user,
+        host=account.host,
+        connection_id=call.connection_id,
         function=str(call.function) if call.function is not None else "",
         invocation_type=call.invocation.invocation_type if call.invocation is not None else "",
     )

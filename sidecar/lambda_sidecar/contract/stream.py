@@ -120,7 +120,7 @@ class Stream:
             self._has_room.set()
 
     async def cancel_calls(self) -> None:
-        """What still runs when the client has gone: its HTTP requests are closed."""
+        """Ends the calls that still run when the client has gone: their HTTP requests are closed."""
         for call in self._calls:
             call.cancel()
         if self._calls:

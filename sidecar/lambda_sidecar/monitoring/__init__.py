@@ -1,1 +1,1 @@
-"""What people and Prometheus see of a sidecar that runs."""
+"""A running sidecar as people and Prometheus see it."""

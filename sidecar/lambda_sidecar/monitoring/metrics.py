@@ -1,10 +1,10 @@
-"""What Prometheus is told: the sidecar's numbers, read when it asks.
+"""The sidecar's numbers as Prometheus scrapes them, read when it asks.
 
 Imported only where /metrics is configured. Knows prometheus_client; nothing of HTTP (metrics_listener.py)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -21,11 +21,11 @@ from prometheus_client.registry import Collector
 from lambda_sidecar.aws.lambda_api import Invoker
 from lambda_sidecar.aws.role_credentials import RoleCredentials
 from lambda_sidecar.calls.call import Outcome
+from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.traffic import BUCKETS, OTHER, FunctionTraffic, Traffic
-from lambda_sidecar.contract.monitor import sidecar_version
-from lambda_sidecar.contract.service import LambdaInvoker
 from lambda_sidecar.errors import ErrorKind
 from lambda_sidecar.log.format import dropped_lines
+from lambda_sidecar.version import version
 
 _OUTCOMES = [outcome.name.lower() for outcome in Outcome]
 _BOUNDS = [*(str(bound) for bound in BUCKETS), "+Inf"]
@@ -38,15 +38,16 @@ _REFRESHES = [
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Whose numbers they are. `roles` is None for a sidecar that has no STS."""
+    """Whose numbers they are. `streams` says how many are open; `roles` is None for a sidecar without STS."""
 
-    service: LambdaInvoker
+    pipeline: Pipeline
+    streams: Callable[[], int]
     invoker: Invoker
     roles: RoleCredentials | None
 
 
 def make_registry(sources: Sources) -> CollectorRegistry:
-    """The sidecar's own, and what prometheus_client tells of every process."""
+    """The sidecar's own, and prometheus_client's own of every process."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     registry.register(_SidecarCollector(sources))
@@ -60,9 +61,9 @@ class _SidecarCollector(Collector):
         self._sources = sources
 
     def collect(self) -> Iterator[Metric]:
-        traffic = self._sources.service.traffic
+        traffic = self._sources.pipeline.traffic
         functions = {**traffic.functions, OTHER: traffic.other}
-        yield InfoMetricFamily("lambda_sidecar", "The sidecar.", {"version": sidecar_version()})
+        yield InfoMetricFamily("lambda_sidecar", "The sidecar.", {"version": version()})
         yield _calls(functions)
         yield _durations(functions)
         yield from _totals(traffic)
@@ -70,14 +71,14 @@ class _SidecarCollector(Collector):
         yield from self._others()
 
     def _now(self) -> Iterator[Metric]:
-        service = self._sources.service
-        slots = service.concurrency
+        pipeline = self._sources.pipeline
+        slots = pipeline.concurrency
         for name, text, value in (
-            ("calls_in_flight", "Calls taken and not yet answered.", len(service.traffic.in_flight)),
+            ("calls_in_flight", "Calls taken and not yet answered.", len(pipeline.traffic.in_flight)),
             ("calls_running", "Calls that have a slot: at Lambda, or on the way to it.", slots.running),
             ("calls_waiting", "Calls that wait for a slot (max_concurrency).", slots.waiting),
             ("max_concurrency", "Slots over all functions.", slots.maximum),
-            ("streams", "Open streams: connections of mysqld.", service.streams),
+            ("streams", "Open streams: connections of mysqld.", self._sources.streams()),
         ):
             yield GaugeMetricFamily(f"lambda_sidecar_{name}", text, value)
 

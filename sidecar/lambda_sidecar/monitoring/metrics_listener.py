@@ -1,6 +1,6 @@
 """GET /metrics over HTTP, on the sidecar's own event loop.
 
-Imported only where it is configured. Knows HTTP and prometheus_client's formats; nothing of what is told."""
+Imported only where it is configured. Knows HTTP and prometheus_client's formats; nothing of the numbers."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class MetricsListener:
         await self._runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
-        """What listens on loopback answers under loopback's names only: a web page that makes its own name
+        """On loopback it answers under loopback's names only: a web page that makes its own name
         point here (DNS rebinding) must not read which functions there are."""
         if self._loopback and not is_loopback_host(request.headers.get("Host", "")):
             raise web.HTTPForbidden(text="metrics are served under a loopback host name only\n")
@@ -95,6 +95,6 @@ class MetricsListener:
             raise web.HTTPNotFound
         if request.method not in ("GET", "HEAD"):
             raise web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD"))
-        # Whatever is asked for: OpenMetrics takes the event loop twice as long and would tell no more.
+        # Whatever is asked for: OpenMetrics takes the event loop twice as long and would say no more.
         body = generate_latest(self._registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

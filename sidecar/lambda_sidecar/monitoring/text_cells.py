@@ -11,7 +11,7 @@ from lambda_sidecar.text.safe_text import escaped
 
 def harmless(text: str) -> str:
     r"""`text` with everything that is not printable written as \xNN or \uNNNN. Combining characters
-    too, which safe_text.py lets pass: a terminal may pile any number of them onto one cell."""
+    too, which text/safe_text.py lets pass: a terminal may pile any number of them onto one cell."""
     return "".join(character if _is_harmless(character) else escaped(character) for character in text)
 
 

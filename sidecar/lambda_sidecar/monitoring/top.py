@@ -18,13 +18,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-import grpc
-
+from lambda_sidecar.contract.client import MonitorClient, NoAnswer, monitor
 from lambda_sidecar.monitoring.text_cells import fitted, harmless
 from lambda_sidecar.monitoring.top_screen import Moment, screen
-from lambda_udf.v1 import monitor_pb2, monitor_pb2_grpc
 
-ANSWER_SECONDS = 5.0
+CONNECT_SECONDS = 5.0
 # How often a wait for the sidecar's answer looks whether it is still wanted.
 LOOK_SECONDS = 0.005
 # xterm's control sequences (ECMA-48 and DEC's private modes): the other screen, no cursor; home; erase.
@@ -43,9 +41,9 @@ class _Left(Exception):
 def once(path: Path) -> None:
     """Prints one snapshot, all its lines; 80 columns unless COLUMNS or the terminal says otherwise. Raises
     TopError."""
-    with _connection(path) as monitor:
+    with monitor(path) as sidecar:
         columns = shutil.get_terminal_size().columns
-        lines = screen(_moment(monitor, path), None, str(path), columns=columns, lines=None)
+        lines = screen(_moment(sidecar, path), None, str(path), columns=columns, lines=None)
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
@@ -54,21 +52,21 @@ def watch(path: Path, interval: float) -> None:
     one that goes away later is waited for."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise TopError("top draws on a terminal; use --once to print")
-    with contextlib.suppress(_Left), _signals() as signals, _connection(path) as monitor:
-        now, before = _moment(monitor, path, signals), None
+    with contextlib.suppress(_Left), _signals() as signals, monitor(path) as sidecar:
+        now, before = _moment(sidecar, path, signals), None
         with _terminal():
             while True:
                 size = shutil.get_terminal_size()
                 _draw(screen(now, before, str(path), columns=size.columns, lines=size.lines))
                 _pause(interval, signals)
-                now, before = _next(monitor, path, interval, signals), now
+                now, before = _next(sidecar, path, interval, signals), now
 
 
-def _next(monitor: monitor_pb2_grpc.MonitorStub, path: Path, interval: float, signals: int) -> Moment:
+def _next(sidecar: MonitorClient, path: Path, interval: float, signals: int) -> Moment:
     """The next moment, however long there is none. Raises _Left."""
     while True:
         try:
-            return _moment(monitor, path, signals)
+            return _moment(sidecar, path, signals)
         except TopError as error:
             columns = shutil.get_terminal_size().columns
             _draw([fitted(harmless(f"{error}; trying again"), columns)])
@@ -133,36 +131,25 @@ def _terminal() -> Iterator[None]:
             sys.stdout.flush()
 
 
-@contextlib.contextmanager
-def _connection(path: Path) -> Iterator[monitor_pb2_grpc.MonitorStub]:
-    options = (("grpc.default_authority", "localhost"),)
-    with grpc.insecure_channel(f"unix:{path.absolute()}", options=options) as channel:
-        yield monitor_pb2_grpc.MonitorStub(channel)
-
-
-def _moment(monitor: monitor_pb2_grpc.MonitorStub, path: Path, signals: int | None = None) -> Moment:
+def _moment(sidecar: MonitorClient, path: Path, signals: int | None = None) -> Moment:
     """Raises TopError, and _Left if `signals` can be read before the answer is there."""
     _knock(path)
-    request = monitor_pb2.SnapshotRequest()
-    answer = monitor.Snapshot.future(request, timeout=ANSWER_SECONDS, wait_for_ready=True)
-    while signals is not None and not answer.done():
-        if select.select([signals], [], [], LOOK_SECONDS)[0]:
-            answer.cancel()
-            raise _Left
+    watched = [] if signals is None else [signals]
     try:
-        snapshot = answer.result()
-    except grpc.RpcError as error:
-        code = error.code()
-        if code is grpc.StatusCode.UNIMPLEMENTED:
+        snapshot = sidecar.snapshot(lambda: not select.select(watched, [], [], LOOK_SECONDS)[0])
+    except NoAnswer as error:
+        if error.is_unknown_method:
             raise TopError(f"the sidecar on {path} is too old to tell: restart it") from None
-        raise TopError(f"the sidecar on {path} does not answer: {code.name}") from None
+        raise TopError(f"the sidecar on {path} does not answer: {error.code}") from None
+    if snapshot is None:
+        raise _Left
     return Moment(snapshot, time.monotonic())
 
 
 def _knock(path: Path) -> None:
     """The kernel says in plain words why there is no connection."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(ANSWER_SECONDS)
+        probe.settimeout(CONNECT_SECONDS)
         try:
             probe.connect(str(path))
         except OSError as error:

@@ -1,4 +1,4 @@
-"""What `lambda-sidecar top` draws: one snapshot as lines of text, no wider and no more than fit.
+"""The screen of `lambda-sidecar top`: one snapshot as lines of text, no wider and no more than fit.
 
 Pure; knows the contract's messages, nothing of sockets or terminals."""
 

@@ -1,4 +1,4 @@
-"""What has been started and must be ended: in the reverse order, and none left out because another failed.
+"""Closes all that was started, in the reverse order; none is left out because another one failed.
 
 Knows no part; each is a name and a function that ends it."""
 

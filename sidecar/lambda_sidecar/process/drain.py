@@ -1,4 +1,4 @@
-"""How long a sidecar that has been told to stop goes on taking calls.
+"""How long a sidecar that has been asked to stop goes on taking calls.
 
 Knows calls by their age only; nothing of sockets and streams."""
 

@@ -1,4 +1,4 @@
-"""What the sidecar tells systemd: ready, reloading, stopping, and that its event loop still turns.
+"""The sidecar's notifications to systemd: ready, reloading, stopping, and that its event loop still turns.
 
 Knows sd_notify(3)'s protocol; nothing of what the sidecar does. Without NOTIFY_SOCKET it says nothing."""
 
@@ -41,7 +41,7 @@ class ServiceManager:
             self._feed_watchdog()
 
     def reloading(self) -> None:
-        """`ready` must follow. The time is what Type=notify-reload (systemd 253) tells reloads apart by."""
+        """`ready` must follow. The time is what Type=notify-reload (systemd 253) knows reloads by."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send("RELOADING=1", f"MONOTONIC_USEC={now}", _status("reading the configuration again"))
 

@@ -11,12 +11,10 @@ import stat
 from pathlib import Path
 from typing import Protocol
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from lambda_sidecar.contract.client import NoAnswer, is_serving
 
 # mysqld's account where Oracle's, Percona's and Debian's packages install it.
 MYSQL_USER = "mysql"
-ANSWER_SECONDS = 3.0
 
 
 class Report(Protocol):
@@ -53,20 +51,14 @@ def look_at_socket(path: Path, report: Report) -> None:
 
 def problem(path: Path) -> str | None:
     """None if the sidecar says that it serves."""
-    with grpc.insecure_channel(f"unix:{path}", options=(("grpc.default_authority", "localhost"),)) as channel:
-        try:
-            answer = health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(), timeout=ANSWER_SECONDS
-            )
-        except grpc.RpcError as error:
-            if not os.access(path, os.F_OK):
-                return "is not there, or in a folder that this account may not enter; is the sidecar running?"
-            if not os.access(path, os.W_OK):
-                return "this account may not connect; run the check as mysql or root"
-            return f"does not answer: {getattr(error, 'details', str)()}"
-    if answer.status == health_pb2.HealthCheckResponse.SERVING:
-        return None
-    return "answers that it does not serve"
+    try:
+        return None if is_serving(path) else "answers that it does not serve"
+    except NoAnswer as error:
+        if not os.access(path, os.F_OK):
+            return "is not there, or in a folder that this account may not enter; is the sidecar running?"
+        if not os.access(path, os.W_OK):
+            return "this account may not connect; run the check as mysql or root"
+        return f"does not answer: {error.details}"
 
 
 def _described(status: os.stat_result) -> str:

@@ -10,19 +10,16 @@ import os
 import secrets
 import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from lambda_sidecar.config.config import SOCKET_PATH_MAX
+from lambda_sidecar.contract.client import NoAnswer, is_serving_now
 
 log = logging.getLogger(__name__)
 
 SOCKET_MODE = 0o660
-# What listens already has that long to say whether it serves: some turns of an event loop under load.
-ANSWER_SECONDS = 3.0
 
 
 class StartError(Exception):
@@ -62,15 +59,15 @@ class SocketFile:
         if self.is_successor and await _is_serving(self._path):
             raise another
 
-    def bind(self, server: grpc.aio.Server) -> None:
-        """Under another name in the same folder: gRPC makes the file itself, and removes what is there
-        before and after. Nobody may connect before the mode is right, so the umask decides it.
-        Raises StartError."""
+    def bind(self, listen: Callable[[str], object]) -> None:
+        """`listen` takes an address, as gRPC writes them, under another name in the same folder: gRPC makes
+        the file itself, and removes what is there before and after. Nobody may connect before the mode is
+        right, so the umask decides it. Raises StartError."""
         self._remove_leftovers()
         self._beside = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
         before = os.umask(0o777 & ~SOCKET_MODE)
         try:
-            server.add_insecure_port(f"unix:{self._address(self._beside)}")
+            listen(f"unix:{self._address(self._beside)}")
         except (RuntimeError, OSError) as error:
             raise StartError(f"cannot listen on {self._path}: {error}") from None
         finally:
@@ -131,7 +128,7 @@ class SocketFile:
             log.warning("%s is %s by now; it stays", self._path, kind)
 
     def close(self) -> None:
-        """What is left if it was never published, and the lock."""
+        """Removes the file of a start that failed before `publish`, and gives the lock back."""
         if self._beside is not None:
             self._beside.unlink(missing_ok=True)
         if self._folder >= 0:
@@ -140,7 +137,7 @@ class SocketFile:
         self.release()
 
     def _address(self, path: Path) -> str:
-        """What bind(2) takes; `path` is longer than the socket's own, which may have SOCKET_PATH_MAX."""
+        """An address that bind(2) takes: `path` is longer than the socket's own, and too long perhaps."""
         if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
             return str(path)
         self._folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
@@ -195,13 +192,8 @@ def _is_listening(path: Path) -> bool:
 
 async def _is_serving(path: Path) -> bool:
     """Whether a sidecar says so. One that does not answer, or another program, is replaced."""
-    options = (("grpc.default_authority", "localhost"), ("grpc.use_local_subchannel_pool", 1))
-    async with grpc.aio.insecure_channel(f"unix:{path}", options=options) as channel:
-        try:
-            answer = await health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(), timeout=ANSWER_SECONDS
-            )
-        except grpc.aio.AioRpcError as error:
-            log.warning("%s: something listens there and does not answer: %s", path, error.code().name)
-            return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+    try:
+        return await is_serving_now(path)
+    except NoAnswer as error:
+        log.warning("%s: something listens there and does not answer: %s", path, error.code)
+        return False

@@ -58,7 +58,7 @@ class MySqlLambdaContainer(MySqlLambdaKit):
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self._images = (mysql_image, sidecar_image or f"{_SIDECAR_IMAGE}:{version('lambda-udf')}")
+        self._images = (mysql_image, sidecar_image or _sidecar_image())
         self._options = list(mysqld_options)
         self._settings = {**sidecar_settings(), **(settings or {})}
         self._password = secrets.token_hex(16)
@@ -153,6 +153,12 @@ class MySqlLambdaContainer(MySqlLambdaKit):
     @property
     def password(self) -> str:
         return self._password
+
+
+def _sidecar_image() -> str:
+    """The image of this release's series: `make images` of any commit of 0.1 makes 0.1."""
+    series, _, _ = version("lambda-udf").rpartition(".")
+    return f"{_SIDECAR_IMAGE}:{series}"
 
 
 def _addresses(docker: Any) -> list[str]:

@@ -1,6 +1,6 @@
-/* Turns a failure into the SQL error that the design's table promises.
+/* Makes a failure's text fit to be shown, and raises the SQL error that docs/errors.md has for its kind.
  * Must not know what led to it. */
-#include "error.h"
+#include "failure.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* The symbols that the library exports: what CREATE FUNCTION … SONAME and INSTALL COMPONENT look up
  * by name, and nothing else. Shapes: include/mysql/udf_registration_types.h, refman "Adding a Loadable
  * Function". */
-#ifndef LAMBDA_UDF_H
-#define LAMBDA_UDF_H
+#ifndef LAMBDA_UDF_EXPORTS_H
+#define LAMBDA_UDF_EXPORTS_H
 
 #include <stdbool.h>
 
@@ -11,8 +11,8 @@
 #define ENTRY_POINT __attribute__((visibility("default")))
 
 /* init: true refuses the statement with error 1123 and message. Opens no socket, invokes nothing.
- * function: one invocation per row; NULL with *error = 1 after an error was raised. The result stays
- * valid until the next row or deinit. */
+ * function: one invocation per row; NULL with *error = 1 after an error was raised, NULL alone where the row
+ * was left out (EXPLAIN, lambda_udf.mode = skip). The result stays valid until the next row or deinit. */
 #define STRING_FUNCTION(name)                                                                 \
   ENTRY_POINT bool name##_init(UDF_INIT *init, UDF_ARGS *args, char *message);                \
   ENTRY_POINT void name##_deinit(UDF_INIT *init);                                             \

@@ -1,7 +1,7 @@
-/* Failures of a call, as values; error.c is the single place where they become SQL errors.
+/* Failures of a call, as values, and the single place where they become SQL errors.
  * Knows nothing of sockets or gRPC. */
-#ifndef LAMBDA_UDF_ERROR_H
-#define LAMBDA_UDF_ERROR_H
+#ifndef LAMBDA_UDF_FAILURE_H
+#define LAMBDA_UDF_FAILURE_H
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
-/* Unit tests of udf/error.c: the text that a failure keeps, and the SQL error that it becomes.
- * Stands in for server.c, which is the only thing that error.c calls. */
-#include "error.h"
+/* Unit tests of udf/failure.c: the text that a failure keeps, and the SQL error that it becomes.
+ * Stands in for server.c, which is the only thing that failure.c calls. */
+#include "failure.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -175,5 +175,5 @@ int main(void) {
       cmocka_unit_test(a_long_text_is_not_cut_inside_a_character),
       cmocka_unit_test(each_kind_raises_the_error_of_the_design),
   };
-  return cmocka_run_group_tests_name("error", tests, NULL, NULL);
+  return cmocka_run_group_tests_name("failure", tests, NULL, NULL);
 }

@@ -1,0 +1,197 @@
+"""The way of a call: options, name, rules, payload, credentials, a slot, Lambda, and the answer.
+
+Knows neither how a call came in nor how its answer goes out: a door makes the Call and shapes the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import time
+from collections.abc import Awaitable, Callable, Generator
+from typing import TypeVar
+
+from botocore.credentials import ReadOnlyCredentials
+
+from lambda_sidecar.access.function_name import FunctionName
+from lambda_sidecar.aws.answer import InvocationResult, function_error_sentence
+from lambda_sidecar.aws.credentials import CredentialSource
+from lambda_sidecar.aws.lambda_api import Invocation
+from lambda_sidecar.calls.call import CREDENTIALS, SENT, WAITING, Call
+from lambda_sidecar.calls.lambda_invoke import Options, parse_options
+from lambda_sidecar.calls.payload import EVENT_MAX, REQUEST_RESPONSE_MAX, check_payload, is_plainly_good
+from lambda_sidecar.calls.policy import Policy
+from lambda_sidecar.calls.traffic import Traffic
+from lambda_sidecar.concurrency.durations import Durations, Estimate
+from lambda_sidecar.concurrency.slots import Concurrency, Shed, Slot
+from lambda_sidecar.errors import CallTimeout, InternalFailure, InvalidRequest, InvokeFailure, Overloaded
+from lambda_sidecar.log.format import log_defect
+from lambda_sidecar.text.pacer import AT_ONCE, Pacer, at_once
+
+log = logging.getLogger(__name__)
+
+A = TypeVar("A")
+T = TypeVar("T")
+Invoke = Callable[[Invocation, ReadOnlyCredentials], Awaitable[InvocationResult]]
+Shape = Callable[[InvocationResult], Awaitable[A]]
+"""How a door writes Lambda's answer. It has the call's time, and what it raises is the call's failure."""
+
+# A request that lay unread for LATE_SECONDS came while the sidecar stood still, or could not keep up. Its
+# client may have given up meanwhile, and that lies unread behind it: CANCEL_SECONDS are given to read that,
+# too, before anything is done that cannot be undone.
+LATE_SECONDS = 0.1
+CANCEL_SECONDS = 0.02
+# At most so often the log says that calls wait for a slot.
+WARN_WAITING_SECONDS = 60.0
+
+
+class Pipeline:
+    """Runs calls, each in the task that asks for it, and counts what becomes of them."""
+
+    def __init__(
+        self, invoke: Invoke, credentials: CredentialSource, policy: Policy, concurrency: Concurrency
+    ) -> None:
+        """`policy` may be replaced while calls run: they keep the one that they began with."""
+        self._invoke = invoke
+        self._credentials = credentials
+        self.policy = policy
+        self.concurrency = concurrency
+        self.durations = Durations()
+        self.traffic = Traffic()
+        self._pacer = Pacer()
+        self._warned_of_waiting = -WARN_WAITING_SECONDS
+
+    def defect(self) -> str | None:
+        """Why it cannot serve as it should, though it answers; None if nothing is known. Such a state does
+        not pass by itself."""
+        if self.concurrency.is_stuck():
+            return "calls wait for a slot although there are free ones"
+        running = self.concurrency.running - self.concurrency.on_their_way
+        calls = sum(call.slot is not None for call in self.traffic.in_flight)
+        if running != calls:
+            return f"{running} slots are held, by {calls} calls"
+        return None
+
+    async def run(self, call: Call, shape: Shape[A]) -> A | InvokeFailure:
+        """The answer as `shape` writes it, or the failure, which is an answer too. Nothing is raised but
+        CancelledError: then nobody waits for the answer any more."""
+        self.traffic.begin(call)
+        try:
+            options = call.options
+            if not isinstance(options, Options):
+                call.options = options = _read(options)
+            if options.timeout_ms is not None:
+                call.shorten(options.timeout_ms)
+            async with asyncio.timeout(call.seconds_left()):
+                if call.late > LATE_SECONDS:
+                    await asyncio.sleep(CANCEL_SECONDS)
+                answer = await shape(await self._run(call, options))
+        except TimeoutError:
+            failure: InvokeFailure = CallTimeout(call.timeout_ms)
+        except InvokeFailure as raised:
+            # Its frames hold the answer, and this one holds it: megabytes until memory is collected.
+            failure = raised.with_traceback(None)
+        except Exception as error:  # a defect of ours must not end the others
+            log_defect(log, error)
+            failure = InternalFailure()
+        except asyncio.CancelledError:
+            self.traffic.cancelled(call)
+            raise
+        else:
+            self.traffic.answered(call)
+            return answer
+        self.traffic.failed(call, failure)
+        return failure
+
+    async def pace(self, work: Generator[None, None, T], size: int) -> T:
+        """The result of work on so many bytes, a step at a time if they are many."""
+        return await self._pacer.run(work) if size > AT_ONCE else at_once(work)
+
+    async def _run(self, call: Call, options: Options) -> InvocationResult:
+        """Name, rules, payload, credentials, a slot, in this order: a refusal comes before more is asked,
+        and what fails takes no slot."""
+        policy = self.policy
+        function = policy.function_name(call.function_text, options.region, options.qualifier)
+        call.function = function
+        role = policy.access.decide(call.account, function, options.role).role
+        payload = call.payload
+        if len(payload) > AT_ONCE or not is_plainly_good(payload):  # nearly all are small and good
+            await self._check_payload(payload, options.invocation_type)
+        call.phase = CREDENTIALS
+        credentials = await self._credentials.get(role, call.account, function.region)
+        call.invocation = invocation = _invocation(call, function, options)
+        name = function.unqualified
+        estimate = self.durations.of(name, options.invocation_type)
+        slot = self.concurrency.take(name)
+        if slot is None:
+            slot = await self._wait_for_slot(call, name, estimate)
+        call.slot = slot
+        try:
+            if call.queued_us:  # the wait may have outlasted them
+                call.phase = CREDENTIALS
+                credentials = await self._credentials.get(role, call.account, function.region)
+            return await self._send(call, invocation, credentials, estimate)
+        finally:
+            call.slot = None
+            self.concurrency.give_back(slot)
+
+    async def _check_payload(self, payload: bytes, invocation_type: str) -> None:
+        """Raises InvalidRequest."""
+        maximum = EVENT_MAX if invocation_type == "Event" else REQUEST_RESPONSE_MAX
+        check = check_payload(payload, maximum=maximum, invocation_type=invocation_type)
+        await self.pace(check, len(payload))
+
+    async def _wait_for_slot(self, call: Call, function: str, estimate: Estimate) -> Slot:
+        """Also a wait that the deadline ends is reported. Raises Overloaded, or CallTimeout."""
+        self._warn_of_waiting()
+        began = time.monotonic()
+        call.phase = WAITING
+        concurrency = self.concurrency
+        try:
+            return await concurrency.wait(
+                function, call.account, call.share, deadline=call.deadline, need=estimate
+            )
+        except Shed:
+            call.seconds_left()
+            raise Overloaded(concurrency.running, concurrency.waiting) from None
+        finally:
+            call.queued_us = int((time.monotonic() - began) * 1_000_000)
+
+    async def _send(
+        self, call: Call, invocation: Invocation, credentials: ReadOnlyCredentials, estimate: Estimate
+    ) -> InvocationResult:
+        call.phase = SENT
+        began = time.monotonic()
+        try:
+            call.result = result = await self._invoke(invocation, credentials)
+        finally:
+            estimate.note(time.monotonic() - began, answered=call.result is not None)
+        if result.function_error:
+            sentence = await self.pace(function_error_sentence(result), len(result.payload))
+            result = dataclasses.replace(result, function_error_text=sentence)
+        return result
+
+    def _warn_of_waiting(self) -> None:
+        now = time.monotonic()
+        if now - self._warned_of_waiting >= WARN_WAITING_SECONDS:
+            self._warned_of_waiting = now
+            text = "calls wait for a slot: %d run, %d wait already (max_concurrency)"
+            log.warning(text, self.concurrency.running, self.concurrency.waiting)
+
+
+def _read(options: str | None) -> Options:
+    """Raises InvalidRequest."""
+    if options is None:
+        raise InvalidRequest("unknown invocation type")
+    return parse_options(options)
+
+
+def _invocation(call: Call, function: FunctionName, options: Options) -> Invocation:
+    return Invocation(
+        function=function,
+        payload=call.payload,
+        invocation_type=options.invocation_type,
+        log_tail=options.log_type == "Tail",
+        client_context=options.client_context,
+        deadline=call.deadline,
+    )

@@ -1,0 +1,57 @@
+"""The sidecar's gRPC server: its services, behind one Unix socket.
+
+Knows which services there are; nothing of the socket's file and nothing of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+
+from lambda_sidecar.contract.health_watch import HealthWatch
+from lambda_sidecar.contract.monitor import Monitor
+from lambda_sidecar.contract.service import MESSAGE_MAX, LambdaInvoker
+from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc, monitor_pb2_grpc
+
+SERVICE_NAME = invoker_pb2.DESCRIPTOR.services_by_name["LambdaInvoker"].full_name
+
+
+class Listener:
+    """`start` it, then `enter_shutdown`, then `stop`."""
+
+    def __init__(self, service: LambdaInvoker) -> None:
+        """In a running event loop."""
+        self._health = health.aio.HealthServicer()
+        self._watch = HealthWatch(service.pipeline.defect, self._health, ("", SERVICE_NAME))
+        self._server = grpc.aio.server(
+            options=(
+                ("grpc.max_receive_message_length", MESSAGE_MAX),
+                ("grpc.max_send_message_length", MESSAGE_MAX),
+                ("grpc.so_reuseport", 0),
+            )
+        )
+        invoker_pb2_grpc.add_LambdaInvokerServicer_to_server(service, self._server)
+        monitor_pb2_grpc.add_MonitorServicer_to_server(Monitor(service), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+
+    async def start(self, bind: Callable[[Callable[[str], object]], None]) -> None:
+        """`bind` is given what takes an address, as gRPC writes them, and calls it once."""
+        bind(self._server.add_insecure_port)
+        await self._server.start()
+        await self._watch.start()
+
+    async def enter_shutdown(self) -> None:
+        """Health says from now on that it does not serve."""
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self) -> None:
+        """Ends every connection.
+
+        Not with a grace period: gRPC would wait up to 20 s for each idle client to answer a ping,
+        and mysqld's threads read an idle channel only when they need it again."""
+        await self._server.stop(None)
+
+    async def close(self) -> None:
+        """Ends the watch over health, also after a start that failed."""
+        await self._watch.stop()

@@ -1,0 +1,142 @@
+/* One call on a line: encodes and sends, receives and reads.
+ * Lambda has side effects: a call that may have left is never sent a second time. */
+#include "call.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "counters.h"
+
+/* How often a call that was never taken may be sent anew: enough for a restart, not for a loop. */
+#define TRIES_MAX 5
+
+static enum call_step step_of(enum wait_result result, const struct line *line, struct failure *failure) {
+  if (result == WAIT_OK) return CALL_OK;
+  if (result == WAIT_LOST) return CALL_LOST;
+  line_wait_failed(line, result, failure);
+  return CALL_FAILED;
+}
+
+enum call_step call_begin(struct call *call, struct line *line, struct failure *failure) {
+  struct invoke_request *request = &call->request;
+  uint8_t *head = NULL;
+  size_t head_length = 0;
+  call->tries++;
+  if (!line_connect(line, failure)) return CALL_FAILED;
+  int64_t left = (int64_t)request->deadline_ms - wait_clock_ms();
+  if (left <= 0) return step_of(WAIT_TIMEOUT, line, failure);
+  request->call_id = channel_sent(line->channel) + 1;
+  request->timeout_ms = (uint32_t)left;
+  if (!contract_encode(request, &head, &head_length)) {
+    failure_set(failure, FAILURE_SERVER, "no memory for the request");
+    return CALL_FAILED;
+  }
+  enum wait_result result =
+      channel_send(line->channel, head, head_length, (const uint8_t *)request->payload.data,
+                   request->payload.length, &line->wait);
+  free(head);
+  if (result == WAIT_OK) counter_add(COUNTER_BYTES_OUT, (int64_t)request->payload.length);
+  return step_of(result, line, failure);
+}
+
+/* The numbers are the peer's: any may come. */
+static enum failure_kind failure_kind_of(uint32_t invoke_error_kind) {
+  switch (invoke_error_kind) {
+    case INVOKE_ERROR_INVALID:
+      return FAILURE_ARGUMENT;
+    case INVOKE_ERROR_DENIED:
+      return FAILURE_DENIED;
+    case INVOKE_ERROR_CREDENTIALS:
+    case INVOKE_ERROR_NETWORK:
+    case INVOKE_ERROR_API:
+      return FAILURE_API;
+    case INVOKE_ERROR_TIMEOUT:
+      return FAILURE_TIMEOUT;
+    case INVOKE_ERROR_OVERLOADED:
+      return FAILURE_OVERLOADED;
+    default:
+      return FAILURE_UNAVAILABLE;
+  }
+}
+
+/* The sidecar's error, as a failure. */
+static bool refused(const struct call *call, const struct line *line, const struct invoke_error *error,
+                    struct failure *failure) {
+  struct slice reason = slice_or(error->message, FAILURE_TEXT_SIZE, "the sidecar gave no reason");
+  /* Its own timeout_ms is what is left of ours, but for lambda_invoke's option, which it names. */
+  if (error->kind == INVOKE_ERROR_TIMEOUT && call->request.options.length == 0)
+    return line_wait_failed(line, WAIT_TIMEOUT, failure);
+  return failure_set(failure, failure_kind_of(error->kind), "%.*s", (int)reason.length, reason.data);
+}
+
+static void count_wait(const struct invoke_response *response) {
+  if (response->queued_us == 0) return;
+  counter_add(COUNTER_QUEUED, 1);
+  counter_add(COUNTER_QUEUE_TIME_US, (int64_t)response->queued_us);
+}
+
+enum call_step call_malformed(const struct line *line, struct call_answer *answer, struct failure *failure) {
+  call_answer_free(answer);
+  line_unavailable(line, "malformed answer", failure);
+  return CALL_FAILED;
+}
+
+enum call_step call_receive(struct line *line, struct call_answer *answer, struct failure *failure) {
+  enum wait_result result = channel_receive(line->channel, &line->wait, &answer->message);
+  if (result != WAIT_OK) return step_of(result, line, failure);
+  if (!contract_decode(answer->message->bytes, answer->message->length, &answer->response))
+    return call_malformed(line, answer, failure);
+  return CALL_OK;
+}
+
+enum call_step call_end(const struct call *call, const struct line *line, struct call_answer *answer,
+                        struct failure *failure) {
+  count_wait(&answer->response);
+  if (answer->response.is_error) {
+    refused(call, line, &answer->response.error, failure);
+    call_answer_free(answer);
+    return CALL_REFUSED;
+  }
+  counter_add(COUNTER_BYTES_IN, (int64_t)answer->response.result.payload.length);
+  return CALL_OK;
+}
+
+enum call_step call_finish(struct call *call, struct line *line, struct call_answer *answer,
+                           struct failure *failure) {
+  enum call_step step = call_receive(line, answer, failure);
+  if (step != CALL_OK) return step;
+  if (answer->response.call_id != call->request.call_id) return call_malformed(line, answer, failure);
+  return call_end(call, line, answer, failure);
+}
+
+bool call_may_begin_anew(const struct call *call, const struct line *line, struct failure *failure) {
+  const char *lost = channel_reason(line->channel);
+  char reason[256];
+  if (!channel_never_taken(line->channel, call->request.call_id)) {
+    (void)snprintf(reason, sizeof reason, "%s; the call was under way and may have been carried out", lost);
+    return line_unavailable(line, reason, failure);
+  }
+  return call->tries < TRIES_MAX || line_unavailable(line, lost, failure);
+}
+
+void call_answer_free(struct call_answer *answer) {
+  free(answer->message);
+  answer->message = NULL;
+}
+
+static uint64_t microseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+void call_count_in(struct call *call) {
+  call->counted_us = microseconds();
+  counter_add(COUNTER_IN_FLIGHT, 1);
+}
+
+void call_count_out(const struct call *call) {
+  counter_add(COUNTER_IN_FLIGHT, -1);
+  counter_call_time(microseconds() - call->counted_us);
+}

@@ -1,0 +1,66 @@
+/* One call on a line: its beginning and its end, so that many can be under way at once, and the rule of what
+ * may be sent again. Knows the contract; nothing of SQL. */
+#ifndef LAMBDA_UDF_CALL_H
+#define LAMBDA_UDF_CALL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "contract.h"
+#include "failure.h"
+#include "grpc_wire.h"
+#include "line.h"
+
+/* A call. Its caller fills in the request but for call_id and timeout_ms, leaves the rest zero, and keeps
+ * what the request's slices point to until the call has ended. */
+struct call {
+  struct invoke_request request; /* once begun, call_id is its number on the line's channel */
+  int tries;                     /* how often it was begun */
+  uint64_t counted_us;           /* when call_count_in() counted it */
+};
+
+/* An answer that has come. */
+struct call_answer {
+  struct grpc_message *message; /* the bytes that the response points into; for call_answer_free() */
+  struct invoke_response response;
+};
+
+/* The outcome of a step. After CALL_FAILED and CALL_LOST the line must be dropped. */
+enum call_step {
+  CALL_OK = 0,
+  CALL_REFUSED, /* the call has ended with the sidecar's error, which is *failure */
+  CALL_FAILED,  /* *failure says why */
+  CALL_LOST     /* the channel is lost: first ask call_may_begin_anew() of each call under way */
+};
+
+/* Sends the call, over a channel that is connected first if the line holds none. CALL_OK: it is under way. */
+enum call_step call_begin(struct call *call, struct line *line, struct failure *failure);
+
+/* Waits for the answer to the only call that is under way on the line. CALL_OK: *answer is Lambda's, and the
+ * caller's (call_answer_free()). A function that raised gives one too (function_error). */
+enum call_step call_finish(struct call *call, struct line *line, struct call_answer *answer,
+                           struct failure *failure);
+
+/* The steps of call_finish(), for many calls on one line. First, the next answer to come, which is the
+ * caller's on CALL_OK; its response.call_id says to which of the calls it belongs. */
+enum call_step call_receive(struct line *line, struct call_answer *answer, struct failure *failure);
+/* Then either the end of that call: CALL_OK, or CALL_REFUSED, and then the answer has been freed. */
+enum call_step call_end(const struct call *call, const struct line *line, struct call_answer *answer,
+                        struct failure *failure);
+/* Or, as it belongs to none of them, CALL_FAILED; the answer has been freed. */
+enum call_step call_malformed(const struct line *line, struct call_answer *answer, struct failure *failure);
+
+/* After CALL_LOST, while the line still holds the channel. Lambda has side effects: only a call that was
+ * never taken may be sent a second time, and only a few times. True: it may be begun again. False: *failure
+ * says why not. */
+bool call_may_begin_anew(const struct call *call, const struct line *line, struct failure *failure);
+
+/* Frees it; fine for one that is zero or was freed. */
+void call_answer_free(struct call_answer *answer);
+
+/* To be called before everything and after everything that is done for a call: in between it counts as in
+ * flight, and the time counts as the call's. */
+void call_count_in(struct call *call);
+void call_count_out(const struct call *call);
+
+#endif

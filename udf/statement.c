@@ -1,0 +1,205 @@
+/* Checks that each row of a statement passes before it may invoke, and the raising of its failure.
+ * Must not know how a call travels. */
+#include "statement.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arguments.h"
+#include "component.h"
+#include "explain.h"
+#include "quotas.h"
+#include "utf8.h"
+
+/* The longest option is client_context; the others need far less. */
+#define OPTIONS_MAX 16384u
+_Static_assert(4 * QUOTA_CLIENT_CONTEXT_MAX < OPTIONS_MAX, "options must hold a client context");
+
+/* ---- from init to deinit ---- */
+
+/* Whether the function can run here with these arguments. False: message says why not. */
+static bool is_usable(const struct sql_function *function, const UDF_ARGS *args, char *message) {
+  const char *missing = "";
+  if (args->arg_count < function->arguments_min || args->arg_count > function->arguments_max) {
+    (void)snprintf(message, MYSQL_ERRMSG_SIZE, "%s%s, %u given", function->name, function->usage,
+                   args->arg_count);
+    return false;
+  }
+  if (!server_attach(&missing)) {
+    (void)snprintf(message, MYSQL_ERRMSG_SIZE, "%s needs MySQL 8.0 or newer; this server lacks %s",
+                   function->name, missing);
+    return false;
+  }
+  return true;
+}
+
+/* Looked up in init; a row is what is refused. */
+static void know_account(struct statement *statement) {
+  statement->component = component_generation();
+  const char *privilege = statement->component != 0 ? COMPONENT_PRIVILEGE : NULL;
+  if (!server_account(statement->session, privilege, &statement->account))
+    statement->account.may_invoke = false;
+}
+
+bool statement_start(const struct sql_function *function, UDF_INIT *init, UDF_ARGS *args, char *message) {
+  if (!is_usable(function, args, message)) return true;
+  MYSQL_THD session = server_session();
+  if (!arguments_settle(init, args, session)) {
+    (void)snprintf(message, MYSQL_ERRMSG_SIZE, "the server refuses utf8mb4 for the arguments of %s",
+                   function->name);
+    return true;
+  }
+  struct statement *statement = calloc(1, function->state_size);
+  if (statement == NULL) {
+    (void)snprintf(message, MYSQL_ERRMSG_SIZE, "no memory for %s", function->name);
+    return true;
+  }
+  statement->function = function;
+  statement->session = session;
+  know_account(statement);
+  init->ptr = (char *)statement;
+  init->maybe_null = true;
+  init->const_item = false; /* every evaluation invokes */
+  init->max_length = function->result_max;
+  return false;
+}
+
+void statement_end(UDF_INIT *init) {
+  free(init->ptr);
+  init->ptr = NULL;
+}
+
+/* ---- whether a row may run ---- */
+
+static void warn_once(struct statement *statement, const char *text) {
+  if (!statement->warned) server_warn(statement->session, statement->function->name, text);
+  statement->warned = true;
+}
+
+/* EXPLAIN evaluates what depends on constant tables alone. A stored function that it evaluates runs for good
+ * and may write rows (refman: EXPLAIN Statement), so what its body says is executed here too; a cursor's
+ * query there cannot be told from what is explained. Looked up at the first row and not in init, which runs
+ * for every row of a trigger. */
+static bool is_explained(struct statement *statement) {
+  if (!statement->begun) {
+    MYSQL_LEX_CSTRING text = server_statement_text(statement->session);
+    statement->explained = text.str != NULL && explain_only(text.str, text.length) &&
+                           server_evaluates_statement(statement->session);
+    statement->begun = true;
+  }
+  if (statement->explained) warn_once(statement, "not invoked: EXPLAIN executes nothing; the result is NULL");
+  return statement->explained;
+}
+
+/* The settings for the statement, read at its first row. False: failure says which is wrong. */
+static bool know_settings(struct statement *statement, bool variables, struct failure *failure) {
+  if (!statement->settings_known)
+    statement->settings_known = settings_read(statement->session, variables, &statement->settings, failure);
+  return statement->settings_known;
+}
+
+static enum statement_row follow_mode(struct statement *statement, bool variables, struct failure *failure) {
+  if (!know_settings(statement, variables, failure)) return ROW_FAILED;
+  switch (statement->settings.mode) {
+    case MODE_SKIP:
+      counter_add(COUNTER_SKIPPED, 1);
+      warn_once(statement, "skipped, because lambda_udf.mode is 'skip'");
+      return ROW_LEFT_OUT;
+    case MODE_DENY:
+      failure_set(failure, FAILURE_DENIED, "denied, because lambda_udf.mode is 'deny'");
+      return ROW_FAILED;
+    default:
+      return ROW_RUNS;
+  }
+}
+
+enum statement_row statement_enter(struct statement *statement, struct failure *failure) {
+  bool variables = false;
+  if (is_explained(statement)) return ROW_LEFT_OUT;
+  counter_add(statement->function->calls, 1);
+  if (!component_enter(statement->component, &variables)) {
+    failure_set(failure, FAILURE_DENIED, "the component was uninstalled while the statement ran");
+    return ROW_FAILED;
+  }
+  enum statement_row row = follow_mode(statement, variables, failure);
+  if (row != ROW_RUNS) component_leave();
+  return row;
+}
+
+void statement_leave(void) { component_leave(); }
+
+/* ---- what a row asks for ---- */
+
+static bool check_function(struct slice function, struct failure *failure) {
+  if (function.length > QUOTA_FUNCTION_NAME_MAX)
+    return failure_set(failure, FAILURE_ARGUMENT,
+                       "not a function name or ARN: it has %zu bytes, at most %u are allowed",
+                       function.length, QUOTA_FUNCTION_NAME_MAX);
+  /* The contract's strings are UTF-8; binary arguments come as they are. */
+  if (!utf8_is_valid(function.data, function.length))
+    return failure_set(failure, FAILURE_ARGUMENT, "not a function name or ARN: it is not UTF-8");
+  return true;
+}
+
+/* As JSON they are read by the sidecar. */
+static bool check_options(struct slice options, struct failure *failure) {
+  if (options.length == 0)
+    return failure_set(failure, FAILURE_ARGUMENT,
+                       "options are empty; a JSON object is expected, {} at least");
+  if (options.length > OPTIONS_MAX)
+    return failure_set(failure, FAILURE_ARGUMENT, "options too long: %zu bytes, at most %u are allowed",
+                       options.length, OPTIONS_MAX);
+  if (!utf8_is_valid(options.data, options.length))
+    return failure_set(failure, FAILURE_ARGUMENT, "options are not JSON: they are not UTF-8");
+  return true;
+}
+
+static bool check_request(const struct sql_function *function, const struct invoke_request *request,
+                          struct failure *failure) {
+  if (request->function.data == NULL) return failure_set(failure, FAILURE_ARGUMENT, "function is NULL");
+  if (request->payload.data == NULL)
+    return failure_set(failure, FAILURE_ARGUMENT,
+                       "payload is NULL (does a CONCAT argument evaluate to NULL? JSON_OBJECT keeps it)");
+  if (!check_function(request->function, failure)) return false;
+  if (request->payload.length > function->payload_max)
+    return failure_set(failure, FAILURE_ARGUMENT,
+                       "payload too large: it has %zu bytes, Lambda takes at most %lu for %s",
+                       request->payload.length, function->payload_max, function->payload_kind);
+  return request->options.data == NULL || check_options(request->options, failure);
+}
+
+static struct slice text(const char *of) { return (struct slice){.data = of, .length = strlen(of)}; }
+
+bool statement_complete_request(const struct statement *statement, struct invoke_request *request,
+                                struct failure *failure) {
+  const struct server_account *account = &statement->account;
+  if (!account->may_invoke) return failure_set(failure, FAILURE_PRIVILEGE, "access denied");
+  if (!check_request(statement->function, request, failure)) return false;
+  request->type = statement->function->type;
+  if (request->type == INVOCATION_AS_OPTIONS_SAY && request->options.data == NULL)
+    request->options = text("{}");
+  request->user = text(account->user);
+  request->host = text(account->host);
+  request->schema = text(account->schema);
+  request->connection_id = account->connection_id;
+  return true;
+}
+
+/* ---- what becomes of it ---- */
+
+bool statement_accepts(const struct statement *statement, const struct invoke_result *result,
+                       struct failure *failure) {
+  if (result->function_error.length == 0 || !statement->function->raises ||
+      statement->settings.function_error == FUNCTION_ERROR_RETURN)
+    return true;
+  struct slice reason = slice_or(result->function_error_text, FAILURE_TEXT_SIZE, "it gave no reason");
+  return failure_set(failure, FAILURE_FUNCTION, "Lambda function error: %.*s", (int)reason.length,
+                     reason.data);
+}
+
+void statement_fail(const struct statement *statement, const struct failure *failure, unsigned char *error) {
+  *error = 1;
+  counter_error(failure->kind);
+  failure_raise(failure, statement->function->name);
+}
