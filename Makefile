@@ -22,7 +22,7 @@ STACK = $(PYTHON) -m lambda_sidecar.testing
 C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h bench/load/*.c bench/load/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check build images wheel fresh clean up sql down format bench bench-million bench-profile bench-programs
+.PHONY: help demo test test-quick check build images wheel fresh clean up sql down format bench bench-million bench-profile bench-programs
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -34,6 +34,9 @@ demo: build ## the main job, shown on a real MySQL with a real Lambda runtime
 test: build $(SANITIZED) ## every test; PYTEST_ARGS='-k trigger -x' chooses
 	@$(MAKE) --no-print-directory -s -C tests/c BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))
 	@$(PYTHON) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+
+test-quick: $(VENV)/.ready $(CONTRACT) ## the tests that need no MySQL, no built library and no process: some seconds
+	@$(PYTHON) -m pytest -q -n $(JOBS) --dist worksteal tests/pure $(PYTEST_ARGS)
 
 check: build ## formatting, warnings, types, lint
 	$(VENV)/bin/clang-format --dry-run --Werror $(C_FILES)

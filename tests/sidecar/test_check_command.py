@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tests.support.aws_sidecar import ACCOUNT_ID, ARN, REGION, ROLE, AwsSidecar, aws_sidecar, variables
+from tests.support.account import ACCOUNT_ID, ARN, REGION, ROLE
+from tests.support.aws_sidecar import AwsSidecar, aws_sidecar, variables
 from tests.support.invoker_client import open_stream
 from tests.support.lambda_endpoint import says
 from tests.support.ports import free_port

@@ -15,7 +15,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.support.aws_sidecar import ARN, OK, ROLE, aws_sidecar
+from tests.support.account import ARN, ROLE
+from tests.support.aws_sidecar import OK, aws_sidecar
 from tests.support.invoker_client import open_stream
 from tests.support.lambda_endpoint import Handler, hangs_up, says
 from tests.support.ports import free_port
@@ -23,7 +24,6 @@ from tests.support.scrape import listener, scrape
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.calls.traffic import FUNCTIONS_MAX
-from lambda_sidecar.config.config import ConfigError, load_config
 from lambda_sidecar.testing.process import ServerError
 from lambda_sidecar.testing.sidecar import SidecarProcess, toml_text
 from lambda_udf.v1 import invoker_pb2
@@ -190,32 +190,6 @@ def test_a_port_that_is_taken_is_named_and_the_sidecar_does_not_start(tmp_path: 
         refused = f"lambda-sidecar: metrics: cannot listen on 127.0.0.1:{port}: Address already in use\n"
         assert other.log_text().endswith(refused)
         assert not (tmp_path / "s").exists()
-
-
-@pytest.mark.parametrize(
-    ("listen", "message"),
-    [
-        ("'9464'", "listen: an IP address and a port are expected, as in 127.0.0.1:9464 or [::1]:9464, not '9464'"),
-        ("'localhost:9464'", "not 'localhost:9464'"),
-        ("'::1:9464'", "not '::1:9464'"),
-        ("'127.0.0.1:99999'", "listen: the port is 99999; it must be 0 to 65535"),
-        ("9464", "metrics: listen: a string is expected, not 9464"),
-    ],
-)  # fmt: skip
-def test_a_wrong_address_is_named(tmp_path: Path, listen: str, message: str) -> None:
-    path = tmp_path / "sidecar.toml"
-    path.write_text(f"[metrics]\nlisten = {listen}\n")
-    with pytest.raises(ConfigError) as raised:
-        load_config(path, {})
-    assert str(raised.value).startswith(f"{path}: metrics: ")
-    assert message in str(raised.value)
-
-
-def test_a_wrong_key_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "sidecar.toml"
-    path.write_text("[metrics]\nport = 9464\n")
-    with pytest.raises(ConfigError, match="metrics: unknown key 'port'; known are listen"):
-        load_config(path, {})
 
 
 def test_the_listener_needs_a_restart_and_the_log_says_so(tmp_path: Path, port: int) -> None:

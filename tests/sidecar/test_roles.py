@@ -15,10 +15,11 @@ from typing import Any
 
 import boto3
 import pytest
-from tests.support.aws_sidecar import ARN, BASE_KEY, BASE_SECRET, ROLE, aws_sidecar
+from tests.support.account import ARN, ROLE
+from tests.support.aws_sidecar import BASE_KEY, BASE_SECRET, aws_sidecar
 from tests.support.invoker_client import open_stream
-from tests.support.stack import wait_until
 from tests.support.sts_endpoint import SECRET, TOKEN, key
+from tests.support.waiting import wait_until
 
 from lambda_udf.v1 import invoker_pb2
 

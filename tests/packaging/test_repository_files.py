@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 from release_number import SERIES
+from tests.support.checkout import ROOT
 from tests.support.configuration_keys import configuration_keys
-from tests.support.stack import ROOT
 
 from lambda_sidecar.process.socket_file import SOCKET_MODE
 
