@@ -75,11 +75,10 @@ def test_a_failed_call_is_one_line_that_says_who_what_and_how_long(tmp_path: Pat
         assert re.fullmatch(who + pattern + times, line), line
 
 
-def test_at_debug_every_call_is_one_line(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        for _ in range(20):
-            aws.stream.ask("f")
-        lines = lines_of(aws)
+def test_at_debug_every_call_is_one_line(aws: AwsSidecar) -> None:
+    for _ in range(20):
+        aws.stream.ask("f")
+    lines = lines_of(aws)
     assert len(lines) == 20
     answered = (
         r".* DEBUG lambda_sidecar\.call: call answered: account='app'@'%' connection=7 function="
@@ -185,10 +184,9 @@ def test_what_sts_says_and_the_accounts_name_are_one_line(tmp_path: Path) -> Non
     assert not any(line.startswith("2026 INFO forged") for line in log.splitlines())
 
 
-def test_sighup_changes_how_the_log_is_written(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        aws.sidecar.config_file.write_text(toml_text({**aws.sidecar.config, "log_format": "json"}))
-        os.kill(aws.sidecar.pid, signal.SIGHUP)
-        wait_until(lambda: aws.sidecar.log_contains("changed: log_format"))
-        last = json.loads(aws.sidecar.log_text().splitlines()[-1])
+def test_sighup_changes_how_the_log_is_written(aws: AwsSidecar) -> None:
+    aws.sidecar.config_file.write_text(toml_text({**aws.sidecar.config, "log_format": "json"}))
+    os.kill(aws.sidecar.pid, signal.SIGHUP)
+    wait_until(lambda: aws.sidecar.log_contains("changed: log_format"))
+    last = json.loads(aws.sidecar.log_text().splitlines()[-1])
     assert (last["level"], last["message"]) == ("info", "configuration reloaded; changed: log_format")

@@ -16,10 +16,9 @@ from pathlib import Path
 
 import pytest
 from tests.support.account import ARN, ROLE
-from tests.support.aws_sidecar import OK, aws_sidecar
+from tests.support.aws_sidecar import OK, AwsSidecar, aws_sidecar
 from tests.support.invoker_client import open_stream
 from tests.support.lambda_endpoint import Handler, hangs_up, says
-from tests.support.ports import free_port
 from tests.support.scrape import listener, scrape
 from tests.support.waiting import wait_until
 
@@ -31,11 +30,6 @@ from lambda_udf.v1 import invoker_pb2
 THROTTLED = says(429, b"{}", x_amzn_ErrorType="TooManyRequestsException")
 NOT_FOUND = says(404, b"{}", x_amzn_ErrorType="ResourceNotFoundException")
 OTHER_APP = invoker_pb2.Caller(user="other", host="localhost", connection_id=8)
-
-
-@pytest.fixture
-def port() -> int:
-    return free_port()
 
 
 def get(
@@ -192,14 +186,13 @@ def test_a_port_that_is_taken_is_named_and_the_sidecar_does_not_start(tmp_path: 
         assert not (tmp_path / "s").exists()
 
 
-def test_the_listener_needs_a_restart_and_the_log_says_so(tmp_path: Path, port: int) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        new = toml_text({**aws.sidecar.config, "metrics": listener(port)})
-        aws.sidecar.config_file.write_text(new)
-        os.kill(aws.sidecar.pid, signal.SIGHUP)
-        wait_until(lambda: aws.sidecar.log_contains("changed: nothing; needs a restart: metrics"))
-        with pytest.raises(ConnectionRefusedError):
-            get(port, "localhost")
+def test_the_listener_needs_a_restart_and_the_log_says_so(aws: AwsSidecar, port: int) -> None:
+    new = toml_text({**aws.sidecar.config, "metrics": listener(port)})
+    aws.sidecar.config_file.write_text(new)
+    os.kill(aws.sidecar.pid, signal.SIGHUP)
+    wait_until(lambda: aws.sidecar.log_contains("changed: nothing; needs a restart: metrics"))
+    with pytest.raises(ConnectionRefusedError):
+        get(port, "localhost")
 
 
 def test_metrics_are_told_until_the_last_call_is_done(tmp_path: Path, port: int) -> None:

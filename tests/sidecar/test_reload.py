@@ -16,8 +16,6 @@ import pytest
 from tests.support.account import ARN, ROLE
 from tests.support.aws_sidecar import AwsSidecar, aws_sidecar
 from tests.support.invoker_client import open_stream
-from tests.support.ports import free_port
-from tests.support.stack import local_config
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.access.changes import TOLD_MAX
@@ -84,15 +82,14 @@ def test_good_and_broken_files_under_load_fail_no_call(tmp_path: Path) -> None:
     assert roles == {ROLE + "one", ROLE + "two"}
 
 
-def test_new_rules_and_regions_hold_for_the_next_call(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        assert aws.stream.ask("Echo").result.status_code == 200
-        reload(aws.sidecar, changed(aws, allow=[{"account": "other@*"}]), RELOADED + "changed: allow")
-        assert aws.stream.error("Echo") == f"AccessDenied: account 'app'@'%' may not invoke {ARN}Echo"
-        reload(aws.sidecar, changed(aws, region="eu-west-1", allow=[]), RELOADED + "changed: region, allow")
-        assert aws.stream.ask("Echo").result.status_code == 200
-        assert "eu-west-1%3A123456789012%3Afunction%3AEcho" in aws.endpoint.paths[-1]
-        assert "/eu-west-1/lambda/" in aws.endpoint.headers[-1]["authorization"]
+def test_new_rules_and_regions_hold_for_the_next_call(aws: AwsSidecar) -> None:
+    assert aws.stream.ask("Echo").result.status_code == 200
+    reload(aws.sidecar, changed(aws, allow=[{"account": "other@*"}]), RELOADED + "changed: allow")
+    assert aws.stream.error("Echo") == f"AccessDenied: account 'app'@'%' may not invoke {ARN}Echo"
+    reload(aws.sidecar, changed(aws, region="eu-west-1", allow=[]), RELOADED + "changed: region, allow")
+    assert aws.stream.ask("Echo").result.status_code == 200
+    assert "eu-west-1%3A123456789012%3Afunction%3AEcho" in aws.endpoint.paths[-1]
+    assert "/eu-west-1/lambda/" in aws.endpoint.headers[-1]["authorization"]
 
 
 def test_a_broken_file_is_named_in_the_log_and_the_old_rules_stay(tmp_path: Path) -> None:
@@ -117,26 +114,24 @@ def test_the_log_level_changes_while_it_runs(tmp_path: Path) -> None:
         wait_until(lambda: aws.sidecar.log_contains(f" role={ROLE}two"), what="a line of level debug")
 
 
-def test_a_new_socket_needs_a_restart_and_the_log_says_so(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        new = changed(aws, socket=str(tmp_path / "other.sock"), region="eu-west-1")
-        reload(aws.sidecar, new, RELOADED + "changed: region; needs a restart: socket")
-        assert aws.stream.ask("Echo").result.status_code == 200
-        assert not (tmp_path / "other.sock").exists()
-        reload(aws.sidecar, changed(aws), RELOADED + "changed: region")
-        reload(aws.sidecar, changed(aws), RELOADED + "changed: nothing")
+def test_a_new_socket_needs_a_restart_and_the_log_says_so(aws: AwsSidecar, tmp_path: Path) -> None:
+    new = changed(aws, socket=str(tmp_path / "other.sock"), region="eu-west-1")
+    reload(aws.sidecar, new, RELOADED + "changed: region; needs a restart: socket")
+    assert aws.stream.ask("Echo").result.status_code == 200
+    assert not (tmp_path / "other.sock").exists()
+    reload(aws.sidecar, changed(aws), RELOADED + "changed: region")
+    reload(aws.sidecar, changed(aws), RELOADED + "changed: nothing")
 
 
-def test_a_running_local_lambda_takes_no_roles(tmp_path: Path) -> None:
-    with SidecarProcess(tmp_path, local_config(free_port())) as sidecar:
-        text = f"socket = '{sidecar.socket}'\naws_default_lambda_role = '{ROLE}one'\n"
-        reload(
-            sidecar,
-            text,
-            REFUSED + "with the [local] that runs: local: a Lambda on this machine has no roles",
-        )
-        with open_stream(sidecar.socket) as stream:
-            assert stream.ask("Echo", b"1").result.payload == b"1"
+def test_a_running_local_lambda_takes_no_roles(sidecar: SidecarProcess) -> None:
+    text = f"socket = '{sidecar.socket}'\naws_default_lambda_role = '{ROLE}one'\n"
+    reload(
+        sidecar,
+        text,
+        REFUSED + "with the [local] that runs: local: a Lambda on this machine has no roles",
+    )
+    with open_stream(sidecar.socket) as stream:
+        assert stream.ask("Echo", b"1").result.payload == b"1"
 
 
 ALLOW = [

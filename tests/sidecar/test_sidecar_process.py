@@ -10,35 +10,17 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.support.invoker_client import connect, open_stream
-from tests.support.ports import free_port
 from tests.support.stack import Record, local_config
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing.sidecar import SidecarProcess
 from lambda_udf.v1 import invoker_pb2
-
-
-@pytest.fixture
-def port() -> int:
-    return free_port()
-
-
-@pytest.fixture
-def sidecar(tmp_path: Path, port: int) -> Iterator[SidecarProcess]:
-    with SidecarProcess(tmp_path, local_config(port)) as sidecar:
-        yield sidecar
-
-
-@pytest.fixture
-def record(port: int) -> Record:
-    return Record(port)
 
 
 def test_the_socket_is_for_owner_and_group_only(sidecar: SidecarProcess) -> None:

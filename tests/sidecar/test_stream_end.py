@@ -7,8 +7,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.invoker_client import connect, open_stream
-from tests.support.ports import free_port
-from tests.support.stack import local_config
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing.sidecar import SidecarProcess
@@ -32,19 +30,18 @@ def totals(socket: Path) -> dict[str, int]:
 
 
 def test_a_client_that_leaves_as_its_answer_is_written_makes_no_traceback_and_the_call_counts_once(
-    tmp_path: Path,
+    sidecar: SidecarProcess,
 ) -> None:
-    with SidecarProcess(tmp_path, local_config(free_port())) as sidecar:
-        begun = 0
-        while not sidecar.log_contains(LEFT) and begun < MOST:
-            with open_stream(sidecar.socket) as stream:
-                stream.send("Echo", LARGE)
-                begun += 1
-                wait_until_answered(sidecar, begun)
-        assert sidecar.log_contains(LEFT)
-        wait_until(lambda: totals(sidecar.socket) == {"success": begun}, what="each call counted once")
+    begun = 0
+    while not sidecar.log_contains(LEFT) and begun < MOST:
         with open_stream(sidecar.socket) as stream:
-            assert stream.ask("Echo", b"1").result.payload == b"1"
-        sidecar.stop()
-        for trace in ("Traceback", "never retrieved", "internal failure"):
-            assert not sidecar.log_contains(trace)
+            stream.send("Echo", LARGE)
+            begun += 1
+            wait_until_answered(sidecar, begun)
+    assert sidecar.log_contains(LEFT)
+    wait_until(lambda: totals(sidecar.socket) == {"success": begun}, what="each call counted once")
+    with open_stream(sidecar.socket) as stream:
+        assert stream.ask("Echo", b"1").result.payload == b"1"
+    sidecar.stop()
+    for trace in ("Traceback", "never retrieved", "internal failure"):
+        assert not sidecar.log_contains(trace)

@@ -144,8 +144,8 @@ def test_names_never_steer_the_terminal(tmp_path: Path) -> None:
         assert "".join(frame).isprintable()
 
 
-def test_it_outlives_a_sidecar_that_restarts(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws, top(aws.sidecar.socket) as terminal:
+def test_it_outlives_a_sidecar_that_restarts(aws: AwsSidecar) -> None:
+    with top(aws.sidecar.socket) as terminal:
         terminal.wait_for("SLOWEST")
         aws.sidecar.stop()
         terminal.wait_for(f"no sidecar listens on {aws.sidecar.socket}"[:70])
@@ -156,19 +156,18 @@ def test_it_outlives_a_sidecar_that_restarts(tmp_path: Path) -> None:
         assert terminal.is_as_before()
 
 
-def test_ctrl_c_ends_it_whatever_moment_it_comes_in(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        for moment in range(10):
-            with top(aws.sidecar.socket) as terminal:
-                for _ in range(moment + 1):
-                    terminal.wait_for("SLOWEST")
-                terminal.press("\x03")
-                assert terminal.ended(5) == 0
-                assert terminal.is_as_before()
+def test_ctrl_c_ends_it_whatever_moment_it_comes_in(aws: AwsSidecar) -> None:
+    for moment in range(10):
+        with top(aws.sidecar.socket) as terminal:
+            for _ in range(moment + 1):
+                terminal.wait_for("SLOWEST")
+            terminal.press("\x03")
+            assert terminal.ended(5) == 0
+            assert terminal.is_as_before()
 
 
-def test_it_can_be_left_while_the_sidecar_does_not_answer(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws, top(aws.sidecar.socket) as terminal:
+def test_it_can_be_left_while_the_sidecar_does_not_answer(aws: AwsSidecar) -> None:
+    with top(aws.sidecar.socket) as terminal:
         terminal.wait_for("SLOWEST")
         os.kill(aws.sidecar.pid, signal.SIGSTOP)
         try:
@@ -179,8 +178,8 @@ def test_it_can_be_left_while_the_sidecar_does_not_answer(tmp_path: Path) -> Non
             os.kill(aws.sidecar.pid, signal.SIGCONT)
 
 
-def test_a_signal_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws, top(aws.sidecar.socket) as terminal:
+def test_a_signal_leaves_the_terminal_as_it_was(aws: AwsSidecar) -> None:
+    with top(aws.sidecar.socket) as terminal:
         terminal.wait_for("SLOWEST")
         terminal.process.send_signal(signal.SIGTERM)
         assert terminal.ended() == 0
@@ -220,10 +219,9 @@ def test_without_a_terminal_it_wants_once(tmp_path: Path) -> None:
     assert done.stderr == "lambda-sidecar: top draws on a terminal; use --once to print\n"
 
 
-def test_the_configuration_names_the_socket(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        command = [*COMMAND, "--once", "--config", str(aws.sidecar.config_file)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+def test_the_configuration_names_the_socket(aws: AwsSidecar) -> None:
+    command = [*COMMAND, "--once", "--config", str(aws.sidecar.config_file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert "IN FLIGHT 0\n" in done.stdout
 
 
