@@ -18,7 +18,7 @@ import pytest
 from tests.support.account import ARN, ROLE
 from tests.support.aws_sidecar import OK, AwsSidecar, aws_sidecar
 from tests.support.invoker_client import open_stream
-from tests.support.lambda_endpoint import Handler, hangs_up, says
+from tests.support.lambda_endpoint import Handler, hangs_up, held, says
 from tests.support.scrape import listener, scrape
 from tests.support.waiting import wait_until
 
@@ -82,12 +82,7 @@ def test_a_role_that_sts_refuses_is_counted_as_asked_not_as_called(tmp_path: Pat
 
 def test_who_waits_for_a_slot_is_told_and_how_long(tmp_path: Path, port: int) -> None:
     gate = threading.Event()
-
-    def answer(handler: Handler) -> None:
-        gate.wait(30)
-        handler.reply(200, b"1")
-
-    one = aws_sidecar(tmp_path, answer, max_concurrency=1, metrics=listener(port))
+    one = aws_sidecar(tmp_path, held(gate, OK), max_concurrency=1, metrics=listener(port))
     with one as aws, ExitStack() as stack:
         streams = [stack.enter_context(open_stream(aws.sidecar.socket)) for _ in range(3)]
         pool = stack.enter_context(ThreadPoolExecutor(3))
@@ -197,12 +192,7 @@ def test_the_listener_needs_a_restart_and_the_log_says_so(aws: AwsSidecar, port:
 
 def test_metrics_are_told_until_the_last_call_is_done(tmp_path: Path, port: int) -> None:
     gate = threading.Event()
-
-    def answer(handler: Handler) -> None:
-        gate.wait(30)
-        handler.reply(200, b"1")
-
-    with aws_sidecar(tmp_path, answer, metrics=listener(port)) as aws, ThreadPoolExecutor(1) as pool:
+    with aws_sidecar(tmp_path, held(gate, OK), metrics=listener(port)) as aws, ThreadPoolExecutor(1) as pool:
         aws.stream.send("f")
         wait_until(lambda: aws.endpoint.paths, what="the call at the endpoint")
         stopping = pool.submit(aws.sidecar.stop)
@@ -211,7 +201,7 @@ def test_metrics_are_told_until_the_last_call_is_done(tmp_path: Path, port: int)
             assert scrape(port).value("calls_in_flight") == 1
         finally:
             gate.set()
-        assert aws.stream.receive().result.payload == b"1"
+        assert aws.stream.receive().result.payload == b'"done"'
         stopping.result()
 
 

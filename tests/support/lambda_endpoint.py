@@ -58,6 +58,17 @@ def says(status: int, body: bytes = b"", **headers: str) -> Answer:
     return lambda handler: handler.reply(status, body, **headers)
 
 
+def held(gate: threading.Event, answer: Answer) -> Answer:
+    """Gives it when the gate is set, or after a minute; whoever has gone by then is no error."""
+
+    def reply(handler: Handler) -> None:
+        gate.wait(60)
+        with contextlib.suppress(ConnectionError):
+            answer(handler)
+
+    return reply
+
+
 def hangs_up(handler: Handler) -> None:
     """Closes the connection instead of an answer."""
     handler.close_connection = True
