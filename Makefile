@@ -18,7 +18,7 @@ CONTRACT := $(patsubst protos/%.proto,sidecar/%_pb2.py,$(wildcard protos/lambda_
 PACKAGED_SQL := $(patsubst udf/sql/%,sidecar/lambda_sidecar/sql/%,$(wildcard udf/sql/*.sql))
 LIBRARY := $(BUILD)/lambda_udf.so
 SANITIZED := $(BUILD)/sanitized/lambda_udf.so
-STACK = $(PYTHON) -m lambda_sidecar.testing
+STACK = $(PYTHON) -m examples.playground
 C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h bench/load/*.c bench/load/*.h)
 
 .DEFAULT_GOAL := help
@@ -29,7 +29,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build ## the main job, shown on a real MySQL with a real Lambda runtime
-	@$(PYTHON) examples/demo.py
+	@$(PYTHON) -m examples.demo
 
 test: build $(SANITIZED) ## every test; PYTEST_ARGS='-k trigger -x' chooses
 	@$(MAKE) --no-print-directory -s -C tests/c BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))

@@ -1,4 +1,4 @@
-"""What install and uninstall are made of: accounts, the scripts as statements, the package that carries them.
+"""The parts of install and uninstall: accounts, the scripts as statements, the package that carries them.
 
 Each test's name is the sentence that it proves; no server."""
 

@@ -14,17 +14,17 @@ from tests.support.results import payload_in_document, result
 
 from lambda_sidecar.access.function_name import Defaults
 from lambda_sidecar.access.rules import AccessRules
+from lambda_sidecar.access.settings import AccessSettings
 from lambda_sidecar.aws.answer import InvocationResult, function_error_sentence, read_answer
 from lambda_sidecar.aws.credentials import PlaceholderCredentials
-from lambda_sidecar.aws.lambda_api import RESPONSE_MAX
 from lambda_sidecar.calls.call import Outcome
 from lambda_sidecar.calls.lambda_invoke import document, parse_options
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.concurrency.slots import Concurrency, Share
-from lambda_sidecar.config.config import load_config
 from lambda_sidecar.contract.service import MESSAGE_MAX, RESULT_MAX, LambdaInvoker, Request
 from lambda_sidecar.errors import ApiError
+from lambda_sidecar.quotas import RESPONSE_MAX
 from lambda_sidecar.text.json_text import STRING_STEP
 from lambda_sidecar.text.pacer import at_once
 
@@ -69,7 +69,7 @@ def test_the_largest_result_fits_into_a_document_and_into_a_message() -> None:
 def test_a_result_that_no_message_could_hold_is_a_failure_that_is_counted() -> None:
     """No endpoint can answer so much: the HTTP client stops reading. It is looked at all the same."""
     defaults = Defaults(partitions={"us-east-1": "aws"}, region="us-east-1", account_id="123456789012")
-    policy = Policy(defaults, AccessRules(load_config(None, {}), defaults))
+    policy = Policy(defaults, AccessRules(AccessSettings(), defaults))
 
     async def invoke(*_: object) -> InvocationResult:
         return result(b"1" * RESPONSE_MAX, log_tail=b"x" * (MESSAGE_MAX - RESPONSE_MAX))

@@ -51,7 +51,7 @@ def test_lines_come_in_their_order_and_whole() -> None:
         assert writer.dropped == 0
 
 
-def test_nobody_waits_for_the_reader_and_what_is_dropped_is_counted_and_told() -> None:
+def test_nobody_waits_for_the_reader_and_what_is_dropped_is_counted_and_reported() -> None:
     with pipe() as (read_end, write_end):
         writer = LogWriter(write_end)
         writer.setFormatter(TextFormatter())

@@ -18,7 +18,7 @@ from tests.support.aws_sidecar import AwsSidecar, aws_sidecar
 from tests.support.invoker_client import open_stream
 from tests.support.waiting import wait_until
 
-from lambda_sidecar.access.changes import TOLD_MAX
+from lambda_sidecar.access.changes import LISTED_MAX
 from lambda_sidecar.testing.sidecar import SidecarProcess, toml_text
 
 RELOADED = "configuration reloaded; "
@@ -212,10 +212,10 @@ def test_a_reload_warns_of_every_change_of_access_by_its_accounts_and_functions(
         assert aws.sidecar.log_text().count(CHANGED) == len(told)
 
 
-def test_another_order_of_the_rules_is_told_and_many_rules_are_counted(tmp_path: Path) -> None:
-    many = [{"account": f"a{number}@*"} for number in range(TOLD_MAX + 2)]
+def test_another_order_of_the_rules_is_logged_and_many_rules_are_counted(tmp_path: Path) -> None:
+    many = [{"account": f"a{number}@*"} for number in range(LISTED_MAX + 2)]
     with aws_sidecar(tmp_path, role_rules=RULES) as aws:
         reload(aws.sidecar, changed(aws, role_rules=RULES[::-1], allow=many), RELOADED)
         assert aws.sidecar.log_contains(f"{CHANGED}role_rules: 2, in another order\n")
         assert aws.sidecar.log_contains(f"{CHANGED}allow: 0 before, {len(many)} now; new: account = 'a0@*'")
-        assert aws.sidecar.log_contains(f"account = 'a{TOLD_MAX - 1}@*', function = '*'; and 2 more\n")
+        assert aws.sidecar.log_contains(f"account = 'a{LISTED_MAX - 1}@*', function = '*'; and 2 more\n")
