@@ -91,13 +91,19 @@ clean: ## removes what was built; `make down` first if something runs
 
 # ---- set-up ----
 
-# What only the machine's package manager can provide; installed when root, else named.
+# What only the machine's package manager can provide; installed when root, else named. The library needs all of it,
+# the environment Python alone.
 $(BUILD)/.packages: packaging/debian/install-packages.sh
 	@mkdir -p $(BUILD)
 	@packaging/debian/install-packages.sh
 	@touch $@
 
-$(PYTHON): | $(BUILD)/.packages
+$(BUILD)/.python-packages: packaging/debian/install-packages.sh
+	@mkdir -p $(BUILD)
+	@PYTHON3=$(PYTHON3) packaging/debian/install-packages.sh python
+	@touch $@
+
+$(PYTHON): | $(BUILD)/.python-packages
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON3=…")'
 	@$(PYTHON3) -m venv --clear $(VENV)
 
@@ -128,10 +134,10 @@ sidecar/lambda_sidecar/sql/%.sql: udf/sql/%.sql
 	@mkdir -p $(@D)
 	@cp $< $@
 
-$(LIBRARY): $(VENV)/.ready FORCE
+$(LIBRARY): $(VENV)/.ready FORCE | $(BUILD)/.packages
 	@$(MAKE) --no-print-directory -s -C udf all BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))
 
-$(SANITIZED): $(VENV)/.ready FORCE
+$(SANITIZED): $(VENV)/.ready FORCE | $(BUILD)/.packages
 	@$(MAKE) --no-print-directory -s -C udf sanitized BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))
 
 FORCE:
