@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Awaitable
 from pathlib import Path
 
 from lambda_sidecar.calls.pipeline import Pipeline
@@ -74,6 +75,8 @@ class Deliverer:
         self._groups = Groups()
         self._held: dict[int, Row] = {}
         """Rows that were read and are not settled yet; their ids are passed by."""
+        self._let_go_lately: set[int] = set()
+        """Rows that were settled since the reading that is under way began."""
         self._scan = Scan()
         self._attempts: set[asyncio.Task[None]] = set()
         self._bytes = 0
@@ -214,13 +217,15 @@ class Deliverer:
         now = time.monotonic()
         if (now >= self._next_look or self._scan.has_more) and self._lanes.buffered < BUFFERED_MAX:
             without = self._lanes.skipping()
-            for row in await self._scan.look(session, without=without, is_recent=self._wakeup.is_recent()):
+            looking = self._scan.look(session, without=without, is_recent=self._wakeup.is_recent())
+            for row in await self._read(looking):
                 self._take(row)
             self._next_look = time.monotonic() + self._wakeup.interval()
         if (lane := self._lanes.to_read_again()) is not None and lane.skipped_from is not None:
             since, lane.skipped_from = lane.skipped_from, None
+            self._let_go_lately.clear()
             rows = await store.scan_function(session, lane.name, since)
-            for row in rows:
+            for row in filter(self._is_new, rows):
                 self._take(row)
             if len(rows) == store.SCAN_ROWS and lane.skipped_from is None:
                 lane.skipped_from = rows[-1].id + 1
@@ -232,8 +237,17 @@ class Deliverer:
         self._lanes.forget_idle(time.monotonic())
         await self._begin_rows(session)
 
+    async def _read(self, reading: Awaitable[list[Row]]) -> list[Row]:
+        """Those of the rows that nobody has in hand."""
+        self._let_go_lately.clear()
+        return list(filter(self._is_new, await reading))
+
+    def _is_new(self, row: Row) -> bool:
+        """False also for a row that was settled while it was being read: what was read is older."""
+        return row.id not in self._held and row.id not in self._let_go_lately
+
     def _take(self, row: Row) -> None:
-        """A row of `outbox`."""
+        """A row of `outbox`. It may come twice in one reading."""
         if row.id in self._held:
             return
         if row.wrong is not None:
@@ -248,7 +262,7 @@ class Deliverer:
     async def _look_for_due(self, session: Session) -> None:
         held = [row.id for row in self._held.values() if row.is_waiting]
         without = self._lanes.full()
-        rows = await store.due(session, held, without=without)
+        rows = await self._read(store.due(session, held, without=without))
         for row in rows:
             if row.group_key is not None:
                 self._groups.know(row.group_key)
@@ -264,11 +278,14 @@ class Deliverer:
         self._next_due = time.time() + wait
 
     async def _look_at_group(self, session: Session, key: str) -> None:
+        self._let_go_lately.clear()
         row = await store.head_of_group(session, key)
-        if row is None:
-            self._groups.forget(key)
-        elif row.id in self._held:
+        if row is not None and row.id in self._held:
             self._groups.begin(key, row.id)
+        elif self._let_go_lately:
+            return  # what was read may be older than that: it is read again
+        elif row is None:
+            self._groups.forget(key)
         elif (row.due or 0.0) > time.time():
             self._groups.wait(key)
         elif row.attempts == 0 and (row.delayed_until or 0.0) > time.time():
@@ -353,6 +370,7 @@ class Deliverer:
     def _let_go(self, row: Row, verdict: Verdict, due_at: float) -> None:
         """What became of the row is committed."""
         self._held.pop(row.id, None)
+        self._let_go_lately.add(row.id)
         match verdict:
             case Accepted():
                 self.counts.accepted += 1
