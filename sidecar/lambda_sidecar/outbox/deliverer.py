@@ -192,7 +192,7 @@ class Deliverer:
         self._groups.clear()
         for key in await store.waiting_groups(session):
             self._groups.know(key)
-        self._scan.begin_anew()
+        self._scan = Scan()
         self._next_due = 0.0
         self._next_look = 0.0
 
@@ -263,15 +263,17 @@ class Deliverer:
         held = [row.id for row in self._held.values() if row.is_waiting]
         without = self._lanes.full()
         rows = await self._read(store.due(session, held, without=without))
+        taken = False
         for row in rows:
             if row.group_key is not None:
                 self._groups.know(row.group_key)
                 self._groups.look_again(row.group_key)
             elif self._lanes.offer(row):
                 self._held[row.id] = row
+                taken = True
         seconds = await store.seconds_until_due(session)
         wait = DUE_SECONDS if seconds is None or seconds <= 0 else min(seconds, DUE_SECONDS)
-        if len(rows) == store.SCAN_ROWS:
+        if taken:  # there may be more
             wait = 0.0
         elif without:
             wait = min(wait, FULL_SECONDS)

@@ -33,10 +33,6 @@ class Scan:
         self.has_more = False
         """Whether the last look ended before the end."""
 
-    def begin_anew(self) -> None:
-        """All of it has to be looked at."""
-        self.__init__()  # type: ignore[misc]
-
     async def look(self, session: Session, *, without: list[str], is_recent: bool) -> list[Row]:
         """Some rows; among them may be those that were looked at before. Those of the functions `without` are
         passed by. `is_recent`: something was inserted not long ago."""
