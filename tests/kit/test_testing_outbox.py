@@ -14,7 +14,8 @@ from typing import Any
 import pymysql
 import pytest
 from mysql.connector.abstracts import MySQLConnectionAbstract
-from tests.support.stack import ARN, execute
+from tests.support.account import ARN
+from tests.support.stack import execute
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing import ApiError, MySqlLambda
@@ -194,6 +195,8 @@ def test_deliver_outbox_drops_a_duplicate_and_fills_an_envelope(
     for payload in (1, 2):
         insert(transaction, "f", payload, deduplication_key="once", envelope=True)
     (call,) = kit.deliver_outbox(transaction)
+    insert(transaction, "f", 3, deduplication_key="once")
+    assert kit.deliver_outbox(transaction) == []
     assert (call.payload["data"], call.payload["attempt"], call.payload["caller"]) == (1, 1, "root@%")
     assert call.payload["specversion"] == "1.0"
     assert counts(transaction) == {"outbox_deduplication": 1}

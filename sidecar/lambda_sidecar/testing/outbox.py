@@ -23,8 +23,8 @@ from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, judge
 from lambda_sidecar.testing.call import Call
 from lambda_sidecar.testing.functions import ACCOUNT_ID, REGION, Functions
 
-# The default of [outbox]'s max_attempts.
-_ATTEMPTS = 30
+# The defaults of [outbox]'s max_attempts and deduplication_hours.
+_ATTEMPTS, _HOURS = 30, 24.0
 # So long the sidecar may take for the rows that a test has left, before it is stopped and they are deleted.
 _PATIENCE_SECONDS = 0.5
 _DELETED_AT_ONCE = 1000
@@ -60,7 +60,7 @@ def deliver(connection: Any, others: Any, functions: Functions) -> list[Call]:
         if row.group_key in held_up or _is_duplicate(row, connection):
             continue
         verdict = _attempt(row, functions, server_uuid, calls)
-        for statement in statements([(row, verdict)]):
+        for statement in statements([(row, verdict)], _HOURS):
             _run(connection, statement)
         if isinstance(verdict, Later) and row.group_key is not None:
             held_up.add(row.group_key)
@@ -81,7 +81,16 @@ def _own_rows(connection: Any, others: Any) -> Iterator[Row]:
 
 def _is_duplicate(row: Row, connection: Any) -> bool:
     """Whether another row had its deduplication_key; then it is deleted."""
-    if row.deduplication_key is None or _run(connection, store.remember_key(row)):
+    if row.deduplication_key is None:
+        return False
+    _run(connection, store.remember_key(row, _HOURS))
+    key = store.literal(row.deduplication_key)
+    ((first,),) = _rows(
+        connection,
+        "SELECT outbox_id FROM lambda_udf.outbox_deduplication"
+        f" WHERE function_name = {store.literal(row.function_name)} AND deduplication_key = {key} FOR UPDATE",
+    )
+    if first == row.id:
         return False
     for statement in store.delete([row]):
         _run(connection, statement)
@@ -162,12 +171,9 @@ def _rows(connection: Any, statement: str) -> list[Any]:
         return list(cursor.fetchall())
 
 
-def _run(connection: Any, statement: str) -> int:
-    """How many rows it has changed."""
+def _run(connection: Any, statement: str) -> None:
     with contextlib.closing(connection.cursor()) as cursor:
         cursor.execute(statement)
-        changed: int = cursor.rowcount
-    return changed
 
 
 def _text(value: Any) -> str:
