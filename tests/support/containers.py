@@ -102,7 +102,7 @@ def leftovers(label: str) -> list[str]:
             *client.volumes.list(filters=filters),
             *client.networks.list(filters=filters),
         ]
-    return [str(thing.name) for thing in found]
+    return sorted(str(thing.name) for thing in found)
 
 
 def container_of(started: DockerContainer) -> Container:
