@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import runpy
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pymysql
 import pytest
 from mysql.connector.abstracts import MySQLConnectionAbstract
 from tests.support.account import ARN
+from tests.support.checkout import FUNCTIONS, ROOT
 from tests.support.stack import execute
 from tests.support.waiting import wait_until
 
@@ -216,6 +218,31 @@ def test_deliver_outbox_takes_a_connection_of_another_driver_and_of_another_char
         (call,) = kit.deliver_outbox(connection)
         connection.rollback()
     assert call.payload == {"100%": "Grüße"}
+
+
+def test_the_example_of_orders_announces_what_is_committed_to_its_function(kit: MySqlLambda) -> None:
+    function = runpy.run_path(str(FUNCTIONS / "OrderPlaced/lambda_function.py"))["lambda_handler"]
+    kit.function("OrderPlaced", function)
+    with contextlib.closing(kit.connect()) as connection:
+        execute(connection, "DROP DATABASE IF EXISTS shop")
+        execute(connection, "CREATE DATABASE shop")
+        script = (ROOT / "examples/outbox/orders.sql").read_text()
+        done = kit._stack.mysqld.client("shop", input=script)
+        assert done.returncode == 0, done.stderr
+        execute(connection, "USE shop")
+        execute(connection, "START TRANSACTION")
+        execute(connection, "INSERT INTO orders (customer, total) VALUES ('Grace', 10)")
+        execute(connection, "ROLLBACK")
+        execute(connection, "INSERT INTO orders (customer, total) VALUES ('Ada', 42.50)")
+        execute(connection, "UPDATE orders SET total = 40 WHERE customer = 'Ada'")
+    calls = sorted(kit.wait_for_calls("OrderPlaced", 2), key=lambda call: -float(call.payload["total"]))
+    assert [call.payload for call in calls] == [
+        {"order": 2, "customer": "Ada", "total": 42.5},
+        {"order": 2, "customer": "Ada", "total": 40},
+    ]
+    assert {call.result["message"] for call in calls} == {"Thank you, Ada!"}
+    nothing_is_left(kit)
+    assert len(kit.calls("OrderPlaced")) == 2
 
 
 def test_reset_empties_the_outbox_and_no_row_of_before_reaches_the_functions_of_after(
