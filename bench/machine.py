@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from examples.checkout import mysql_home
+
 from lambda_sidecar.testing.datadir import server_version
-from lambda_sidecar.testing.stack import mysql_home
 
 PACKAGES = ("grpcio", "aiohttp", "aiobotocore", "botocore", "boto3")
 

@@ -16,13 +16,12 @@ from typing import Any
 from bench.cases import store
 from bench.load import Load
 from bench.upstream import Upstream
+from examples.checkout import CHECKOUT, mysql_home
 
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.process import ServerError, ServerProcess
 from lambda_sidecar.testing.sidecar import SidecarProcess
-from lambda_sidecar.testing.stack import mysql_home
 
-CHECKOUT = Path(__file__).parents[1]
 BUILD = CHECKOUT / "build"
 REGION = "us-east-1"
 SESSIONS_MAX = 32

@@ -17,16 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import mysql.connector
+from examples.aws_stand_in import AwsStandIn, copy_functions
+from examples.checkout import CHECKOUT, FUNCTIONS, LIBRARY, mysql_home
 from mysql.connector.abstracts import MySQLConnectionAbstract
 
-from lambda_sidecar.testing.aws_stand_in import AwsStandIn, copy_functions
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.process import ServerError
-from lambda_sidecar.testing.stack import Stack, mysql_home
+from lambda_sidecar.testing.stack import Stack
 
-CHECKOUT = Path(__file__).parents[1]
-LIBRARY = CHECKOUT / "build" / "lambda_udf.so"
-FUNCTIONS = CHECKOUT / "examples" / "functions"
 MAIL_SQL = CHECKOUT / "examples" / "aurora" / "ses_send_email.sql"
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:"
 
@@ -71,7 +69,7 @@ def main() -> int:
 
 
 class Demo:
-    """What the demo shows, in its order; each part raises WrongAnswerError if MySQL answers otherwise."""
+    """The demo's parts, in their order; each raises WrongAnswerError if MySQL answers otherwise."""
 
     def __init__(self, connection: MySQLConnectionAbstract, lambda_url: str) -> None:
         self.connection = connection

@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "counters.h"
 #include "decimal.h"
+#include "unix_socket.h"
 
 #define METHOD_PATH "/lambda_udf.v1.LambdaInvoker/Invoke"
 /* Without the release number: `lambda-sidecar install` replaces the library when its bytes differ,
@@ -289,26 +289,6 @@ static bool has_message(const struct channel *channel) { return channel->reader.
 
 /* ---- opening and closing ---- */
 
-static int connect_socket(const char *path) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  size_t length = strlen(path);
-  if (length >= sizeof address.sun_path) {
-    errno = ENAMETOOLONG;
-    return -1;
-  }
-  memcpy(address.sun_path, path, length + 1);
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return -1;
-  while (connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
-    int error = errno;
-    if (error == EINTR) continue;
-    close(fd);
-    errno = error;
-    return -1;
-  }
-  return fd;
-}
-
 static bool start_session(struct channel *channel) {
   nghttp2_session_callbacks *callbacks = NULL;
   if (nghttp2_session_callbacks_new(&callbacks) != 0) return false;
@@ -379,7 +359,7 @@ static bool is_passing(enum grpc_status status) {
 
 enum wait_result channel_open(const char *path, const struct wait *wait, struct channel **out, char *reason,
                               size_t size, bool *again) {
-  int fd = connect_socket(path);
+  int fd = unix_socket_connect(path);
   *again = fd < 0 && (errno == ENOENT || errno == ECONNREFUSED || errno == EAGAIN);
   if (fd < 0) {
     (void)snprintf(reason, size, "%s", strerrordesc_np(errno));

@@ -60,7 +60,7 @@ class Reload:
             log.error("%s", self.outcome)  # noqa: TRY400
             return old
         self._config = new
-        for change in access_changes(old, new):
+        for change in access_changes(old.access, new.access):
             log.warning("access has changed: %s", change)
         changes = ", ".join(_differences(old, new)) or "nothing"
         self.outcome = f"configuration reloaded; changed: {changes}"
@@ -92,7 +92,7 @@ def _refuse_what_vanished(old: Config, wanted: Config) -> None:
         raise ConfigError(
             "the file sets nothing that is not the default anyway; if that is meant, restart the sidecar"
         )
-    if key := vanished_rules(old, wanted):
+    if key := vanished_rules(old.access, wanted.access):
         count = len(getattr(old, key))
         raise ConfigError(
             f"the file has no [[{key}]], and {count} were in force; if that is meant, write {key} = []"

@@ -409,8 +409,43 @@ static int split(char *line, char *fields[]) {
   return count;
 }
 
+/* What the next calls find; false: no such command. */
+static bool command_setting(char *fields[], int count) {
+  if (strcmp(fields[0], "interrupt") == 0 && count == 3) {
+    interrupt_status = (uint16_t)strtoul(fields[1], NULL, 10);
+    interrupt_ms = strtol(fields[2], NULL, 10);
+  } else if (strcmp(fields[0], "client") == 0 && count == 4) {
+    client_kind = (int)strtol(fields[1], NULL, 10);
+    client_ms = strtol(fields[2], NULL, 10);
+    (void)snprintf(client_act, sizeof client_act, "%s", fields[3]);
+  } else if (strcmp(fields[0], "super") == 0 && count == 2) {
+    next_super = fields[1][0] == '1';
+  } else if (strcmp(fields[0], "lost") == 0 && count == 2) {
+    next_lost = fields[1][0] == '1';
+  } else {
+    return false;
+  }
+  (void)printf("done");
+  return true;
+}
+
+/* False: something was left behind. */
+static bool run_command(char *fields[], int count, int descriptors) {
+  if (strcmp(fields[0], "call") == 0 && count >= 2 && count <= 2 + ARGUMENTS_MAX)
+    command_call(fields, count);
+  else if (strcmp(fields[0], "rows") == 0 && count >= 5 && count <= 4 + ARGUMENTS_MAX)
+    command_rows(fields, count);
+  else if (strcmp(fields[0], "load") == 0 && count == 7)
+    command_load(fields);
+  else if (strcmp(fields[0], "unload") == 0)
+    return command_unload(descriptors);
+  else if (!command_setting(fields, count))
+    stop_here("unknown command");
+  return true;
+}
+
 int main(int argc, char **argv) {
-  char *line = NULL;
+  char *line = NULL, *fields[FIELDS_MAX];
   size_t size = 0;
   bool clean = true;
   if (argc < 2) stop_here("usage: host LIBRARY [SERVICE]");
@@ -419,36 +454,8 @@ int main(int argc, char **argv) {
   library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
   if (library == NULL) stop_here(dlerror());
   while (getline(&line, &size, stdin) > 0) {
-    char *fields[FIELDS_MAX];
     int count = split(line, fields);
-    bool known = true;
-    if (strcmp(fields[0], "call") == 0 && count >= 2 && count <= 2 + ARGUMENTS_MAX)
-      command_call(fields, count);
-    else if (strcmp(fields[0], "rows") == 0 && count >= 5 && count <= 4 + ARGUMENTS_MAX)
-      command_rows(fields, count);
-    else if (strcmp(fields[0], "load") == 0 && count == 7)
-      command_load(fields);
-    else if (strcmp(fields[0], "unload") == 0)
-      clean = command_unload(descriptors);
-    else
-      known = false;
-    if (!known) {
-      if (strcmp(fields[0], "interrupt") == 0 && count == 3) {
-        interrupt_status = (uint16_t)strtoul(fields[1], NULL, 10);
-        interrupt_ms = strtol(fields[2], NULL, 10);
-      } else if (strcmp(fields[0], "client") == 0 && count == 4) {
-        client_kind = (int)strtol(fields[1], NULL, 10);
-        client_ms = strtol(fields[2], NULL, 10);
-        (void)snprintf(client_act, sizeof client_act, "%s", fields[3]);
-      } else if (strcmp(fields[0], "super") == 0 && count == 2) {
-        next_super = fields[1][0] == '1';
-      } else if (strcmp(fields[0], "lost") == 0 && count == 2) {
-        next_lost = fields[1][0] == '1';
-      } else {
-        stop_here("unknown command");
-      }
-      (void)printf("done");
-    }
+    clean = run_command(fields, count, descriptors) && clean;
     (void)printf("\n");
     (void)fflush(stdout);
   }

@@ -12,7 +12,8 @@ import mysql.connector
 import pytest
 from tests.support.component import variables
 from tests.support.installation import Bare, run_plain, start_bare
-from tests.support.stack import Library, execute, wait_until
+from tests.support.stack import Library, execute
+from tests.support.waiting import wait_until
 
 CALL = "SELECT lambda_sync('Echo', '1')"
 # 1,048,574 bytes; Lambda takes 1,048,576 for an Event.
@@ -107,7 +108,7 @@ def test_a_granted_account_can_call_at_its_next_login_and_keeps_its_other_roles(
     assert roles == "`AWS_LAMBDA_ACCESS`@`%`,`other`@`%`"
 
 
-def test_verify_invokes_a_function_and_tells_of_one_that_fails(bare: Bare) -> None:
+def test_verify_invokes_a_function_and_reports_one_that_fails(bare: Bare) -> None:
     done = bare.install("--verify", "Echo")
     assert done.status == 0, done
     assert bare.record.payloads("Echo") == [{}]
@@ -176,7 +177,7 @@ def test_execute_on_everything_includes_the_procedure_and_the_sidecar_hears_its_
 
 
 @pytest.mark.parametrize("way", ["MYSQL_PWD", "option file", "prompt"])
-def test_a_password_comes_from_anywhere_but_the_command_line_and_is_never_told(
+def test_a_password_comes_from_anywhere_but_the_command_line_and_is_never_printed(
     bare: Bare, way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     bare.query(f"CREATE USER boss@localhost IDENTIFIED BY '{PASSWORD}'")

@@ -1,4 +1,4 @@
-"""What stops lambda-sidecar install and uninstall before anything is changed.
+"""The checks that stop lambda-sidecar install and uninstall before anything is changed.
 
 Each test's name is the sentence that it proves; after each of them the server is as it was before."""
 
@@ -112,7 +112,7 @@ def test_read_only_stops_an_account_that_may_not_write_then_and_no_other(bare: B
     assert allowed.status == 0
 
 
-# ---- other obstacles ----
+# ---- the other checks before a change ----
 
 
 def test_functions_of_these_names_from_elsewhere_are_left_alone(bare: Bare) -> None:
@@ -138,7 +138,7 @@ def test_an_account_that_is_not_there_is_found_before_anything_is_done(bare: Bar
     assert bare.snapshot() == before
 
 
-def test_a_server_whose_files_are_not_here_gets_its_steps_told(bare: Bare) -> None:
+def test_a_server_whose_files_are_not_here_gets_its_steps_printed(bare: Bare) -> None:
     """auto.cnf tells: here it is hidden, as on another machine."""
     assert bare.uninstall().status == 0
     before = bare.snapshot()
@@ -153,7 +153,7 @@ def test_a_server_whose_files_are_not_here_gets_its_steps_told(bare: Bare) -> No
     assert bare.snapshot() == before
 
 
-def test_a_plugin_dir_that_may_not_be_written_gets_its_steps_told(
+def test_a_plugin_dir_that_may_not_be_written_gets_its_steps_printed(
     bare: Bare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert bare.uninstall().status == 0

@@ -38,7 +38,7 @@ def test_another_build_takes_the_place_of_a_loaded_one_and_grants_and_settings_s
     assert mapped(bare) == {str(bare.place)}
 
 
-def test_upgrades_beside_calling_sessions_tell_what_happened_and_leave_nothing_that_cannot_be_mended(
+def test_upgrades_beside_calling_sessions_say_what_happened_and_leave_nothing_that_cannot_be_repaired(
     bare: Bare,
 ) -> None:
     bare.install("--grant", "app", "--default-role")
@@ -108,7 +108,7 @@ def test_a_library_that_does_not_load_leaves_the_old_one_in_service(bare: Bare) 
     assert variables(bare)["mode"] == "skip"
 
 
-def test_rows_of_a_library_that_was_lost_at_a_restart_are_mended(bare: Bare) -> None:
+def test_rows_of_a_library_that_was_lost_at_a_restart_are_repaired(bare: Bare) -> None:
     bare.mysqld.stop()
     bare.place.unlink()
     bare.mysqld.start()

@@ -183,7 +183,7 @@ def test_json_says_the_same(shop: Stack) -> None:
     assert [one["title"] for one in said] == [text.splitlines()[0] for text in REPORT.split("\n\n")[:-1]]
 
 
-def test_what_may_not_be_read_is_told(shop: Stack) -> None:
+def test_what_may_not_be_read_is_reported(shop: Stack) -> None:
     told = check(shop, "--user", "stranger")
     assert (told.status, told.err) == (1, "")
     for expected in (

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from examples.checkout import mysql_home
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing import mysqld, sidecar
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.process import ServerError, ServerProcess
 from lambda_sidecar.testing.sidecar import SidecarProcess, toml_text
-from lambda_sidecar.testing.stack import mysql_home
 
 
 @pytest.fixture(scope="module")

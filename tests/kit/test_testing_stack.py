@@ -14,17 +14,18 @@ from pathlib import Path
 
 import mysql.connector
 import pytest
+from examples.checkout import CHECKOUT, mysql_home
+from examples.playground import stop_all
 from tests.support.ports import free_port
 
 from lambda_sidecar.testing import mysqld, sidecar
 from lambda_sidecar.testing.process import ServerProcess
-from lambda_sidecar.testing.stack import CHECKOUT, mysql_home, stop_all
 
 PING = "SELECT lambda_sync('BasicTestLambda', '{\"operation\": \"ping\"}')"
 
 
 class Commands:
-    """`python -m lambda_sidecar.testing` on a folder and a port of its own."""
+    """`python -m examples.playground` on a folder and a port of its own."""
 
     def __init__(self, run: Path) -> None:
         self.run = run
@@ -36,13 +37,14 @@ class Commands:
             "-W",
             "error",
             "-m",
-            "lambda_sidecar.testing",
+            "examples.playground",
             "--run",
             str(self.run),
             *arguments,
         ]
         return subprocess.run(
             command,
+            cwd=CHECKOUT,
             capture_output=True,
             text=True,
             check=False,
@@ -172,12 +174,13 @@ def test_up_with_an_endpoint_calls_it_under_the_name_that_was_typed_with_placeho
             [
                 sys.executable,
                 "-m",
-                "lambda_sidecar.testing",
+                "examples.playground",
                 "--run",
                 str(commands.run),
                 "sql",
                 PING.replace("BasicTestLambda", function),
             ],
+            cwd=CHECKOUT,
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -197,7 +200,8 @@ def test_up_with_an_endpoint_calls_it_under_the_name_that_was_typed_with_placeho
 
 def test_the_demo_shows_all_and_leaves_nothing(folder: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(CHECKOUT / "examples" / "demo.py")],
+        [sys.executable, "-W", "error", "-m", "examples.demo"],
+        cwd=CHECKOUT,
         capture_output=True,
         text=True,
         check=False,

@@ -92,7 +92,7 @@ async def test_a_python_function_without_awslambdaric_and_a_plain_bootstrap_are_
 
 def test_settings_that_cannot_be_meant_are_refused() -> None:
     for wrong in ({"port": 70000}, {"region": "Mars"}, {"account_id": "1"}, {"concurrency": 0}):
-        with pytest.raises(LocalLambdaError):
+        with pytest.raises(ValueError, match="local Lambda settings: "):
             LocalLambdaSettings(functions=Path(), **wrong)
 
 

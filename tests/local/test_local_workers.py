@@ -112,7 +112,7 @@ async def test_a_failing_import_is_reported_from_the_init_phase(tmp_path: Path) 
 
 
 async def test_the_init_phase_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lambda_sidecar.local.worker.INIT_SECONDS", 0.3)
+    monkeypatch.setattr("lambda_sidecar.local.worker.INIT_MAX_SECONDS", 0.3)
     write_function(tmp_path, "F", "import time\ntime.sleep(60)")
     async with running(tmp_path) as local:
         got = await local.invoke("F")

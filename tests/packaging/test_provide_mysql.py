@@ -11,11 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.support.checkout import ROOT
 
-from lambda_sidecar.testing.stack import CHECKOUT
-
-SCRIPT = CHECKOUT / "packaging" / "mysql" / "provide.sh"
-MIRROR_AWK = CHECKOUT / "packaging" / "mysql" / "debian-mirror.awk"
+SCRIPT = ROOT / "packaging" / "mysql" / "provide.sh"
+MIRROR_AWK = ROOT / "packaging" / "mysql" / "debian-mirror.awk"
 COMMANDS = ("mysqld", "mysql", "mysqldump", "mysqladmin", "mysqlslap", "mysqlbinlog")
 
 

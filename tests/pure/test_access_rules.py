@@ -31,7 +31,7 @@ TAG_VALUE = re.compile(r"[A-Za-z0-9 _.:/=+@-]{0,256}")
 def rules(directory: Path, text: str, defaults: Defaults = DEFAULTS) -> AccessRules:
     path = directory / "sidecar.toml"
     path.write_text(text)
-    return AccessRules(load_config(path, {}), defaults)
+    return AccessRules(load_config(path, {}).access, defaults)
 
 
 def role(access: AccessRules, function: str, account: Account = APP, wanted: str = "") -> Role | None:
@@ -236,7 +236,7 @@ def test_what_is_wrong_about_roles_and_rules_is_named(tmp_path: Path, text: str,
 def test_a_rule_that_names_a_function_needs_to_know_where_it_is(
     tmp_path: Path, defaults: Defaults, message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ValueError, match=message):
         rules(tmp_path, "[[allow]]\naccount = '*@*'\nfunction = 'x'", defaults)
 
 

@@ -17,6 +17,7 @@ from tests.support.http_peer import Peer, peer
 from lambda_sidecar.access.account import Account
 from lambda_sidecar.access.function_name import Defaults
 from lambda_sidecar.access.rules import AccessRules, Role
+from lambda_sidecar.access.settings import AccessSettings
 from lambda_sidecar.aws import lambda_api as invoker
 from lambda_sidecar.aws.configuration import AwsConfiguration
 from lambda_sidecar.aws.credentials import PlaceholderCredentials
@@ -24,7 +25,6 @@ from lambda_sidecar.aws.lambda_api import Invoker
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.concurrency.slots import Concurrency, Share
-from lambda_sidecar.config.config import Config
 from lambda_sidecar.contract.service import LambdaInvoker
 from lambda_sidecar.errors import InvokeFailure
 from lambda_udf.v1 import invoker_pb2
@@ -72,7 +72,7 @@ async def service(*answers: bytes, held_for: float = 0.0) -> AsyncIterator[tuple
 
     async with peer(talk) as server:
         made = Invoker(AwsConfiguration(), connect_timeout=5, endpoint_url=f"http://127.0.0.1:{server.port}")
-        policy = Policy(DEFAULTS, AccessRules(Config(), DEFAULTS))
+        policy = Policy(DEFAULTS, AccessRules(AccessSettings(), DEFAULTS))
         try:
             yield LambdaInvoker(Pipeline(made.invoke, Slow(held_for), policy, Concurrency(1, None))), server
         finally:

@@ -16,13 +16,13 @@ from grpc_health.v1 import health, health_pb2_grpc
 
 from lambda_sidecar.access.function_name import Defaults
 from lambda_sidecar.access.rules import AccessRules
+from lambda_sidecar.access.settings import AccessSettings
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.aws.credentials import PlaceholderCredentials
 from lambda_sidecar.aws.lambda_api import Invocation
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.concurrency.slots import Concurrency, Share
-from lambda_sidecar.config.config import Config
 from lambda_sidecar.contract.health_watch import LOOKS, HealthWatch
 from lambda_sidecar.contract.service import LambdaInvoker
 from lambda_sidecar.process.socket_check import problem
@@ -38,7 +38,7 @@ class Sidecar:
     """One slot; calls end once `go` is set. `problem` is what `lambda-sidecar health` would say."""
 
     def __init__(self, socket: Path) -> None:
-        policy = Policy(DEFAULTS, AccessRules(Config(), DEFAULTS))
+        policy = Policy(DEFAULTS, AccessRules(AccessSettings(), DEFAULTS))
         self.concurrency = Concurrency(1, None)
         self.pipeline = Pipeline(self._invoke, PlaceholderCredentials(), policy, self.concurrency)
         self.service = LambdaInvoker(self.pipeline)

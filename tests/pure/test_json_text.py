@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from lambda_sidecar.calls.payload import REQUEST_RESPONSE_MAX, check_payload
+from lambda_sidecar.calls.payload import check_payload
 from lambda_sidecar.errors import InvalidRequest
+from lambda_sidecar.quotas import REQUEST_RESPONSE_MAX
 from lambda_sidecar.text.json_text import (
     ESCAPES_STEP,
     STRING_STEP,
@@ -195,7 +196,7 @@ def payload(begin: bytes, repeated: bytes, end: bytes) -> bytes:
     ],
     ids=["arrays", "NaN", "escapes", "halves", "digits", "two bytes", "no end"],
 )
-def test_the_place_of_a_fault_is_told_without_a_parser_that_holds_the_loop(
+def test_the_place_of_a_fault_is_found_without_a_parser_that_holds_the_loop(
     monkeypatch: pytest.MonkeyPatch, hostile: bytes, fault: str
 ) -> None:
     def slow(*_arguments: Any, **_more: Any) -> None:

@@ -1,4 +1,4 @@
-"""What migrate-check makes of SQL text: tokens, uses, grants, needs and findings.
+"""The parts of migrate-check on SQL text: tokens, uses, grants, needs and findings.
 
 Each test's name is the sentence that it proves; no server."""
 
@@ -84,7 +84,7 @@ def test_sql_mode_changes_what_a_literal_is() -> None:
     assert read_usage(text).functions == set()
 
 
-def test_a_call_in_a_string_that_is_prepared_is_told() -> None:
+def test_a_call_in_a_string_that_is_prepared_is_reported() -> None:
     assert read_usage("SET @s = 'SELECT lambda_sync(?, ?)'; PREPARE p FROM @s").prepared
     assert not read_usage("SET @s = 'SELECT lambda_sync(?, ?)'").prepared
 
@@ -103,7 +103,7 @@ def test_a_call_in_a_string_that_is_prepared_is_told() -> None:
         ("SELECT rds_kill(1), aws_comprehend", None),
     ],
 )
-def test_what_only_aurora_has_is_told(text: str, edit: str | None) -> None:
+def test_what_only_aurora_has_is_reported(text: str, edit: str | None) -> None:
     edits = read_usage(text).edits
     assert len(edits) == (edit is not None)
     assert (edit or "") in " ".join(edits)
@@ -149,7 +149,7 @@ def test_a_schema_in_a_grant_is_a_pattern(level: str, fits: list[str], misses: l
     assert [schema for schema in (*fits, *misses) if grant.gives("EXECUTE", schema, "p")] == fits
 
 
-def test_auroras_own_roles_are_not_told_of() -> None:
+def test_auroras_own_roles_are_not_reported() -> None:
     lines = {
         Account("AWS_LAMBDA_ACCESS", "%"): ("GRANT INVOKE LAMBDA ON *.* TO `AWS_LAMBDA_ACCESS`@`%`",),
         Account("AWS_LOAD_S3_ACCESS", "%"): ("GRANT LOAD FROM S3 ON *.* TO `AWS_LOAD_S3_ACCESS`@`%`",),
@@ -242,7 +242,7 @@ def test_root_as_definer_needs_nothing() -> None:
         assert found(trigger(text, ROOT))["trigger shop.new_order"].findings == ()
 
 
-def test_a_definer_that_does_not_exist_is_told() -> None:
+def test_a_definer_that_does_not_exist_is_reported() -> None:
     block = found(trigger(CALL, Account("gone", "%")))["trigger shop.new_order"]
     assert "does not exist here (error 1449)" in block.findings[0].text
 

@@ -12,11 +12,10 @@ from typing import Any
 
 import mysql.connector
 import pytest
+from examples.aws_stand_in import AwsStandIn, copy_functions
 from tests.support.checkout import FUNCTIONS, ROOT
 from tests.support.stack import Library, Stack, execute, start_stack
 from tests.support.waiting import wait_until
-
-from lambda_sidecar.testing.aws_stand_in import AwsStandIn, copy_functions
 
 EXAMPLES = ROOT / "examples/aurora"
 INSTALL = ROOT / "udf/sql/install.sql"

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import pytest
 import release_number
+from examples.aws_stand_in import copy_functions
+from examples.playground import stop_all
 from tests.support.checkout import FUNCTIONS, ROOT
 from tests.support.documents import DOCUMENTS, runnable
 from tests.support.markdown import Block
 from tests.support.ports import free_port
 from tests.support.stack import Library, Stack, start_stack
-
-from lambda_sidecar.testing.aws_stand_in import copy_functions
-from lambda_sidecar.testing.stack import stop_all
 
 # What the documents take for granted.
 PRELUDE = """
@@ -125,7 +124,7 @@ def machine(mysql_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         _write_command(
             commands / "stack",
             'command=$1; shift; if [ "$command" = up ]; then set -- --port '
-            f'{free_port()} "$@"; fi\nexec "{sys.executable}" -m lambda_sidecar.testing --run "{run}" "$command" "$@"',
+            f'{free_port()} "$@"; fi\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m examples.playground --run "{run}" "$command" "$@"',
         )
         try:
             yield Machine(stack, folder, commands)

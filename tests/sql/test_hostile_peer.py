@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.host_program import ER_UDF_ERROR, Answer, Host
+from tests.support.host_program import (
+    ER_QUERY_INTERRUPTED,
+    ER_UDF_ERROR,
+    QUERY_KILLED,
+    VIO_SOCKET,
+    Answer,
+    Host,
+)
 from tests.support.hostile_peer import (
     CONTINUATION,
     DATA,
@@ -431,6 +438,33 @@ def test_a_peer_that_never_finishes_ends_the_call_at_its_timeout(path: Path, nam
         return
     assert (answer.errno, answer.message) == (ER_UDF_ERROR, TIMED_OUT)
     assert TIMEOUT_MS <= answer.milliseconds <= TIMEOUT_MS + SLACK_MS
+
+
+# nghttp2 does not take these for a flood, however many come.
+ENDLESS = {
+    "empty DATA": data(b""),
+    "unknown frames": frame(0xFA, 0xFF, STREAM, b"x" * 8000),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_kill_ends_a_call_though_its_peer_floods(path: Path, name: str) -> None:
+    flood = floods_after_the_request(ENDLESS[name] * 50)
+    with Peer(path, flood), Host(path, timeout_ms=20_000) as host:
+        host.interrupt(QUERY_KILLED, 200)
+        answer = host.sync()
+    assert answer.errno == ER_QUERY_INTERRUPTED
+    assert 200 <= answer.milliseconds <= 200 + SLACK_MS
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_client_that_goes_ends_its_call_though_its_peer_floods(path: Path, name: str) -> None:
+    flood = floods_after_the_request(ENDLESS[name] * 50)
+    with Peer(path, flood), Host(path, timeout_ms=20_000) as host:
+        host.client(VIO_SOCKET, 200, "close")
+        answer = host.sync()
+    assert answer.message == "lambda_sync|the client has gone away"
+    assert 200 <= answer.milliseconds <= 200 + SLACK_MS
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_a_call_succeeds_where_nothing_is_that_is_not_needed(bare: Stack) -> Non
 
 def test_every_part_of_the_server_that_may_be_missing_is_documented_with_what_then_happens() -> None:
     code = (ROOT / "udf/server.c").read_text()
-    optional = set(re.findall(r'\{\.name = "(\w+)", \.place = &services\.\w+, \.optional = true\}', code))
+    optional = set(re.findall(r'\{\.name = "(\w+)",\s+\.place = &services\.\w+,\s+\.optional = true\}', code))
     optional |= set(re.findall(r'offered\("(\w+)"\)', code)) | {"mysql_simple_error_log"}
     (table,) = [t for t in tables(ROOT / "docs/configuration.md") if t.columns[0] == "part of the server"]
     assert sorted(table.keys) == sorted(optional)

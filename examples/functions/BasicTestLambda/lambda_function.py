@@ -1,4 +1,4 @@
-"""What Aurora's documentation calls: lambda_sync('…:BasicTestLambda', '{"operation": "ping"}')."""
+"""The function of Aurora's documentation: lambda_sync('…:BasicTestLambda', '{"operation": "ping"}')."""
 
 
 def lambda_handler(event, context):

@@ -1,4 +1,4 @@
-"""MySQL accounts: how they are written, matched by a rule's pattern, and named towards STS.
+"""MySQL accounts: how they are written, how a rule's pattern matches them, and what STS calls their sessions.
 
 Pure; knows neither configuration files nor roles."""
 
@@ -7,6 +7,8 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+
+from lambda_sidecar.access.wildcard import wildcard
 
 # STS API reference, AssumeRole, RoleSessionName: 2 to 64 of [\w+=,.@-]; Tag, Value: 256 at most, of a set
 # that holds all these but the comma. '=' is kept for what stands in for other characters.
@@ -18,7 +20,7 @@ _DIGEST_DIGITS = 16
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`user` and `host` as mysqld says them: the account's, where '%' is a host like any other."""
+    """`user` and `host` of the account, as CURRENT_USER() gives them: '%' is a host like any other."""
 
     user: str
     host: str
@@ -34,7 +36,7 @@ class Account:
 
     @property
     def tags(self) -> dict[str, str]:
-        """The session tags, in the same writing."""
+        """The session tags, with the same encoding."""
         return {
             "mysql_user": _cut(_encoded(self.user), TAG_VALUE_MAX),
             "mysql_host": _cut(_encoded(self.host), TAG_VALUE_MAX),
@@ -53,7 +55,8 @@ def _cut(text: str, limit: int) -> str:
 
 
 def parse_account(text: str) -> Account:
-    """An account written user@host or 'user'@'host'; the last @ divides. Raises ValueError."""
+    """Reads an account that is written user@host or 'user'@'host', with or without quotation marks; the last
+    @ separates the two. Raises ValueError."""
     user, at, host = text.rpartition("@")
     if not at or not host:
         raise ValueError("user@host is expected, as in app@% or 'app'@'%'")
@@ -70,17 +73,10 @@ class AccountPattern:
     host's does not, as in MySQL; % is an ordinary character."""
 
     def __init__(self, text: str) -> None:
-        """Raises ValueError."""
+        """Raises ValueError where `text` is not user@host."""
         parts = parse_account(text)
         self._user = wildcard(parts.user)
         self._host = wildcard(parts.host, re.IGNORECASE)
 
     def matches(self, account: Account) -> bool:
         return bool(self._user.fullmatch(account.user) and self._host.fullmatch(account.host))
-
-
-def wildcard(text: str, flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str]:
-    """A pattern where * stands for any characters, ? for one, and everything else for itself."""
-    pieces = {"*": ".*", "?": "."}
-    source = "".join(pieces.get(character) or re.escape(character) for character in text)
-    return re.compile(source, flags | re.DOTALL)

@@ -1,6 +1,6 @@
-"""The parts of a function's ARN, and which of them is wrong: for names in SQL, and for patterns in rules.
+"""The parts of a function's ARN, and which of them is wrong: for names in SQL and for patterns in rules.
 
-Pure; never quotes what it was given."""
+Pure; never quotes the text that it checks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 
 class Part(NamedTuple):
-    """`pattern` is Lambda's own for it (function_name.py has the source); `wildcard` is what a rule may
-    have there if it holds * or ?."""
+    """One part: `pattern` is Lambda's own (function_name.py has the source); `wildcard` is the pattern of a
+    rule's part that holds * or ?; `expected` says to people what belongs there."""
 
     name: str
     pattern: str
@@ -37,8 +37,8 @@ _QUALIFIER = 7
 
 
 def wrong_part(text: str, *, wildcards: bool = False) -> str | None:
-    """The first part that is wrong or missing, and what is expected there, in a whole ARN or a partial one
-    (account:function:name); None where none is, or `text` is like neither."""
+    """Names the first part that is wrong or missing in an ARN or a partial one (account:function:name), and
+    what is expected there. None if all parts are right, or if `text` looks like neither."""
     parts = text.split(":")
     if parts[0] == "arn":
         first = 0

@@ -1,30 +1,29 @@
-"""What a new configuration changes about who may invoke what, and as whom: in words, for the log.
+"""The changes of access that a new configuration brings, in words for the log.
 
-Compares what is configured; decides nothing. External ids are nobody's business and never told."""
+Compares settings; decides nothing. External ids are never logged."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from lambda_sidecar.access.settings import AllowRule, RoleRule
-from lambda_sidecar.config.config import Config
+from lambda_sidecar.access.settings import AccessSettings, AllowRule, RoleRule
 
-# Rules that are told one by one; a file may have thousands.
-TOLD_MAX = 20
+# Rules that are listed one by one; a file may have thousands.
+LISTED_MAX = 20
 
 _RULES = ("allow", "role_rules")
 Rule = AllowRule | RoleRule
 
 
-def vanished_rules(old: Config, new: Config) -> str | None:
-    """The first list of rules that was in force and that `new` does not even mention, as a file that was
-    cut off does not; None if there is none."""
+def vanished_rules(old: AccessSettings, new: AccessSettings) -> str | None:
+    """The key of the first list of rules that was in force and that `new` does not even mention, as a file
+    that was cut off would not; None if there is none."""
     return next((key for key in _RULES if getattr(old, key) and getattr(new, key) is None), None)
 
 
-def access_changes(old: Config, new: Config) -> Iterator[str]:
-    """One line for each key that has changed."""
+def access_changes(old: AccessSettings, new: AccessSettings) -> Iterator[str]:
+    """One line for each key that has changed, except role_duration_seconds, which opens nothing."""
     for key in ("account_id", "region"):
         yield from _value(old, new, key, "names that tell none now mean other functions")
     yield from _value(
@@ -40,7 +39,7 @@ def access_changes(old: Config, new: Config) -> Iterator[str]:
         yield from _rules(key, before, now)
 
 
-def _value(old: Config, new: Config, key: str, meaning: str) -> Iterator[str]:
+def _value(old: AccessSettings, new: AccessSettings, key: str, meaning: str) -> Iterator[str]:
     before, now = getattr(old, key), getattr(new, key)
     if before != now:
         yield f"{key} was {_shown(before)}, is {_shown(now)} ({meaning})"
@@ -78,9 +77,9 @@ def _entries(key: str, before: Sequence[Rule | str], now: Sequence[Rule | str]) 
 def _listed(word: str, rules: Sequence[Rule | str]) -> str:
     if not rules:
         return ""
-    told = "; ".join(_described(rule) for rule in rules[:TOLD_MAX])
-    more = f"; and {len(rules) - TOLD_MAX} more" if len(rules) > TOLD_MAX else ""
-    return f"; {word}: {told}{more}"
+    listed = "; ".join(_described(rule) for rule in rules[:LISTED_MAX])
+    more = f"; and {len(rules) - LISTED_MAX} more" if len(rules) > LISTED_MAX else ""
+    return f"; {word}: {listed}{more}"
 
 
 def _described(rule: Rule | str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from lambda_sidecar.access.arn_parts import REGION, wrong_part
 from lambda_sidecar.errors import InvalidRequest
+from lambda_sidecar.quotas import FUNCTION_ARN_MAX, PLAIN_NAME_MAX, QUALIFIER_MAX
 
 # Lambda API reference, Invoke, FunctionName (and botocore's model of lambda 2015-03-31,
 # FunctionName): the pattern, here with named groups, and with a partition that is not empty.
@@ -21,10 +22,7 @@ _PATTERN = re.compile(
     r"(?P<name>[a-zA-Z0-9_-]+)"
     r"(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9_-]+))?"
 )
-_QUALIFIER = re.compile(r"\$LATEST|[a-zA-Z0-9_-]{1,128}")
-# Lambda API reference, Invoke: an ARN has at most 140 characters, a name alone 64.
-ARN_MAX = 140
-NAME_MAX = 64
+_QUALIFIER = re.compile(rf"\$LATEST|[a-zA-Z0-9_-]{{1,{QUALIFIER_MAX}}}")
 
 _ALLOWED = (
     "allowed are a name, 123456789012:function:name, or a full ARN, each with or without :version or :alias"
@@ -33,8 +31,8 @@ _ALLOWED = (
 
 @dataclass(frozen=True, slots=True)
 class FunctionName:
-    """A function's canonical parts. `account_id` is None only where nothing tells it; `qualifier` is
-    None for the unqualified function."""
+    """A function's canonical parts. `account_id` is None only where neither the name nor the configuration
+    gives one; `qualifier` is None for the unqualified function."""
 
     partition: str
     region: str
@@ -44,7 +42,7 @@ class FunctionName:
 
     @property
     def unqualified(self) -> str:
-        """What the Invoke API takes as FunctionName: the ARN, or the name where no account is known."""
+        """The Invoke API's FunctionName: the ARN, or the name alone where no account is known."""
         if self.account_id is None:
             return self.name
         return f"arn:{self.partition}:lambda:{self.region}:{self.account_id}:function:{self.name}"
@@ -55,9 +53,9 @@ class FunctionName:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What fills in for what a name leaves out, and what the SDK knows.
+    """The region and the account of functions whose name has none.
 
-    `partitions` maps each region where Lambda exists to its partition."""
+    `partitions` maps each region in which the AWS SDK knows Lambda to its partition."""
 
     partitions: Mapping[str, str]
     region: str | None = None
@@ -69,13 +67,13 @@ def parse_function_name(
 ) -> FunctionName:
     """The canonical name of `text`; `region` and `qualifier` are those of the call's options, or "".
 
-    Raises InvalidRequest, which says what is wrong and what is allowed. It quotes at most what matches
-    the pattern, so no stray SQL text ends up in a log."""
+    Raises InvalidRequest, which says what is wrong and what is allowed. Its text quotes only what matches
+    the pattern, so that no stray SQL text ends up in a log."""
     if not text:
         raise InvalidRequest(f"function is empty; {_ALLOWED}")
-    if len(text) > ARN_MAX:
+    if (length := len(text)) > FUNCTION_ARN_MAX:
         raise InvalidRequest(
-            f"not a function name or ARN: it has {len(text)} characters, at most {ARN_MAX}; {_ALLOWED}"
+            f"not a function name or ARN: it has {length} characters, at most {FUNCTION_ARN_MAX}; {_ALLOWED}"
         )
     match = _PATTERN.fullmatch(text)
     # The pattern takes ARNs without region, account or function:, too.
@@ -84,8 +82,8 @@ def parse_function_name(
     if match is None:
         raise InvalidRequest(f"not a function name or ARN; {_ALLOWED}")
     part = match.groupdict()
-    if len(part["name"]) > NAME_MAX:
-        raise InvalidRequest(f"function name too long: {len(part['name'])} characters, at most {NAME_MAX}")
+    if (length := len(part["name"])) > PLAIN_NAME_MAX:
+        raise InvalidRequest(f"function name too long: {length} characters, at most {PLAIN_NAME_MAX}")
     chosen = _choose_region(part["region"], region, defaults)
     partition = defaults.partitions[chosen]
     if part["partition"] and part["partition"] != partition:

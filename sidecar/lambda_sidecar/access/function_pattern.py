@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import re
 
-from lambda_sidecar.access.account import wildcard
 from lambda_sidecar.access.arn_parts import wrong_part
 from lambda_sidecar.access.function_name import Defaults, FunctionName
+from lambda_sidecar.access.wildcard import wildcard
 
 _ANY = "*"
 _LATEST = "$LATEST"
@@ -23,7 +23,8 @@ _ALLOWED = (
 
 
 def split_function_pattern(text: str) -> list[str]:
-    """The parts of an ARN pattern, seven or eight; of a name, one or two. Raises ValueError."""
+    """Splits at the colons: an ARN pattern has seven or eight parts, a name has one or two. Raises ValueError
+    for what is neither."""
     parts = text.split(":")
     if parts[0] == "arn":
         if wrong := wrong_part(text, wildcards=True):
@@ -37,12 +38,12 @@ def split_function_pattern(text: str) -> list[str]:
 
 
 class FunctionPattern:
-    """`*` alone is every function. A name stands for that function in the configured account and region;
-    an ARN is taken part by part, so * never reaches over a colon. Without a qualifier every qualifier
-    matches; `:$LATEST` is also the function that is called without one, because that is what runs."""
+    """`*` alone matches every function. A name stands for that function in the configured account and region.
+    An ARN is matched part by part, so * never reaches over a colon. A pattern without a qualifier matches
+    every qualifier; `:$LATEST` also matches a call without one, because $LATEST is what such a call runs."""
 
     def __init__(self, text: str, defaults: Defaults) -> None:
-        """Raises ValueError."""
+        """Raises ValueError for what is no pattern, and where account or region is needed and not known."""
         self._any = text == _ANY
         if self._any:
             return

@@ -1,6 +1,6 @@
-"""May this account invoke this function, and under which IAM role: the configured rules, compiled.
+"""Whether an account may invoke a function, and under which IAM role: the rules, compiled.
 
-Pure; asks neither STS nor the network, so a refusal comes before anything is sent."""
+Pure; knows no configuration files. Asks neither STS nor the network: it refuses before anything is sent."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from lambda_sidecar.access.account import Account, AccountPattern
 from lambda_sidecar.access.function_name import Defaults, FunctionName
 from lambda_sidecar.access.function_pattern import FunctionPattern
-from lambda_sidecar.access.settings import AllowRule, RoleRule, is_role_arn
-from lambda_sidecar.config.config import Config, ConfigError
+from lambda_sidecar.access.settings import AccessSettings, AllowRule, RoleRule, is_role_arn
 from lambda_sidecar.errors import AccessDenied, InvalidRequest
 
-# Decisions remembered: accounts times functions of a busy server; a wrong guess costs some microseconds.
+# Decisions remembered: a busy server's accounts times its functions. To decide anew costs some microseconds.
 REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role to assume, and how: `session_tags` sends the account along as tags."""
+    """A role, and how it is assumed. With `session_tags` STS gets the account as tags."""
 
     arn: str
     external_id: str | None
@@ -30,7 +29,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`role` None: the sidecar's own credentials. `reasons` say which entries decided, for people."""
+    """`role` is None for the sidecar's own credentials. `reasons` say to people which entries decided."""
 
     role: Role | None
     reasons: tuple[str, ...]
@@ -40,38 +39,41 @@ class _Match:
     """The account and function of one rule."""
 
     def __init__(self, name: str, rule: RoleRule | AllowRule, defaults: Defaults) -> None:
+        """Raises ValueError, which names the rule."""
         self.text = f"{name} (account = {rule.account!r}, function = {rule.function!r})"
         self._account = AccountPattern(rule.account)
         try:
             self._function = FunctionPattern(rule.function, defaults)
         except ValueError as error:
-            raise ConfigError(f"{name}: function: {error}") from None
+            raise ValueError(f"{name}: function: {error}") from None
 
     def __call__(self, account: Account, function: FunctionName) -> bool:
         return self._account.matches(account) and self._function.matches(function)
 
 
 class AccessRules:
-    """The decisions of one configuration; a new configuration makes a new one."""
+    """Decides by settings that never change: a new configuration makes new AccessRules."""
 
-    def __init__(self, config: Config, defaults: Defaults) -> None:
-        """Raises ConfigError for a rule that names functions where account or region is not known."""
+    def __init__(self, settings: AccessSettings, defaults: Defaults) -> None:
+        """`defaults` are the region and the account in force: the settings' own, or the AWS configuration's.
+        Raises ValueError for a rule that names functions where either is needed and not known."""
         self._allow = [
-            _Match(f"allow {number}", rule, defaults) for number, rule in enumerate(config.allow or (), 1)
+            _Match(f"allow {number}", rule, defaults) for number, rule in enumerate(settings.allow or (), 1)
         ]
         self._roles = [
             (
                 _Match(f"role_rules {number}", rule, defaults),
-                _role(config, rule.role, rule.external_id, rule.duration_seconds),
+                _role(settings, rule.role, rule.external_id, rule.duration_seconds),
             )
-            for number, rule in enumerate(config.role_rules or (), 1)
+            for number, rule in enumerate(settings.role_rules or (), 1)
         ]
-        default = config.aws_default_lambda_role
-        self._default = _role(config, default) if default is not None else None
+        default = settings.aws_default_lambda_role
+        self._default = _role(settings, default) if default is not None else None
         self.decide = functools.lru_cache(REMEMBERED)(self._decide)
 
     def _decide(self, account: Account, function: FunctionName, wanted: str = "") -> Decision:
-        """`wanted` is the role that the call's options name, or "". Raises AccessDenied, InvalidRequest."""
+        """`wanted` is the role that the call's options name, or "". Raises AccessDenied, and InvalidRequest
+        for what is no role's ARN."""
         allowed = self._allowed_by(account, function)
         role, reason = self._choose(account, function, wanted)
         return Decision(role, (allowed, reason))
@@ -101,11 +103,11 @@ class AccessRules:
 
 
 def _role(
-    config: Config, arn: str, external_id: str | None = None, duration_seconds: int | None = None
+    settings: AccessSettings, arn: str, external_id: str | None = None, duration_seconds: int | None = None
 ) -> Role:
     return Role(
         arn=arn,
-        external_id=external_id if external_id is not None else config.external_id,
-        duration_seconds=duration_seconds or config.role_duration_seconds,
-        session_tags=config.session_tags,
+        external_id=external_id if external_id is not None else settings.external_id,
+        duration_seconds=duration_seconds or settings.role_duration_seconds,
+        session_tags=settings.session_tags,
     )

@@ -1,6 +1,6 @@
-"""The tables [[role_rules]] and [[allow]], and what AWS takes as a role, an external id and a duration.
+"""The settings of access: the rules, the roles, and where functions without a region or an account are.
 
-Checks what is written; decides nothing."""
+Checks the form of each value, as AWS's own limits have it; decides nothing about a call."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _EXTERNAL_ID = re.compile(r"[A-Za-z0-9_+=,.@:/-]{2,1224}")
 # STS API reference, AssumeRole, DurationSeconds; the role's own maximum may be lower.
 DURATION_MIN = 900
 DURATION_MAX = 43_200
+DURATION_DEFAULT = 3600
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +32,7 @@ class RoleRule:
     duration_seconds: int | None = None
 
     def __post_init__(self) -> None:
+        """Raises ValueError, which names the key."""
         _check_patterns(self.account, self.function)
         check_role_arn("role", self.role)
         check_external_id("external_id", self.external_id)
@@ -45,7 +47,42 @@ class AllowRule:
     function: str = "*"
 
     def __post_init__(self) -> None:
+        """Raises ValueError, which names the key."""
         _check_patterns(self.account, self.function)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccessSettings:
+    """The configuration's keys about who may invoke which function, and under which role: each has its key's
+    name and meaning (config/config.py). A list of rules that is None was not mentioned at all."""
+
+    region: str | None = None
+    account_id: str | None = None
+    aws_default_lambda_role: str | None = None
+    associated_roles: tuple[str, ...] = ()
+    external_id: str | None = None
+    role_duration_seconds: int = DURATION_DEFAULT
+    session_tags: bool = False
+    role_rules: tuple[RoleRule, ...] | None = None
+    allow: tuple[AllowRule, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, which names the key."""
+        check_role_arn("aws_default_lambda_role", self.aws_default_lambda_role)
+        for number, role in enumerate(self.associated_roles, 1):
+            check_role_arn(f"associated_roles {number}", role)
+        check_external_id("external_id", self.external_id)
+        check_duration("role_duration_seconds", self.role_duration_seconds)
+        for key, named in self.roles().items():
+            if self.associated_roles and named not in self.associated_roles:
+                raise ValueError(f"{key}: {named} is not one of associated_roles")
+
+    def roles(self) -> dict[str, str]:
+        """The roles that calls can get, by the key that names each."""
+        default = self.aws_default_lambda_role
+        named = {} if default is None else {"aws_default_lambda_role": default}
+        rules = enumerate(self.role_rules or (), 1)
+        return named | {f"role_rules {number}: role": rule.role for number, rule in rules}
 
 
 def _check_patterns(account: str, function: str) -> None:
@@ -64,7 +101,7 @@ def is_role_arn(text: str) -> bool:
 
 
 def check_role_arn(key: str, role: str | None) -> None:
-    """Raises ValueError, as the two below."""
+    """Raises ValueError for what is no role's ARN; None passes."""
     if role is not None and not is_role_arn(role):
         raise ValueError(
             f"{key}: a role's ARN is expected (arn:aws:iam::123456789012:role/name), not {role!r}"
@@ -72,10 +109,12 @@ def check_role_arn(key: str, role: str | None) -> None:
 
 
 def check_external_id(key: str, external_id: str | None) -> None:
+    """Raises ValueError for what STS does not take; None passes."""
     if external_id is not None and not _EXTERNAL_ID.fullmatch(external_id):
         raise ValueError(f"{key}: 2 to 1224 letters, digits or _+=,.@:/- are expected")
 
 
 def check_duration(key: str, seconds: int | None) -> None:
+    """Raises ValueError for a duration that STS does not take; None passes."""
     if seconds is not None and not DURATION_MIN <= seconds <= DURATION_MAX:
         raise ValueError(f"{key}: {DURATION_MIN} to {DURATION_MAX} is expected, not {seconds}")

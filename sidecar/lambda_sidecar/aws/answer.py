@@ -1,6 +1,6 @@
-"""Lambda's answer to an Invoke request, read: status, headers and body become a result or an error.
+"""Reads Lambda's answer to an Invoke request: status, headers and body become a result or an error.
 
-Pure; knows nothing of how it came."""
+Pure; does not know how the answer came."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RETRYABLE = frozenset(
 # The error's message as a user sees it; the whole document is in the result's payload.
 ERROR_MESSAGE_MAX_BYTES = 200
 ERROR_TYPE_MAX_BYTES = 100
-# A header's value that travels on. Lambda's are shorter: Unhandled, a UUID, a version's number.
+# Bytes of a header's value that are passed on. Lambda's are shorter: Unhandled, a UUID, a version's number.
 HEADER_MAX_BYTES = 1024
 FUNCTION_ERROR_MAX_BYTES = 64
 # Lambda's API model names its exceptions so; the longest has 43 characters.
@@ -54,7 +54,7 @@ class InvocationResult:
 
 def read_answer(status: int, reason: str, headers: Mapping[str, str], body: bytes) -> InvocationResult:
     """`headers` have names in lower case. Raises ApiError for every status but 2xx, and for an answer that
-    cannot be Lambda's. Whether it is the success that was asked for is success.py's to say."""
+    cannot be Lambda's. success.py checks whether it is the success that the call asked for."""
     if not 200 <= status < 300:
         raise _api_error(status, reason, headers, body)
     try:
@@ -73,12 +73,12 @@ def read_answer(status: int, reason: str, headers: Mapping[str, str], body: byte
 
 
 def _text(headers: Mapping[str, str], name: str) -> str:
-    """HTTP clients keep bytes that are no UTF-8 as surrogates, and those cannot travel on."""
+    """A header's value, cut, without the surrogates that stand for bytes that are no UTF-8."""
     return _cut(headers.get(name, ""), HEADER_MAX_BYTES)
 
 
 def _cut(text: str, most: int) -> str:
-    """At most so many bytes of UTF-8, whole characters, no surrogates."""
+    """At most `most` bytes of UTF-8: whole characters, and no surrogates."""
     return text.encode(errors="replace")[:most].decode(errors="ignore")
 
 
@@ -104,7 +104,7 @@ def _log_tail(encoded: str) -> bytes:
 
 
 def function_error_sentence(result: InvocationResult) -> Generator[None, None, str]:
-    """`Unhandled: ValueError: message`, of a function that failed: whatever of it there is. One step."""
+    """`Unhandled: ValueError: message` for a failed function, of the parts that there are. One step."""
     error_type, message = function_error(
         result.payload, type_max=ERROR_TYPE_MAX_BYTES, message_max=ERROR_MESSAGE_MAX_BYTES
     )

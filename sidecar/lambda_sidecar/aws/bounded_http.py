@@ -1,6 +1,6 @@
-"""aiobotocore's HTTP session for clients whose answers are small: one that never ends is not read to its end.
+"""aiobotocore's HTTP session for services whose answers are small: it gives up on an answer that never ends.
 
-Knows aiohttp and aiobotocore; nothing of who is asked."""
+Knows aiohttp and aiobotocore; does not know which service answers."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import ConnectionClosedError
 
-# What STS and SSO answer with is some 2 KB, session token included.
+# The answers of STS and SSO have some 2 KB, session token included.
 ANSWER_MAX = 262_144
 
 
 class AnswerTooLarge(Exception):
-    """More than ANSWER_MAX bytes."""
+    """The answer has more than ANSWER_MAX bytes."""
 
 
 class BoundedHttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore is not typed
     """Reads ANSWER_MAX bytes of an answer at most."""
 
     async def send(self, request: Any) -> Any:
-        """Raises AnswerTooLarge, and what its parent does."""
+        """Raises AnswerTooLarge, and whatever its parent raises."""
         request.stream_output = True  # its parent leaves the body to us
         response = await super().send(request)
         body = bytearray()

@@ -1,6 +1,6 @@
-"""The AWS credential chain's providers, made to end: a program with its reader, a metadata service in time.
+"""The providers of the AWS credential chain, bounded: programs end with their reader, metadata services soon.
 
-Knows aiobotocore's providers; nothing of what they find."""
+Knows aiobotocore's providers; nothing of the credentials that they find."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from aiobotocore.credentials import (
 )
 from aiobotocore.session import AioSession
 
-# An instance profile answers within a second (AWS_METADATA_SERVICE_TIMEOUT's default); where there is none,
-# perhaps nobody does. Less than a call waits for the whole chain.
+# A metadata service answers within a second (AWS_METADATA_SERVICE_TIMEOUT's default); where there is none,
+# perhaps nothing answers. This is less than a call waits for the whole chain.
 METADATA_SECONDS = 4.0
 
 
 def make_resolver(session: AioSession) -> AioCredentialResolver:
-    """The session's chain of providers. Raises whatever its settings make the SDK raise."""
+    """The session's chain of providers. Raises whatever the SDK raises for wrong settings."""
     resolver = create_credential_resolver(session)
     for provider in resolver.providers:
         if isinstance(provider, AioProcessProvider):
@@ -35,7 +35,7 @@ def make_resolver(session: AioSession) -> AioCredentialResolver:
 
 
 async def _load_in_time(load: Callable[[], Awaitable[Any]]) -> Any:
-    """The provider's credentials, or None as where there are none."""
+    """The provider's credentials; None if it has none, or does not answer in time."""
     try:
         async with asyncio.timeout(METADATA_SECONDS) as limit:
             return await load()
@@ -50,8 +50,8 @@ async def _start(*command: str, **options: Any) -> _Process:
 
 
 class _Process:
-    """What aiobotocore uses of asyncio's Process. aiobotocore would leave a program running whose reader is
-    cancelled, and one that hangs would be joined by another at each attempt."""
+    """The part of asyncio's Process that aiobotocore uses. aiobotocore itself leaves a program running whose
+    reader is cancelled, and each attempt would add one more to those that hang."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process

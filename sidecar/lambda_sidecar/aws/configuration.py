@@ -1,6 +1,6 @@
-"""What the standard AWS configuration says: regions, the Lambda endpoint of each, TLS and proxies.
+"""The standard AWS configuration: regions, the Lambda endpoint of each, TLS and proxies.
 
-Asks aiobotocore once and keeps the answers, so that a call does not; signs and sends nothing."""
+Asks aiobotocore once and keeps the answers, so that no call has to ask; signs and sends nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ANY_REGION = "us-east-1"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a region's Lambda API is reached. `url` has no slash at its end; `proxy` is a URL or None."""
+    """The address of a region's Lambda API. `url` has no slash at its end; `proxy` is a URL or None."""
 
     url: str
     proxy: str | None
@@ -43,7 +43,7 @@ class AwsConfiguration:
 
     def __init__(self) -> None:
         self.session = aiobotocore.session.get_session()
-        # Other AWS SDKs and every AWS runtime go by this variable; botocore knows AWS_DEFAULT_REGION only.
+        # Other AWS SDKs and every AWS runtime read this variable; botocore reads AWS_DEFAULT_REGION only.
         if region := os.environ.get("AWS_REGION"):
             self.session.set_config_variable("region", region)
         self.session.set_default_client_config(
@@ -67,8 +67,8 @@ class AwsConfiguration:
         return region
 
     def tls(self) -> ssl.SSLContext:
-        """With AWS_CA_BUNDLE's or the profile's ca_bundle, else the system's. Read once: it takes tens of
-        milliseconds. Raises ConfigError."""
+        """The TLS context. It trusts AWS_CA_BUNDLE, else the profile's ca_bundle, else the system's
+        certificates. Made once, because that takes tens of milliseconds. Raises ConfigError."""
         if self._tls is not None:
             return self._tls
         with _settings():
@@ -92,9 +92,9 @@ class AwsConfiguration:
         return self._partitions
 
     async def try_out(self, region: str | None, *, roles: bool) -> None:
-        """Reads what calls will need, now and not in the first of them: certificates, Lambda's endpoint in
-        `region`, where credentials are looked for, and with `roles` STS. Nothing is connected to. Raises
-        ConfigError, but not for a region that the SDK does not know: calls may name another."""
+        """Reads now what would otherwise be read in the first call: certificates, Lambda's endpoint in
+        `region`, the credential chain's settings, and with `roles` those of STS. Connects to nothing. Raises
+        ConfigError, but not for a region that the SDK does not know, because calls may name another."""
         chosen = region if region in self.partitions() else ANY_REGION
         self.tls()
         with _settings():
@@ -110,8 +110,9 @@ class AwsConfiguration:
                     pass
 
     async def endpoint(self, region: str) -> Endpoint:
-        """The Lambda endpoint of `region`, with AWS_ENDPOINT_URL_LAMBDA, FIPS, dual-stack and proxies
-        as the AWS configuration has them. Cached: making a client takes tens of milliseconds."""
+        """The Lambda endpoint of `region`, with AWS_ENDPOINT_URL_LAMBDA, FIPS, dual-stack and proxies as the
+        AWS configuration has them. Cached, because making a client takes tens of milliseconds. Raises
+        InvalidRequest where there is none."""
         known = self._endpoints.get(region)
         if known is not None:
             return known
@@ -125,9 +126,9 @@ class AwsConfiguration:
         return self._endpoints[region]
 
     async def _endpoint_url(self, region: str) -> str:
-        """Where botocore would send an Invoke to. `client.meta.endpoint_url` is older than the rules by which
-        botocore resolves endpoints, and differs from them (dual-stack in isolated regions); so it is made
-        to begin a call, and the event `before-call` answers it in the endpoint's place."""
+        """The URL to which botocore would send an Invoke. `client.meta.endpoint_url` is older than botocore's
+        rules for endpoints and differs from them (dual-stack in isolated regions). So botocore is made to
+        begin a call, which the event `before-call` answers in the endpoint's place."""
         urls: list[str] = []
 
         def answer(params: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
@@ -147,8 +148,8 @@ class AwsConfiguration:
 
 @contextlib.contextmanager
 def _settings() -> Iterator[None]:
-    """Whatever the SDK raises while it reads its settings is a wrong setting: an unknown profile, a file that
-    is none, a number that is none, an endpoint without a scheme."""
+    """Turns whatever the SDK raises while it reads its settings into ConfigError: for an unknown profile, a
+    file that cannot be read, a number that is none, an endpoint without a scheme."""
     try:
         yield
     except ConfigError:

@@ -1,6 +1,6 @@
-"""Where a call's credentials come from: the contract of it, and the AWS credential chain.
+"""The sources of a call's credentials: their common protocol, and the AWS credential chain.
 
-Knows nothing of roles (role_credentials.py) and nothing of how a call is sent."""
+Assumes no roles (role_credentials.py does) and knows nothing of how a call is sent."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from lambda_sidecar.errors import InvokeFailure, MissingCredentials
 
 log = logging.getLogger(__name__)
 
-# How long a call waits for the chain: that it has nothing is known within 5 s. A program that takes longer is
-# waited for in the background, READ_SECONDS at most. How long a failure stands.
+# How long a call waits for the chain, so that it fails within 5 s where there is nothing; how long a slower
+# program may take, which is waited for in the background; how long a failure answers further calls.
 CHAIN_SECONDS = 4.5
 READ_SECONDS = 60.0
 MISSING_SECONDS = 5.0
-# botocore's own advisory refresh, credentials.py: instance profiles are given an expiry that counts on it.
+# botocore's own advisory refresh (credentials.py), on which the expiry of an instance profile counts.
 RENEW_SECONDS = 900.0
-# Where renewing brought the same ones again, as a source with a cache of its own may: not sooner than this,
-# or in the middle of what is left.
+# Where renewing has brought the same credentials again, as a source with a cache of its own may: they are
+# renewed after this time, or in the middle of the time that is left if that is sooner.
 AGAIN_SECONDS = 60.0
 
 
 class CredentialSource(Protocol):
-    """Anything that can tell the credentials of a call."""
+    """Anything that gives a call its credentials."""
 
     async def get(self, role: Role | None, account: Account, region: str) -> ReadOnlyCredentials:
-        """Credentials that are valid now: of `role`, assumed for `account`; None: the sidecar's own.
-        `region` is the call's. Raises InvokeFailure."""
+        """Credentials that are valid now: those of `role`, assumed for `account`, or the sidecar's own where
+        `role` is None. `region` is the call's. Raises InvokeFailure."""
         ...
 
 
@@ -53,8 +53,8 @@ class PlaceholderCredentials:
 class ChainCredentials:
     """The AWS credential chain: environment, profile, web identity, container, instance profile.
 
-    Read once however many calls wait, and renewed in the background: never within a call, whose time may be
-    too short for it. Clients of the session that sign do so with what is kept here."""
+    They are read once, however many calls wait, and renewed in the background: never within a call, whose
+    time may be too short for that. The session's own clients (STS) sign with them too."""
 
     def __init__(
         self, session: AioSession, *, clock: Clock = time.time, read_seconds: float = READ_SECONDS
@@ -72,20 +72,20 @@ class ChainCredentials:
             wait_seconds=CHAIN_SECONDS,
         )
         session.register_component("credential_provider", _KeptProvider(self))
-        # A failed renewal is logged here; there it comes with what credential_process has printed.
+        # A failed renewal is logged here. aiobotocore would log it with the output of credential_process.
         logging.getLogger("aiobotocore.credentials").setLevel(logging.CRITICAL)
 
     async def get(self) -> ReadOnlyCredentials:
-        """Credentials that are valid now. Raises MissingCredentials."""
+        """Credentials that are valid now. Raises InvokeFailure, mostly MissingCredentials."""
         return await self._kept.get("")
 
     async def close(self) -> None:
-        """Ends reading; calls that wait for it are cancelled."""
+        """Ends the reading; calls that wait for it are cancelled."""
         await end_tasks(self._tasks)
 
     async def _read(self, _region: str) -> Session:
-        """Whatever the chain raises is one kind of failure: its providers raise what their files, programs
-        and libraries do."""
+        """Asks the chain. Raises InvokeFailure, and that alone: whatever else the providers raise, as their
+        files, programs and libraries do, becomes MissingCredentials."""
         try:
             async with asyncio.timeout(self._read_seconds) as limit:
                 return await self._ask()
@@ -100,7 +100,7 @@ class ChainCredentials:
             raise MissingCredentials(reason) from None
 
     async def _ask(self) -> Session:
-        """The first time whatever the chain finds, then that source's new ones."""
+        """Asks the whole chain the first time, and from then on the source that it found."""
         source = self._source
         if source is not None:
             _set_refresh_window(source, NEVER)
@@ -116,21 +116,21 @@ class ChainCredentials:
 
 
 def _fresh_for(left: float, again: bool) -> float:
-    """Those that live shortly are renewed in the middle of their time."""
+    """Short-lived credentials are renewed in the middle of their time."""
     if left > RENEW_SECONDS:
         return left - RENEW_SECONDS
     return min(left / 2, AGAIN_SECONDS) if again else left / 2
 
 
 def _set_refresh_window(source: Any, seconds: float) -> None:
-    """How long before they expire botocore renews its refreshable credentials when it is asked for them:
-    NEVER is at once, with every error raised; 0 not before it must. By itself it would do so within calls,
-    and run a credential_process of short-lived ones twice."""
+    """Sets how many seconds before they expire botocore renews refreshable credentials when it is asked for
+    them: NEVER means at once, and raises every error; 0 means not before it must. With its own window
+    botocore would renew within calls, and run credential_process twice for short-lived credentials."""
     source._advisory_refresh_timeout = source._mandatory_refresh_timeout = seconds
 
 
 class _KeptProvider:
-    """A session's credential provider that leads here."""
+    """The credential provider of the session's own clients: it gives them what ChainCredentials keeps."""
 
     def __init__(self, chain: ChainCredentials) -> None:
         self._chain = chain
@@ -140,7 +140,7 @@ class _KeptProvider:
 
 
 class _KeptInChain(AioCredentials):  # type: ignore[misc]  # botocore is not typed
-    """What a client holds: asks for the credentials of the moment at each signature."""
+    """The credentials of a client, which ask the chain anew at each signature."""
 
     def __init__(self, chain: ChainCredentials) -> None:
         super().__init__("", "")

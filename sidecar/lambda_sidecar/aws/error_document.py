@@ -1,6 +1,6 @@
-"""Error documents, a function's and the Lambda API's: the few fields that are told, cut.
+"""Error documents of functions and of the Lambda API: the few fields that people get to see, cut short.
 
-Pure; must not know what is made of the fields."""
+Pure; must not know what becomes of the fields."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lambda_sidecar.text.json_text import (
 )
 from lambda_sidecar.text.pacer import at_once
 
-# A document of which this much or less has halves of surrogate pairs is read all the same, in 8 ms.
+# A longer document is not read if halves of surrogate pairs are in it; one of this length takes 8 ms.
 HALVES_MAX = 1024 * 1024
 _NONE = msgspec.Raw(b"null")
 # A character of a JSON string may be written as \uNNNN: six bytes for one.
@@ -45,8 +45,8 @@ _api_decoder = msgspec.json.Decoder(_ApiDocument)
 
 
 def function_error(body: bytes, *, type_max: int, message_max: int) -> tuple[str, str]:
-    """errorType and errorMessage (developer guide, "Lambda function errors"), each of so many bytes of UTF-8
-    at most; empty where there is none. 2 ms for 1 MB of what takes longest."""
+    """errorType and errorMessage (developer guide, "Lambda function errors"), each cut to so many bytes
+    of UTF-8, empty where there is none. Takes 2 ms for the worst text of 1 MB."""
     document, halves = _read(body, _function_decoder)
     if document is None:
         return "", ""
@@ -64,7 +64,7 @@ def api_error(body: bytes, *, code_max: int, message_max: int) -> tuple[str, str
 
 
 def _read(body: bytes, decoder: msgspec.json.Decoder[D]) -> tuple[D | None, bool]:
-    """The fields as they stand there, and whether `without_halves_steps` had a hand in it."""
+    """The fields as JSON, None if it is no object; and whether `without_halves_steps` has changed them."""
     try:
         return decoder.decode(body), False
     except (msgspec.DecodeError, RecursionError):
@@ -87,7 +87,7 @@ def _has_half(body: bytes) -> bool:
 
 
 def _start(value: msgspec.Raw, most: int, halves: bool) -> str:
-    """The beginning of a string; of another value its JSON. Nothing of the document is held by it."""
+    """The beginning of a string, or of another value's JSON: a copy, so that the document can be freed."""
     with memoryview(value) as whole:
         piece = bytes(whole[: most * _BYTES_PER_BYTE + 1])
     if piece == b"null":
@@ -101,7 +101,7 @@ def _start(value: msgspec.Raw, most: int, halves: bool) -> str:
 
 
 def _string(text: str) -> str:
-    """Of a JSON string which may have been cut off, inside an escape too."""
+    """The text of a JSON string that may have been cut off, perhaps inside an escape."""
     for end in range(len(text), len(text) - _LONGEST_ESCAPE, -1):
         for closed in (text[:end], text[:end] + '"'):
             try:

@@ -1,6 +1,6 @@
-"""Credentials that run out: fetched once for all who wait, renewed in the background while the old serve.
+"""Credentials that expire: fetched once for all who wait, renewed in the background while the old ones serve.
 
-Knows neither the credential chain nor STS: it is given what fetches, and a clock."""
+Knows neither the credential chain nor STS: its owner gives it the function that fetches, and a clock."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from lambda_sidecar.log.format import log_defect
 
 log = logging.getLogger(__name__)
 
-# No longer given out in the last 30 s, more than a call's retries take; of those that live shortly, in the
-# last tenth of their time.
+# Credentials are not given out in their last 30 s, which is more than a call's retries take; short-lived ones
+# not in the last tenth of their time.
 UNUSABLE_SECONDS = 30.0
 UNUSABLE_PART = 0.1
 NEVER = float("inf")
@@ -53,12 +53,12 @@ class KeptCredentials:
         ended: Callable[[InvokeFailure | None], None] | None = None,
     ) -> None:
         """`fetch` is given the call's region and raises InvokeFailure. `clock` gives seconds since the epoch.
-        `tasks` holds the fetching that is under way: who owns it ends it.
+        `tasks` gets the tasks that fetch; its owner ends them.
 
-        `fresh_for` says for how many seconds nothing is to be renewed, from the seconds that are left and
-        whether the same ones came again. A failure answers callers for `failed_seconds`; then it is fetched
-        anew. A caller waits for `wait_seconds` at most (None: for as
-        long as it takes). `ended` is told what came of each fetching."""
+        `fresh_for` says for how many seconds nothing is renewed, given the seconds that are left and whether
+        the same credentials came again. A failure answers callers for `failed_seconds`; after that, the next
+        caller has them fetched anew. A caller waits for `wait_seconds` at most (None: for as long as it
+        takes). `ended` is called after each fetching with its failure, or with None."""
         self._fetch = fetch
         self._clock = clock
         self._tasks = tasks
@@ -89,7 +89,8 @@ class KeptCredentials:
         return self._session.credentials
 
     async def _wait_for(self, fetching: asyncio.Task[None]) -> None:
-        """Shielded: a caller that is cancelled must not take the answer from the others."""
+        """Waits for the fetching, but never cancels it: others wait for it too. Raises MissingCredentials
+        when the time is over."""
         try:
             async with asyncio.timeout(self._wait_seconds):
                 await asyncio.shield(fetching)
@@ -97,7 +98,7 @@ class KeptCredentials:
             raise MissingCredentials("they are still being read; later calls will find them") from None
 
     def _renew(self, region: str) -> None:
-        """Starts fetching unless that is under way, or has failed just now."""
+        """Starts to fetch, unless that is under way or has failed just now."""
         if self._fetching is not None:
             return
         if self._failure is not None and asyncio.get_running_loop().time() < self._failure_until:
@@ -123,7 +124,7 @@ class KeptCredentials:
             self._ended(failure)
 
     def _take(self, session: Session) -> None:
-        """Raises MissingCredentials for what can sign nothing; what was there before stays then."""
+        """Keeps new credentials. Raises MissingCredentials, and keeps the old, if these can sign nothing."""
         left = session.expires - (now := self._clock())
         if not left > 0:  # or no number at all
             raise MissingCredentials(
@@ -138,7 +139,7 @@ class KeptCredentials:
 
 
 def _sound(credentials: ReadOnlyCredentials) -> bool:
-    """They go into headers: nothing else than visible ASCII, so that none can break one."""
+    """Whether they are visible ASCII and nothing else: they go into headers, and must not break one."""
     texts = [credentials.access_key, credentials.secret_key]
     if credentials.token is not None:
         texts.append(credentials.token)

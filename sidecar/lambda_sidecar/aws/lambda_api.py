@@ -1,7 +1,7 @@
-"""The Lambda Invoke call: signed, sent, retried where that is safe, its answer read.
+"""The Lambda Invoke call: signs and sends it, retries where that is safe, and reads the answer.
 
-The only file that knows HTTP; knows nothing of gRPC or MySQL. The hot path: no work per call that can
-be done once."""
+Knows the Invoke API's requests, but not how they travel (http/), and nothing of gRPC or MySQL. This is the
+hot path: whatever can be done once is not done for each call."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from lambda_sidecar.aws.success import check_success
 from lambda_sidecar.errors import ApiError, ConnectionLost, EndpointUnreachable, InvokeFailure
 from lambda_sidecar.http.client import ConnectFailed, HttpClient, Origin, origin_of, request_target
 from lambda_sidecar.http.exchange import ConnectionBroken, ResponseTooLarge
+from lambda_sidecar.quotas import RESPONSE_MAX
 
+# A call is attempted so often at most, and no attempt begins after RETRY_SECONDS. The pauses before the
+# second and the third are at most two and four times BACKOFF_SECONDS.
 ATTEMPTS = 3
 RETRY_SECONDS = 10.0
 BACKOFF_SECONDS = 0.2
-# Lambda quotas, invocation payload (response).
-RESPONSE_MAX = 6_291_556
-# Functions for which what repeats in each request is kept ready.
+# Functions whose part of a request, the same each time, is kept ready.
 TARGETS_MAX = 4096
 
 
@@ -48,7 +49,7 @@ class Invocation:
 
 
 class Invoker:
-    """Sends calls through one pooled HTTP client. `start` before the first call, `close` at the end."""
+    """Sends calls through one pooled HTTP client. `close` at the end."""
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class Invoker:
         await self._http.close()
 
     def change(self, *, connect_timeout: float, bare_names: bool) -> None:
-        """For attempts that begin later."""
+        """Changes both for attempts that begin later."""
         self._http.connect_timeout = connect_timeout
         self._bare_names = bare_names
 
@@ -115,7 +116,7 @@ class Invoker:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """Where and how a function is invoked: what repeats from call to call."""
+    """The part of a function's requests that is the same for each call."""
 
     origin: Origin
     start: str
@@ -145,7 +146,7 @@ def _target(endpoint: Endpoint, function: FunctionName, bare_name: bool) -> _Tar
 
 
 def _head(target: _Target, invocation: Invocation, credentials: ReadOnlyCredentials) -> bytes:
-    """The request but for its body, with its signature."""
+    """The request without its body, signed."""
     headers = {
         "host": target.host,
         "content-type": "application/json",

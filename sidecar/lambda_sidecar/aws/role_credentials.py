@@ -1,6 +1,6 @@
 """Temporary credentials of roles, per account: kept, renewed before they expire, fetched once for all.
 
-Knows neither STS nor rules: it is given what fetches, and a clock."""
+Knows neither STS nor who may use a role: its owner gives it the function that assumes one, and a clock."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from lambda_sidecar.errors import InvokeFailure
 
 log = logging.getLogger(__name__)
 
-# A session lasts 900 s at least: renewed in the background by the first call in its last 300 s, which leaves
-# some hundred attempts.
+# A session lasts 900 s at least. The first call in its last 300 s has it renewed in the background, which
+# leaves time for some hundred attempts.
 REFRESH_SECONDS = 300.0
-# How long an error of STS answers further calls: a burst asks once, a corrected trust policy helps at once.
+# How long an error of STS answers further calls: a burst asks once, and a corrected trust policy helps soon.
 FAILED_SECONDS = 1.0
-# About 1 KB each.
+# Sessions that are kept, each of about 1 KB.
 SESSIONS_MAX = 1000
 
 Assume = Callable[[Role, Account, str], Awaitable[Session]]

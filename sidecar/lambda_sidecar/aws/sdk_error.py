@@ -1,6 +1,6 @@
 """Errors of the AWS SDK in words that a user, an operator and a log may see.
 
-Knows botocore's exceptions; nothing of when they are met. Nothing here may hold a secret."""
+Knows botocore's exceptions, not when they occur. Must let no secret through."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _PROCESS = "custom-process"
 
 
 def describe(error: Exception) -> str:
-    """AWS's words where AWS has spoken, the system's with the file's name, botocore's own sentences. Of
-    anything else the type's name alone: the texts of parsers quote what they have read."""
+    """One line: AWS's own words where AWS has answered, the system's with the file's name, or botocore's
+    sentence. Of any other error it is the type's name alone, because parsers quote what they have read."""
     kind = type(error).__name__
     if isinstance(error, ClientError):
         said = error.response.get("Error", {})

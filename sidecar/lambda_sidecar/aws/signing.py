@@ -1,6 +1,6 @@
 """AWS Signature Version 4 for the one request that the hot path makes: a POST whose body is at hand.
 
-Pure, but for the clock that its caller reads; knows nothing of functions. The steps and their names are
+Pure: its caller reads the clock. Knows nothing of functions. The steps and their names are
 those of the IAM user guide, "Create a signed AWS API request". botocore's signer, with which the tests
 compare, takes ten times as long, AWS's Common Runtime three to six times (bench/README.md)."""
 
@@ -35,8 +35,8 @@ def sign(
     credentials: ReadOnlyCredentials,
     seconds: float,
 ) -> None:
-    """Adds the signature's headers to `headers`, whose names are in lower case and which are all that is
-    sent but for Content-Length. `uri` as canonical_uri gives it, `query` encoded as it is sent;
+    """Adds the signature's headers to `headers`. Their names are in lower case, and they are all headers that
+    are sent, except for Content-Length. `uri` as canonical_uri gives it, `query` encoded as it is sent;
     `seconds` since the epoch."""
     now = _timestamp(int(seconds))
     headers["x-amz-date"] = now
@@ -58,7 +58,7 @@ def sign(
 
 @functools.lru_cache(1)
 def _timestamp(seconds: int) -> str:
-    """All requests of a second have the same."""
+    """X-Amz-Date, the same for all requests of one second."""
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
 
 

@@ -1,6 +1,6 @@
 """STS: AssumeRole with the account in the session's name, and who the caller is.
 
-The only file that knows STS; remembers its clients, but no credentials."""
+The only file that asks STS; keeps clients, but no credentials."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Sts:
     """Asks STS with the chain's credentials. `close` at the end."""
 
     def __init__(self, aws: AwsConfiguration, base: ChainCredentials, region: str | None) -> None:
-        """`region`'s endpoint is asked first, because its network is known; a call's own without it."""
+        """Asks `region`'s endpoint, to which the network is known; without one, that of a call's region."""
         self._aws = aws
         self._base = base
         self.region = region
@@ -107,7 +107,7 @@ class Sts:
         return answer
 
     async def _client(self, region: str) -> Any:
-        """Raises InvokeFailure where the AWS configuration makes none."""
+        """A region's client, made once. Raises InvokeFailure where the AWS configuration allows none."""
         async with self._making:
             if region not in self._clients:
                 made = self._aws.session.create_client("sts", region_name=region, config=_CONFIG)
@@ -121,8 +121,8 @@ class Sts:
 
 
 def _no_answer(operation: str, error: Exception) -> RoleNotAssumed:
-    """What STS said is no answer of it: no XML, no credentials, no date. The stack says where that was seen;
-    the error's text is left out, since it may quote what was read."""
+    """Logs that an answer cannot be one of STS (no XML, no credentials, no date), and makes the call's error
+    of it. The stack says where that was found; the error's text may quote the answer, and is left out."""
     stack = "".join(traceback.format_tb(error.__traceback__))
     log.warning("STS answered what is none of its answers: %s\n%s", type(error).__name__, stack)
     name = operation.title().replace("_", "")

@@ -1,6 +1,6 @@
-"""Whether an answer is the success that a call asked for, and from something that answers as Lambda does.
+"""Checks that an answer is the success that its call asked for, from something that answers as Lambda does.
 
-Pure; knows nothing of how the answer came. How it is read is answer.py's."""
+Pure; does not know how the answer came. answer.py reads it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ def check_success(response: Response, invocation_type: str) -> None:
 
 
 def _check_likeness(response: Response, *, may_be_empty: bool) -> None:
-    """Emulators do not all send a request id (the runtime interface emulator, serverless-offline and SAM's do
-    not); their results are JSON. A failed function is told by Lambda's own header, and is no success."""
+    """Raises NotAsLambdaDoes. Not every emulator sends a request id (the runtime interface emulator,
+    serverless-offline and SAM's do not), but their results are JSON. Lambda's own header marks the answer of
+    a function that failed, which is no success."""
     if may_be_empty and not response.body:
         return
     if response.headers.get("content-type", "").lstrip().lower().startswith("text/html"):
@@ -41,8 +42,8 @@ def _check_likeness(response: Response, *, may_be_empty: bool) -> None:
 
 
 def _is_json(text: bytes) -> bool:
-    """Takes 13 ms for 6 MB. Half a surrogate pair passes, in some times as long: no page has one, and
-    Lambda's runtimes take it. What comes behind it has to be JSON too: the text may be cut off."""
+    """Takes 13 ms for 6 MB, and several times as long with half a surrogate pair in it. That passes: no page
+    has one, and Lambda's runtimes take it. The rest must be JSON too: it may be cut off."""
     try:
         at_once(check_steps(text))
     except (NotJson, NestedTooDeeply):

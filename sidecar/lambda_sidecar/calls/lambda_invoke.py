@@ -14,12 +14,12 @@ import msgspec
 
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.errors import ApiError, InvalidRequest
+from lambda_sidecar.quotas import CLIENT_CONTEXT_MAX
 from lambda_sidecar.text.json_text import NestedTooDeeply, NotJson, check, string_steps
 
-# Lambda API reference, Invoke: X-Amz-Invocation-Type, X-Amz-Log-Type, X-Amz-Client-Context.
+# Lambda API reference, Invoke: X-Amz-Invocation-Type, X-Amz-Log-Type.
 INVOCATION_TYPES = ("RequestResponse", "Event", "DryRun")
 LOG_TYPES = ("None", "Tail")
-CLIENT_CONTEXT_MAX = 3_583  # bytes in base64
 # As lambda_udf.timeout_ms.
 TIMEOUT_MAX_MS = 86_400_000
 # Options are some ten names and values; the library sends 16 KB at most.

@@ -9,10 +9,6 @@ from collections.abc import Generator
 from lambda_sidecar.errors import InvalidRequest
 from lambda_sidecar.text.json_text import NestedTooDeeply, NotJson, NotUtf8, check, check_steps, utf8_steps
 
-# Lambda quotas, invocation payload (request): 6 MB synchronous, 1 MB asynchronous.
-REQUEST_RESPONSE_MAX = 6_291_456
-EVENT_MAX = 1_048_576
-
 
 def is_plainly_good(payload: bytes) -> bool:
     """Whether it is JSON in ASCII; False is no verdict. Without check_payload's steps, for what is small."""

@@ -19,13 +19,14 @@ from lambda_sidecar.aws.credentials import CredentialSource
 from lambda_sidecar.aws.lambda_api import Invocation
 from lambda_sidecar.calls.call import CREDENTIALS, SENT, WAITING, Call
 from lambda_sidecar.calls.lambda_invoke import Options, parse_options
-from lambda_sidecar.calls.payload import EVENT_MAX, REQUEST_RESPONSE_MAX, check_payload, is_plainly_good
+from lambda_sidecar.calls.payload import check_payload, is_plainly_good
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.calls.traffic import Traffic
 from lambda_sidecar.concurrency.durations import Durations, Estimate
 from lambda_sidecar.concurrency.slots import Concurrency, Shed, Slot
 from lambda_sidecar.errors import CallTimeout, InternalFailure, InvalidRequest, InvokeFailure, Overloaded
 from lambda_sidecar.log.format import log_defect
+from lambda_sidecar.quotas import EVENT_MAX, REQUEST_RESPONSE_MAX
 from lambda_sidecar.text.pacer import AT_ONCE, Pacer, at_once
 
 log = logging.getLogger(__name__)

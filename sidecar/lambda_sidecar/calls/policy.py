@@ -9,7 +9,7 @@ import functools
 from lambda_sidecar.access.function_name import Defaults, FunctionName, parse_function_name
 from lambda_sidecar.access.rules import AccessRules
 from lambda_sidecar.aws.configuration import AwsConfiguration
-from lambda_sidecar.config.config import Config
+from lambda_sidecar.config.config import Config, ConfigError
 
 # Names remembered: those that a busy server's SQL uses; one more costs some microseconds.
 REMEMBERED = 4096
@@ -36,4 +36,7 @@ def make_policy(config: Config, aws: AwsConfiguration) -> Policy:
         region=config.region or (local.region if local else None) or aws.region,
         account_id=config.account_id or (local.account_id if local else None),
     )
-    return Policy(defaults, AccessRules(config, defaults))
+    try:
+        return Policy(defaults, AccessRules(config.access, defaults))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None

@@ -14,27 +14,27 @@ from pathlib import Path
 from typing import Any
 
 from lambda_sidecar.access.settings import (
+    DURATION_DEFAULT,
+    AccessSettings,
     AllowRule,
     RoleRule,
-    check_duration,
-    check_external_id,
-    check_role_arn,
 )
+from lambda_sidecar.config.local import LocalLambdaSettings
 from lambda_sidecar.config.metrics import MetricsSettings
 from lambda_sidecar.config.values import ConfigError as ConfigError
 from lambda_sidecar.config.values import from_text, read_table
-from lambda_sidecar.local import LocalLambdaSettings
 from lambda_sidecar.log.format import LOG_FORMATS, LOG_LEVELS
+from lambda_sidecar.quotas import TIMEOUT_MAX_SECONDS
 
 # struct sockaddr_un holds 108 bytes with the NUL (unix(7)).
 SOCKET_PATH_MAX = 107
-# More than one process serves, and far below what an unbounded queue of tasks would cost.
+# More calls than one process can serve, and few enough that their tasks fit into memory.
 CONCURRENCY_MAX = 100_000
 ENVIRONMENT_PREFIX = "LAMBDA_SIDECAR_"
 NAME_FORMATS = ("arn", "name")
 # What a Kubernetes Service called lambda-sidecar (or lambda-sidecar-metrics) sets in its namespace's pods:
 # Kubernetes' documentation of Services, "Environment variables"; the PORT ones are Docker's links. None is a
-# key of ours. Names and values together tell them from a key with a typing error.
+# key of ours. Names and values together distinguish them from a key with a typing error.
 _ADDRESS = r"[0-9a-fA-F.:]+"
 _URL = r"(?:tcp|udp|sctp)://.+"
 _SERVICE_VARIABLE = re.compile(
@@ -52,11 +52,11 @@ class Config:
     socket: Path = Path("/run/lambda-sidecar/sidecar.sock")
     """Where mysqld's library finds the sidecar; at most 107 bytes."""
     region: str | None = None
-    """The region of functions whose name tells none. Without it: AWS_REGION, or the AWS profile's."""
+    """The region of functions whose name has none. Without it: AWS_REGION, or the AWS profile's."""
     account_id: str | None = None
-    """The AWS account (12 digits) of functions whose name tells none."""
+    """The AWS account (12 digits) of functions whose name has none."""
     function_name_format: str = "arn"
-    """How the Lambda API is told which function: arn, or name for emulators that know names only."""
+    """How the Lambda API gets a function's name: arn, or name for emulators that know names only."""
     drain_seconds: float = 30.0
     """How long running calls may go on after SIGTERM; 0 to 900. While they do, new ones are taken too."""
     connect_timeout_seconds: float = 5.0
@@ -76,13 +76,13 @@ class Config:
     associated_roles: tuple[str, ...] = ()
     """The roles that this server may assume; empty: those that are configured."""
     external_id: str | None = None
-    """What trust policies ask for as sts:ExternalId; a rule may have its own."""
-    role_duration_seconds: int = 3600
+    """The sts:ExternalId that trust policies ask for; a rule may have its own."""
+    role_duration_seconds: int = DURATION_DEFAULT
     """How long a role's credentials last, 900 to 43200; a rule may have its own."""
     session_tags: bool = False
     """Whether STS gets the account as the session tags mysql_user and mysql_host."""
     role_rules: tuple[RoleRule, ...] | None = None
-    """[[role_rules]]: the first one that matches account and function tells the role. None: not in the file,
+    """[[role_rules]]: the first one that matches account and function gives the role. None: not in the file,
     as in one that was cut off; empty: `role_rules = []`, which says so."""
     allow: tuple[AllowRule, ...] | None = None
     """[[allow]]: which account may invoke which function; without any, all may. None as above."""
@@ -92,13 +92,28 @@ class Config:
     """[local]: a Lambda on this machine answers every call; no AWS account is needed."""
 
     @property
+    def access(self) -> AccessSettings:
+        """The keys about who may invoke what. Raises ValueError, which names the key."""
+        return AccessSettings(
+            region=self.region,
+            account_id=self.account_id,
+            aws_default_lambda_role=self.aws_default_lambda_role,
+            associated_roles=self.associated_roles,
+            external_id=self.external_id,
+            role_duration_seconds=self.role_duration_seconds,
+            session_tags=self.session_tags,
+            role_rules=self.role_rules,
+            allow=self.allow,
+        )
+
+    @property
     def has_roles(self) -> bool:
-        """Whether STS will be asked for some."""
+        """Whether a call may get a role, so that STS will be asked."""
         return self.aws_default_lambda_role is not None or bool(self.role_rules)
 
     @property
     def bare_names(self) -> bool:
-        """Whether function_name_format says so."""
+        """Whether function_name_format says that functions are sent by their names alone."""
         return self.function_name_format == "name"
 
 
@@ -146,7 +161,7 @@ def _read_environment(environment: Mapping[str, str], *, base: Path) -> dict[str
 
 
 def validate(config: Config, *, where: str) -> None:
-    """Raises ConfigError."""
+    """Raises ConfigError for the first value that is out of its bounds; `where` begins the text."""
 
     def require(holds: bool, key: str, expected: str) -> None:
         if not holds:
@@ -162,7 +177,8 @@ def validate(config: Config, *, where: str) -> None:
     require(
         name_format in NAME_FORMATS, "function_name_format", f"one of {', '.join(NAME_FORMATS)} is expected"
     )
-    require(0 <= config.drain_seconds <= 900, "drain_seconds", "0 to 900 is expected")
+    drain_max = TIMEOUT_MAX_SECONDS  # no call lasts longer
+    require(0 <= config.drain_seconds <= drain_max, "drain_seconds", f"0 to {drain_max:g} is expected")
     require(0 < config.connect_timeout_seconds <= 60, "connect_timeout_seconds", "above 0, to 60 is expected")
     for key in ("max_concurrency", "max_concurrency_per_function"):
         limit = getattr(config, key)
@@ -179,16 +195,6 @@ def validate(config: Config, *, where: str) -> None:
 
 
 def _validate_roles(config: Config) -> None:
-    check_role_arn("aws_default_lambda_role", config.aws_default_lambda_role)
-    for number, role in enumerate(config.associated_roles, 1):
-        check_role_arn(f"associated_roles {number}", role)
-    check_external_id("external_id", config.external_id)
-    check_duration("role_duration_seconds", config.role_duration_seconds)
-    roles = {"aws_default_lambda_role": config.aws_default_lambda_role} | {
-        f"role_rules {number}: role": rule.role for number, rule in enumerate(config.role_rules or (), 1)
-    }
-    for key, named in roles.items():
-        if config.associated_roles and named is not None and named not in config.associated_roles:
-            raise ValueError(f"{key}: {named} is not one of associated_roles")
-    if config.local is not None and (config.associated_roles or any(roles.values())):
+    access = config.access
+    if config.local is not None and (access.associated_roles or access.roles()):
         raise ValueError("local: a Lambda on this machine has no roles; remove [local] or the roles")

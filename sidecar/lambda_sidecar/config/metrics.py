@@ -1,6 +1,6 @@
-"""Where /metrics is served: the table [metrics] of the configuration.
+"""The address of /metrics: the table [metrics] of the configuration.
 
-Checks its own value; knows nothing of what is served."""
+Checks its own value; knows nothing of the metrics."""
 
 from __future__ import annotations
 

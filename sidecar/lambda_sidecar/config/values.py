@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lambda_sidecar.local import LocalLambdaError
-
 _NAMES = {
     Path: "a path",
     float: "a number",
@@ -28,7 +26,8 @@ class ConfigError(Exception):
 
 
 def read_table(cls: type, table: Mapping[str, Any], *, where: str, base: Path) -> dict[str, Any]:
-    """The constructor's arguments for `cls` from a TOML table, each checked against its field's type."""
+    """The arguments of the dataclass `cls` out of a TOML table, each checked against its field's type.
+    `where` begins every message. Raises ConfigError."""
     known = typing.get_type_hints(cls)
     values = {}
     for key, value in table.items():
@@ -43,6 +42,7 @@ def read_table(cls: type, table: Mapping[str, Any], *, where: str, base: Path) -
 
 
 def convert(value: Any, wanted: Any, *, where: str, base: Path) -> Any:
+    """TOML's value as the type `wanted`; a relative path is relative to `base`. Raises ConfigError."""
     wanted = _certain(wanted)
     if dataclasses.is_dataclass(wanted) and isinstance(wanted, type):
         if not isinstance(value, dict):
@@ -50,7 +50,7 @@ def convert(value: Any, wanted: Any, *, where: str, base: Path) -> Any:
         values = read_table(wanted, value, where=where, base=base)
         try:
             return wanted(**values)
-        except (LocalLambdaError, ValueError) as error:  # it checks its own values
+        except ValueError as error:  # it checks its own values
             raise ConfigError(f"{where}: {error}") from None
     if wanted is Path and isinstance(value, str) and value:
         return base / value
@@ -80,7 +80,7 @@ def _certain(wanted: Any) -> Any:
 
 
 def from_text(text: str, wanted: Any, *, where: str, base: Path) -> Any:
-    """A value out of an environment variable: a list's entries stand between spaces."""
+    """As `convert`, out of an environment variable, in which spaces separate the entries of a list."""
     value: Any = text
     wanted = _certain(wanted)
     if wanted in (int, float):

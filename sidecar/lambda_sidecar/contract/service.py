@@ -11,13 +11,13 @@ import grpc
 
 from lambda_sidecar.access.account import Account
 from lambda_sidecar.aws.answer import InvocationResult
-from lambda_sidecar.aws.lambda_api import RESPONSE_MAX
 from lambda_sidecar.calls.call import Call
 from lambda_sidecar.calls.lambda_invoke import Options, document
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.contract.stream import Stream
 from lambda_sidecar.errors import ApiError, InvokeFailure
+from lambda_sidecar.quotas import RESPONSE_MAX
 from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc
 
 Request = invoker_pb2.InvokeRequest

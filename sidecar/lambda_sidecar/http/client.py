@@ -27,8 +27,9 @@ from lambda_sidecar.http.name_lookup import NameLookup
 
 # NAT gateways drop connections that are idle for 350 s (VPC guide); calls may last 900 s.
 TCP_KEEPALIVE_SECONDS = 60
-# So soon after an answer a connection is used again unseen: a side that closes with its answer says so in it,
-# or at once, and that is read together with the answer. To look is a system call, 5 % of a call under load.
+# A connection whose answer is younger than this is used again without a look at it: an endpoint that closes
+# with its answer says so in it, or at once, and that is read together with the answer. To look is a system
+# call, 5 % of a call under load.
 JUST_USED_SECONDS = 0.001
 # RFC 8305, 5: the recommended Connection Attempt Delay.
 HAPPY_EYEBALLS_SECONDS = 0.25
@@ -40,7 +41,7 @@ class ConnectFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where connections lead: scheme, host and port, and the proxy's URL if one stands between."""
+    """The far end of connections: scheme, host and port, and the URL of the proxy if there is one between."""
 
     scheme: str
     host: str
@@ -66,7 +67,7 @@ def origin_of(url: str, proxy: str | None) -> Origin:
 
 
 class HttpClient:
-    """As many connections as there are requests at a time; each is used again while it lives."""
+    """Has as many connections as there are requests at a time, and uses each again while it lives."""
 
     def __init__(self, *, connect_timeout: float, tls: ssl.SSLContext) -> None:
         """`connect_timeout` in seconds: name, TCP, proxy and TLS together."""
@@ -87,8 +88,8 @@ class HttpClient:
         connection = self._take(origin) or await self._connect(origin)
         self._in_use.add(connection)
         try:
-            # Here and no sooner: a loop that stood still, or connecting, may have taken the time that was
-            # left, and whoever cancels late calls may not have had its turn yet.
+            # Checked here and no sooner: a loop that stood still, or connecting, may have used up the time,
+            # and whoever cancels late calls may not have had its turn yet.
             if time.monotonic() >= deadline:
                 raise TimeoutError
             return await connection.carry_out(Exchange(body_max), head, body)
@@ -106,8 +107,8 @@ class HttpClient:
         await asyncio.sleep(0)  # the transports let their sockets go in the loop's next turn
 
     def _take(self, origin: Origin) -> Connection | None:
-        """The one used last: the others grow old and go. Only one that is alive as far as this machine can
-        know, or that has answered just now: what is sent on another would count as sent."""
+        """The idle connection that was used last, so that the others grow old and are closed. It is alive as
+        far as this machine can know, or has answered just now: a request on a dead one counts as sent."""
         line = self._idle.get(origin)
         while line:
             connection, until = line.pop()
@@ -180,7 +181,7 @@ class HttpClient:
 
 @contextlib.asynccontextmanager
 async def _unless_connected() -> AsyncIterator[Connection]:
-    """A connection that is closed again if it does not come about."""
+    """A new connection, which is closed if connecting fails."""
     connection = Connection()
     try:
         yield connection
@@ -197,7 +198,7 @@ def _keep_alive(made: socket.socket) -> None:
 
 @functools.cache
 def _split_proxy(url: str) -> SplitResult:
-    """As other clients have it: a proxy without a scheme is one that speaks HTTP."""
+    """A proxy's URL; without a scheme it is http, as for other clients. Raises OSError for other schemes."""
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in _PORTS or not parts.hostname:
         raise OSError("a proxy's URL begins with http:// or https://")
@@ -213,8 +214,8 @@ def _proxy_authorization(proxy: SplitResult) -> str:
 
 
 def request_target(origin: Origin, path: str) -> tuple[str, str]:
-    """What stands in the request line, and header lines to add: through a proxy that is no tunnel it is
-    the whole URL (RFC 9112, 3.2.2)."""
+    """The target in the request line, and the header lines to add. Through a proxy without a tunnel the
+    target is the whole URL (RFC 9112, 3.2.2)."""
     if origin.proxy is None or origin.scheme == "https":
         return path, ""
     return f"http://{origin.authority}{path}", _proxy_authorization(_split_proxy(origin.proxy))

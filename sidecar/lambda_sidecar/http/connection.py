@@ -1,6 +1,6 @@
 """One HTTP/1.1 connection: a request goes out, its answer comes back.
 
-Knows how an answer is read (exchange.py); nothing of where it leads (client.py) nor of Lambda."""
+Leaves the reading of answers to exchange.py; knows neither where it leads (client.py) nor Lambda."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lambda_sidecar.http.exchange import ConnectionBroken, Exchange, Response, T
 JOIN_MAX = 65_536
 # An idle connection is closed by us before the other side does it under a request.
 IDLE_SECONDS = 20.0
-# Nor is it used so shortly before the time that the other side named: the request has to get there first.
+# Nor is it used in the last moment before the time that the other side named: a request could be too late.
 KEEP_ALIVE_MARGIN_SECONDS = 1.0
 # draft-thomson-hybi-http-timeout-03: `timeout` in seconds, `max` further requests; Node and Apache send it.
 _KEEP_ALIVE = re.compile(r"\b(timeout|max)\s*=\s*\"?(\d{1,9})\b", re.IGNORECASE)
@@ -122,8 +122,8 @@ class Connection(asyncio.Protocol):
             return
         response, failure = exchange.response, exchange.failure
         if failure is None and self.transport.get_write_buffer_size():
-            # Before the whole request has left: what is left of it must not follow, and it is no success of
-            # what nobody can have read.
+            # The answer came before the whole request had left. The rest must not follow, and this cannot be
+            # the success of a request that nobody has read.
             self._reusable = False
             if response.status < 300:
                 failure = ConnectionBroken("The endpoint answered before it had the whole request")

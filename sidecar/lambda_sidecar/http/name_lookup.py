@@ -1,4 +1,4 @@
-"""Host names to addresses, asked once however many connections are made at a time.
+"""Looks up the addresses of host names, once for all connections that are made at a time.
 
 Knows nothing of connections."""
 
@@ -24,7 +24,7 @@ class NameLookup:
     """The system's resolver with a short memory. A failure is not kept."""
 
     def __init__(self) -> None:
-        # Each with the moment at which the answer is too old: none while it is awaited.
+        # Each with the moment from which its answer is too old; that is never while it is awaited.
         self._asked: dict[_Key, tuple[asyncio.Task[list[Any]], float]] = {}
 
     async def addresses(self, host: str, port: int) -> list[Any]:
@@ -47,7 +47,7 @@ class NameLookup:
         return asked
 
     def _answered(self, key: _Key, asked: asyncio.Task[list[Any]]) -> None:
-        """Its own entry alone: another question may have taken its place."""
+        """Keeps the answer, or forgets a failure. Another question may have taken its place meanwhile."""
         failed = asked.cancelled() or asked.exception() is not None
         if self._asked.get(key, (None, 0.0))[0] is not asked:
             return

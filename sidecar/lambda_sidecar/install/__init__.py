@@ -1,3 +1,3 @@
-"""lambda-sidecar install and uninstall: the library and its SQL onto a MySQL server, and off it again.
+"""lambda-sidecar install and uninstall: the library and its SQL, put on a MySQL server and taken off again.
 
-Knows MySQL from the outside; must not know the sidecar. Only `options` is imported by `serve`'s process."""
+Knows MySQL from outside; must not know the sidecar. `serve` imports options.py, but not mysql.connector."""

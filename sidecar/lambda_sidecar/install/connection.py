@@ -15,10 +15,10 @@ from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.install.server_options import gather
 from lambda_sidecar.install.session import Session
 
-# One who waits for a lock that a backup holds should be told, not wait for a year (MySQL's default).
+# While a backup holds a lock, the command should fail with an error, not wait for a year (MySQL's default).
 _LOCK_WAIT_SECONDS = 30
 _ADMINISTRATION = (
-    # The scripts' literals and what their procedures do must not hang on the server's sql_mode.
+    # The scripts' literals and their procedures must not depend on the server's sql_mode.
     "SET SESSION sql_mode = 'STRICT_TRANS_TABLES'",
     f"SET SESSION lock_wait_timeout = {_LOCK_WAIT_SECONDS}",
     # A replica without the library would stop at our statements, and none may have any of its own.
@@ -27,12 +27,12 @@ _ADMINISTRATION = (
 
 
 def connect(options: argparse.Namespace) -> MySQLConnectionAbstract:
-    """An administrator's session with autocommit, of which nothing is written to the binary log."""
+    """An administrator's session with autocommit, left out of the binary log. Raises InstallError."""
     return _prepared(options, _ADMINISTRATION, "is no administrator of")
 
 
 def connect_to_read(options: argparse.Namespace) -> MySQLConnectionAbstract:
-    """A session that can change nothing, of any account and of MySQL 5.7 too."""
+    """A session that can change nothing, for any account, and on MySQL 5.7 too. Raises InstallError."""
     only_read = ("SET SESSION TRANSACTION READ ONLY", "SET SESSION sql_mode = ''")
     return _prepared(options, only_read, "cannot use")
 
@@ -58,7 +58,7 @@ def _prepared(
 
 
 def execute(connection: MySQLConnectionAbstract, sql: str) -> list[Any]:
-    """Runs one statement; its rows, with text as str."""
+    """Runs one statement and returns its rows, with text as str. Raises mysql.connector.Error."""
     with connection.cursor() as cursor:
         cursor.execute(sql)
         rows = cursor.fetchall() if cursor.description else []

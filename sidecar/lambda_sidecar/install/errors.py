@@ -6,4 +6,4 @@ from __future__ import annotations
 
 
 class InstallError(Exception):
-    """Why nothing, or nothing more, was done; and what to do about it."""
+    """The text says why nothing, or nothing more, was done, and what to do about it."""

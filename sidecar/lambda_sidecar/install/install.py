@@ -1,6 +1,6 @@
-"""lambda-sidecar install: the library into plugin_dir, its functions, component, role and procedure.
+"""lambda-sidecar install: the library into plugin_dir, and its functions, component, role and procedure.
 
-Decides what a server needs; the SQL is udf/sql/install.sql's."""
+Decides which steps a server needs; the SQL is that of udf/sql/install.sql."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import mysql.connector
 from mysql.connector.abstracts import MySQLConnectionAbstract
 
-from lambda_sidecar.install import library_file, obstacle, sql_script
+from lambda_sidecar.install import library_file, preflight, sql_script
 from lambda_sidecar.install.connection import connect, execute
 from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.install.options import Account, quoted
@@ -27,13 +27,13 @@ from lambda_sidecar.install.server_state import (
 from lambda_sidecar.install.steps import Say, Steps
 
 _ROLE = Account("AWS_LAMBDA_ACCESS", "%")
-_MENDS = 5
+_REPAIRS_MAX = 5
 _SETTLE_SECONDS = 0.5
 _NO_BINLOG = "SET SESSION sql_log_bin = 0"
 
 
 def install(options: argparse.Namespace, say: Say) -> None:
-    """Raises InstallError; until it has said so, nothing was changed."""
+    """Prints each step. Raises InstallError; if no step was printed before, nothing was changed."""
     library = None if options.no_copy else library_file.find(options.library)
     with contextlib.closing(connect(options)) as connection:
         try:
@@ -55,28 +55,28 @@ class _Install:
         self.steps = Steps(connection, say, dry_run=options.dry_run)
 
     def run(self) -> None:
-        read_only = obstacle.read_only(self.connection, self.state, "install")
+        read_only = preflight.read_only(self.connection, self.state, "install")
         if read_only:
             for line in read_only:
                 self.steps.say(line)
             self.steps.dry_run = True
         else:
-            self._look_for_obstacles()
+            self._check_before()
         self._install()
         if read_only:
             raise InstallError("the server is read-only; nothing was changed")
         if not self.steps.dry_run:
-            self._mend()
+            self._repair()
             self._verify()
 
-    def _look_for_obstacles(self) -> None:
-        obstacle.foreign_functions(self.state)
+    def _check_before(self) -> None:
+        preflight.foreign_functions(self.state)
         for account in self.options.grant:
             if not account_exists(self.connection, account):
                 raise InstallError(f"there is no account {account} on this server; CREATE USER comes first")
         if self._copies:
             how = f"install -m 0755 {self.library} {self.state.place}"
-            obstacle.plugin_dir(self.state, f"run there: {how}; then this again, with --no-copy")
+            preflight.plugin_dir(self.state, f"run there: {how}; then this again, with --no-copy")
 
     @property
     def _copies(self) -> bool:
@@ -119,11 +119,12 @@ class _Install:
                     f"make it a default role of {account}", f"SET DEFAULT ROLE {listed} TO {account}"
                 )
 
-    def _mend(self) -> None:
-        """A statement that was in a function while it was dropped takes the new one of that name along when
-        it ends (replacement.py); its row stays. So look for a while after a replacement."""
+    def _repair(self) -> None:
+        """Makes functions again that have vanished. A statement that was in a function while that was dropped
+        takes the new one of its name along when it ends (replacement.py), and the row stays: so this goes on
+        looking for a while after a replacement."""
         deadline = time.monotonic() + _SETTLE_SECONDS
-        for _ in range(_MENDS):
+        for _ in range(_REPAIRS_MAX):
             while not (rows := dead_rows(look(self.connection, self.names))):
                 if not self.state.loaded or time.monotonic() > deadline:
                     return

@@ -1,6 +1,6 @@
-"""The file lambda_udf.so: where it comes from, how it gets into plugin_dir and out of it.
+"""The file lambda_udf.so: where it comes from, and how it gets into plugin_dir and out again.
 
-Only the file system; must not know SQL."""
+Knows the file system alone; must not know SQL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _PACKAGED = Path(__file__).parent.parent / NAME
 
 
 def find(given: Path | None) -> Path:
-    """The library to install: the one that is named, the package's, or the checkout's build."""
+    """The library to install: the one that is named, else the package's, else the checkout's build. Raises
+    InstallError where there is none."""
     root = sql_script.checkout()
     if given is not None:
         library = given
@@ -32,13 +33,13 @@ def find(given: Path | None) -> Path:
 
 
 def same(one: Path, other: Path) -> bool:
-    """Whether both are there and hold the same bytes."""
+    """Whether both files are there and hold the same bytes."""
     return one.is_file() and other.is_file() and filecmp.cmp(one, other, shallow=False)
 
 
 def copy(library: Path, place: Path) -> None:
-    """Puts the library to `place` whole or not at all. By rename: writing into a file that a running
-    mysqld has mapped would crash it."""
+    """Puts the library at `place`, whole or not at all. Renames, because writing into a file that a running
+    mysqld has mapped would crash it. Raises InstallError."""
     new = place.with_name(f".{place.name}.new")
     try:
         with library.open("rb") as source, new.open("wb") as target:
@@ -54,6 +55,7 @@ def copy(library: Path, place: Path) -> None:
 
 
 def remove(place: Path) -> None:
+    """Removes the library if it is there. Raises InstallError."""
     try:
         place.unlink(missing_ok=True)
     except OSError as error:
@@ -71,7 +73,7 @@ def _sync_folder(folder: Path) -> None:
 
 def is_loaded_from_replaced_file(pid_file: Path) -> bool:
     """Whether the mysqld of this machine has only a lambda_udf.so loaded that is no longer on disk: someone
-    has replaced the file since. False where /proc does not tell (another user's process)."""
+    has replaced the file since. False where /proc does not show it (another user's process)."""
     try:
         pid = int(pid_file.read_text())
         lines = Path(f"/proc/{pid}/maps").read_text().splitlines()

@@ -1,6 +1,6 @@
 """The names of the options that MySQL's clients take: those that are supported here, and those of no concern.
 
-Only tables: `lambda-sidecar serve` imports this and must not pay for mysql.connector."""
+Knows names alone. `lambda-sidecar serve` imports this and must not pay for mysql.connector."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ FLAGS = {
     "enable-cleartext-plugin": "send the password itself where the server asks for it (TLS only)",
     "get-server-public-key": "of effect without TLS only, and not supported there",
 }
-# Of an option file only: passwords do not belong on a command line.
+# In an option file only: passwords do not belong on a command line.
 _PASSWORDS = ("password", "password1")
-# What these do in mysql's terminal, to statements typed there or to what they print.
+# Options of the mysql client's terminal: how statements are typed there and how results are printed.
 _TERMINAL = (
     "auto-rehash auto-vertical-output batch beep binary-as-hex binary-mode character-sets-dir "
     "column-names column-type-info commands comments connect-expired-password database debug "
@@ -49,7 +49,7 @@ _NEUTRAL = {"ssl-fips-mode": "OFF", "compression-algorithms": "UNCOMPRESSED"}
 
 
 def known(written: Setting) -> Setting | None:
-    """The setting under its full name; None: it is of no concern. Raises InstallError."""
+    """The setting under its full name, None if it is of no concern. Raises InstallError for other options."""
     loose = written.name.startswith("loose-")
     setting = _spelled_out(Setting(written.name.removeprefix("loose-"), written.value, written.source))
     name, value = setting.name, setting.value

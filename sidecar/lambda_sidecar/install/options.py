@@ -1,6 +1,6 @@
 """The arguments of lambda-sidecar install, uninstall and migrate-check.
 
-Only argparse: `lambda-sidecar serve` imports this and must not pay for mysql.connector."""
+Knows argparse alone: `lambda-sidecar serve` imports this and must not pay for mysql.connector."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ACCOUNT = re.compile(rf"({_PART})(?:@({_PART}))?")
 
 
 def account(text: str) -> Account:
-    """'app'@'%', app@localhost or app (from any host), as SQL writes an account."""
+    """Reads 'app'@'%', app@localhost or app (from any host), as in SQL. Raises ArgumentTypeError."""
     match = _ACCOUNT.fullmatch(text.strip())
     if match is None:
         raise argparse.ArgumentTypeError(f"{text} is not an account; write 'user'@'host'")

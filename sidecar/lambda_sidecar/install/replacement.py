@@ -1,6 +1,6 @@
-"""A library in the place of one that mysqld has loaded; if the new one does not work, the old one again.
+"""Replaces a library that mysqld has loaded; if the new one does not work, the old one comes back.
 
-Keeps grants, role, account, procedure and variables: only functions and component go and come."""
+Keeps grants, role, account, procedure and variables: only the functions and the component are made anew."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 import mysql.connector
 
 from lambda_sidecar.install import library_file
-from lambda_sidecar.install.calm import in_use, is_calm
 from lambda_sidecar.install.connection import execute
 from lambda_sidecar.install.errors import InstallError
+from lambda_sidecar.install.idle import becomes_idle, in_use
 from lambda_sidecar.install.options import quoted
 from lambda_sidecar.install.server_state import COMPONENT, ServerState, look, variables
 from lambda_sidecar.install.steps import Steps
@@ -23,8 +23,8 @@ _COMPONENT_UNLOAD_REFUSED = 3538  # mysqld_error.h: ER_COMPONENTS_UNLOAD_CANT_DE
 
 
 def dead_rows(state: ServerState) -> list[str]:
-    """What takes rows away that stand for nothing: DROP FUNCTION and UNINSTALL COMPONENT do not know a
-    library that failed to load, and CREATE FUNCTION fails at the row that is there (1026)."""
+    """The statements that delete rows of a library that failed to load: DROP FUNCTION and UNINSTALL COMPONENT
+    do not find it, and CREATE FUNCTION fails because the row is there (1026)."""
     dead = sorted(state.functions.keys() - state.answering)
     statements = [f"DELETE FROM mysql.func WHERE name = {quoted(name)}" for name in dead]  # noqa: S608
     if state.component and not state.values:
@@ -33,27 +33,27 @@ def dead_rows(state: ServerState) -> list[str]:
 
 
 def _uninstall_component(steps: Steps, state: ServerState) -> None:
-    """InstallError and everything as before if statements are in our functions and stay there.
+    """Raises InstallError, with everything as before, if statements are in our functions and stay there.
 
     A function that is dropped while a statement is in it keeps the old library loaded, and its successor
     vanishes when that statement ends (a server defect, tried on 9.7.4)."""
     if steps.dry_run:
         steps.sql("uninstall the component", _UNINSTALL)
         return
-    calm = is_calm(steps.connection)
+    idle = becomes_idle(steps.connection)
     if not state.values:
-        if not calm:
+        if not idle:
             raise in_use(steps.connection)
         return
-    # Of itself it lets nobody call any more, waits a little for the calls that run, or refuses to go (3538).
-    # Its answer counts: with many short calls there may be no moment without one.
+    # The component itself lets no call begin any more, waits a little for those that run, and else refuses to
+    # go (3538). Its answer counts: with many short calls there may be no moment without one.
     try:
         execute(steps.connection, _UNINSTALL)
     except mysql.connector.Error as error:
         if error.errno == _COMPONENT_UNLOAD_REFUSED:
             raise in_use(steps.connection) from None
         raise
-    if not is_calm(steps.connection):
+    if not becomes_idle(steps.connection):
         refusal = in_use(steps.connection)
         execute(steps.connection, _INSTALL)
         restore_values(Steps(steps.connection, lambda _: None, dry_run=False), state.values)
@@ -68,7 +68,7 @@ def _drop_functions(steps: Steps, state: ServerState) -> None:
 
 
 def restore_values(steps: Steps, before: dict[str, str]) -> None:
-    """SET GLOBAL for what was set and not persisted: an UNINSTALL COMPONENT forgets it."""
+    """Sets variables again that were SET GLOBAL and not persisted: UNINSTALL COMPONENT forgets them."""
     after = variables(steps.connection)
     lost = {name: value for name, value in before.items() if name in after and after[name] != value}
     if lost:
@@ -80,7 +80,7 @@ def restore_values(steps: Steps, before: dict[str, str]) -> None:
 
 
 class Replacement:
-    """`library`: what to copy; None: the new one is in plugin_dir already, and only the loaded one is old."""
+    """`library` is the file to copy; None if it is in plugin_dir already, and only the loaded one is old."""
 
     def __init__(self, steps: Steps, state: ServerState, library: Path | None) -> None:
         self.steps = steps
@@ -88,7 +88,7 @@ class Replacement:
         self.library = library
 
     def run(self, create: Callable[[], None]) -> None:
-        """`create` makes functions and component; when it fails, the old ones are back, and InstallError."""
+        """`create` makes functions and component. Raises InstallError if it fails, with the old ones back."""
         self.steps.say(
             "the server has another build loaded, and MySQL loads a new one only when nothing holds the old: "
             "grants and settings stay, calls fail for a moment"
@@ -115,7 +115,7 @@ class Replacement:
         restore_values(self.steps, self.state.values)
 
     def _take_back(self, old: Path | None) -> str:
-        """Whatever of the old installation is missing; a clause that says how it went."""
+        """Puts back the missing parts of the old installation, and returns a clause that says how it went."""
         before, now = self.state, look(self.steps.connection, [])
         if old is None:
             return "correct that and run this again"

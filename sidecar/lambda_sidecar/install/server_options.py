@@ -1,6 +1,6 @@
 """The options by which MySQL's own clients reach a server, from option files and the command line.
 
-Decides what each option means, and refuses what it cannot do as the mysql client does; opens nothing."""
+Decides what each option means, and refuses one that cannot mean here what it means to mysql."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GROUPS = ("client", "mysql", "lambda-sidecar")
 _SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock")  # noqa: S108
 _PORT = 3306
 _TLS_VERSIONS = ("TLSv1.2", "TLSv1.3")
-# What Connector/Python does by itself; mysql_clear_password only where enable-cleartext-plugin is given.
+# Connector/Python's own; mysql_clear_password comes in only where enable-cleartext-plugin is given.
 PLUGINS = frozenset({"caching_sha2_password", "mysql_native_password", "sha256_password"})
 CLEARTEXT_PLUGIN = "mysql_clear_password"
 
@@ -40,7 +40,7 @@ class SslMode(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Tls:
-    """What TLS with the server must be. Of certificates and CRLs, files and folders as OpenSSL takes them."""
+    """How TLS with the server must be. Certificates and CRLs are files and folders, as OpenSSL takes them."""
 
     mode: SslMode = SslMode.PREFERRED
     ca: str | None = None
@@ -55,7 +55,7 @@ class Tls:
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """password None: the one who runs the command is asked; socket None: TCP to host and port."""
+    """password is None if the user is to be asked for it; socket is None for TCP to host and port."""
 
     user: str
     password: str | None
@@ -75,7 +75,7 @@ class ServerOptions:
 
 
 def gather(options: argparse.Namespace) -> ServerOptions:
-    """Raises InstallError for an option that is unknown, wrong or not supported, with where it stands."""
+    """Raises InstallError for an option that is unknown, wrong or not supported, and says where it stands."""
     settings = option_file.read_defaults(
         only=options.defaults_file, extra=options.defaults_extra_file, none=options.no_defaults, names=GROUPS
     )
@@ -157,8 +157,8 @@ class _Options:
         return self.text("socket") or os.environ.get("MYSQL_UNIX_PORT") or _default_socket()
 
     def _refuse_unused(self, name: str) -> None:
-        """MySQL's clients leave a port aside that a Unix socket has no use for, and the other way round. An
-        option file may have both; who types one means it."""
+        """MySQL's clients ignore a port where they use a Unix socket, and a socket where they use TCP. An
+        option file may have both, but an option on the command line is meant. Raises InstallError."""
         setting = self.chosen.get(name)
         if setting is not None and setting.source == COMMAND_LINE:
             instead = "add --host=127.0.0.1 or --protocol=TCP" if name == "port" else "leave the host out"
@@ -179,7 +179,7 @@ class _Options:
             raise self.refusal(name, f"{mode.name} needs ssl-ca or ssl-capath")
         return Tls(
             mode=mode,
-            # As the mysql client (client/include/sslopt-vars.h): REQUIRED and less look at no CA.
+            # As the mysql client (client/include/sslopt-vars.h): REQUIRED and below check no CA.
             ca=self.text("ssl-ca") if mode >= SslMode.VERIFY_CA else None,
             capath=self.text("ssl-capath") if mode >= SslMode.VERIFY_CA else None,
             cert=self.text("ssl-cert"),
@@ -194,7 +194,7 @@ class _Options:
 def _ssl_mode(options: _Options) -> SslMode:
     text = options.text("ssl-mode")
     if text is None:
-        # client/include/sslopt-case.h: who names an authority wants it looked at.
+        # client/include/sslopt-case.h: who names an authority wants it checked.
         names_authority = "ssl-ca" in options.chosen or "ssl-capath" in options.chosen
         return SslMode.VERIFY_CA if names_authority else SslMode.PREFERRED
     # find_type() of MySQL takes any case, and a beginning that fits only one.

@@ -1,4 +1,4 @@
-"""What a MySQL server has of lambda-udf now, and what stands in the way of changing it.
+"""The state of lambda-udf on a MySQL server: functions, component, variables, and statements that use them.
 
 Only looks; changes nothing."""
 
@@ -20,11 +20,11 @@ _CANT_INITIALIZE_UDF = 1123  # mysqld_error.h; our init functions refuse a call 
 
 @dataclass(frozen=True)
 class ServerState:
-    """functions     what mysql.func has of lambda_udf.so: name and kind (function, aggregate)
-    answering     of them, those that are loaded; the rest are rows of a library that failed to load
-    foreign       functions with names of ours that another library has: name and library
+    """functions     the rows of lambda_udf.so in mysql.func: name and kind (function, aggregate)
+    answering     those of them that are loaded; the rest are rows of a library that failed to load
+    foreign       functions with our names that belong to another library: name and library
     component     whether mysql.component names ours
-    values        its global variables; empty: it is not loaded
+    values        the component's global variables; empty if it is not loaded
     """
 
     plugin_dir: Path
@@ -49,8 +49,8 @@ class ServerState:
 
     @property
     def is_local(self) -> bool:
-        """Whether the server's files are this machine's: auto.cnf, which no two servers share, says so. Where
-        it may not be read, a plugin_dir is taken for the server's."""
+        """Whether the server's files are on this machine: its auto.cnf, which no two servers share, says so.
+        Where that may not be read, a folder with plugin_dir's path is taken for the server's."""
         try:
             return self.server_uuid in (self.datadir / "auto.cnf").read_text()
         except PermissionError:
@@ -60,7 +60,7 @@ class ServerState:
 
 
 def look(connection: MySQLConnectionAbstract, names: list[str]) -> ServerState:
-    """`names`: the functions of the library to come."""
+    """The server's state; `names` are the functions of the library to come. Raises mysql.connector.Error."""
     ((plugin_dir, datadir, pid_file, uuid, read_only, super_read_only),) = execute(
         connection,
         "SELECT @@plugin_dir, @@datadir, @@pid_file, @@server_uuid, @@read_only, @@super_read_only",
@@ -84,7 +84,7 @@ def look(connection: MySQLConnectionAbstract, names: list[str]) -> ServerState:
 
 
 def answers(connection: MySQLConnectionAbstract, function: str) -> bool:
-    """Whether the function is loaded. Called without arguments it refuses by itself; nothing is invoked."""
+    """Whether the function is loaded: without arguments it refuses a call by itself, and invokes nothing."""
     try:
         execute(connection, f"SELECT `{function}`()")
     except mysql.connector.Error as error:

@@ -1,7 +1,7 @@
 """One session of Connector/Python whose TLS and authentication are the mysql client's.
 
-Connector/Python by itself verifies nothing unless told to, trusts the machine's CAs beside the given one,
-goes on without TLS where it was wanted, does none over a Unix socket, and sends the password itself over
+Connector/Python by itself verifies nothing unless it has to, trusts the machine's CAs beside the given one,
+goes on without TLS where TLS was wanted, does none over a Unix socket, and sends the password itself over
 plain TCP when the server asks for it. So the sockets here are ours: they do TLS with a context of our own,
 and let nothing pass that the options forbid. Must not know where options come from."""
 
@@ -71,7 +71,7 @@ def _plugins(options: ServerOptions) -> frozenset[str]:
 
 
 class _Authenticator(MySQLAuthenticator):
-    """Uses the plugins that it was given, whatever the server asks for."""
+    """Uses no other plugins than those that it was given, whatever the server asks for."""
 
     def __init__(self, plugins: frozenset[str]) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class _Authenticator(MySQLAuthenticator):
 
 
 class _Link(MySQLSocket):
-    """What both kinds of socket do."""
+    """The part that both kinds of socket have in common."""
 
     options: ServerOptions
     secret: bytes  # the password as a plugin sends it in clear

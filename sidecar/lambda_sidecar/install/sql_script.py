@@ -1,6 +1,6 @@
 """The files of udf/sql as single statements, as the mysql client splits them.
 
-Finds and splits; must not know what a statement does."""
+Finds and splits files; must not know what a statement does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def functions(text: str) -> list[str]:
 
 
 def statements(text: str) -> list[str]:
-    """The statements without their delimiters and without comments.
+    """The statements without their delimiters and without comments. Raises ValueError for one without an end.
 
     Our files keep to two rules: a statement ends at the end of a line, and a comment has lines of its own."""
     delimiter = ";"

@@ -1,6 +1,6 @@
-"""One step after the other, each told in one line; a dry run only tells.
+"""Does one step after the other and prints a line for each; a dry run prints and does nothing.
 
-Knows how a failed statement reads; must not know what the steps are for."""
+Knows how to word a statement's failure; must not know what the steps are for."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ Say = Callable[[str], None]
 
 
 class Steps:
+    """The steps of one command. `say` prints a line."""
+
     def __init__(self, connection: MySQLConnectionAbstract, say: Say, *, dry_run: bool) -> None:
         self.connection = connection
         self.say = say
         self.dry_run = dry_run
 
     def sql(self, what: str, *statements: str) -> None:
-        """Runs the statements; the first that fails ends it with InstallError."""
+        """Runs the statements. Raises InstallError for the first that fails."""
         if self.dry_run:
             self.say(what)
             for statement in statements:
@@ -39,7 +41,7 @@ class Steps:
         self.say(f"{what}: done")
 
     def act(self, what: str, action: Callable[[], None]) -> None:
-        """Does something outside the server."""
+        """Does something outside the server. Raises whatever `action` does."""
         if self.dry_run:
             self.say(what)
             return

@@ -1,6 +1,6 @@
-"""lambda-sidecar uninstall: takes back what install brought, and what was granted and persisted since.
+"""lambda-sidecar uninstall: removes what install has brought, and the grants and persisted settings since.
 
-The SQL is udf/sql/uninstall.sql's."""
+Decides which steps a server needs; the SQL is that of udf/sql/uninstall.sql."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import contextlib
 import mysql.connector
 from mysql.connector.abstracts import MySQLConnectionAbstract
 
-from lambda_sidecar.install import library_file, obstacle, sql_script
-from lambda_sidecar.install.calm import wait_for_calm
+from lambda_sidecar.install import library_file, preflight, sql_script
 from lambda_sidecar.install.connection import connect
 from lambda_sidecar.install.errors import InstallError
+from lambda_sidecar.install.idle import wait_until_idle
 from lambda_sidecar.install.replacement import dead_rows
 from lambda_sidecar.install.server_state import ServerState, look
 from lambda_sidecar.install.steps import Say, Steps
 
 
 def uninstall(options: argparse.Namespace, say: Say) -> None:
-    """Raises InstallError; until it has said so, nothing was changed."""
+    """Prints each step. Raises InstallError; if no step was printed before, nothing was changed."""
     with contextlib.closing(connect(options)) as connection:
         try:
             _uninstall(connection, options, Steps(connection, say, dry_run=options.dry_run))
@@ -30,17 +30,17 @@ def uninstall(options: argparse.Namespace, say: Say) -> None:
 
 def _uninstall(connection: MySQLConnectionAbstract, options: argparse.Namespace, steps: Steps) -> None:
     state = look(connection, [])
-    read_only = obstacle.read_only(connection, state, "uninstall")
+    read_only = preflight.read_only(connection, state, "uninstall")
     if read_only:
         for line in read_only:
             steps.say(line)
         steps.dry_run = True
     elif not options.no_remove and (not state.is_local or state.place.exists()):
-        obstacle.plugin_dir(
+        preflight.plugin_dir(
             state, f"run this with --no-remove, then remove {state.place} on the server's machine"
         )
     if state.loaded and not steps.dry_run:
-        wait_for_calm(connection)
+        wait_until_idle(connection)
     _drop(steps, state)
     if not options.no_remove and state.place.exists():
         steps.act(f"remove {state.place}", lambda: library_file.remove(state.place))
@@ -54,7 +54,7 @@ def _drop(steps: Steps, state: ServerState) -> None:
     if rows := dead_rows(state):
         steps.sql("forget what the server names but could not load", *rows)
     steps.sql("run uninstall.sql", *sql_script.statements(script))
-    # Of a newer library than this command.
+    # Functions of a library that is newer than this command.
     known = {name for name in state.answering if f"DROP FUNCTION IF EXISTS {name};" in script}
     if others := sorted(state.answering - known):
         steps.sql(f"drop {', '.join(others)}", *(f"DROP FUNCTION `{name}`" for name in others))

@@ -1,26 +1,26 @@
 """The local Lambda: a real, small Lambda service on loopback for development, tests and demonstrations.
-Knows nothing of the sidecar's gRPC service, credentials or configuration; it is reached over HTTP only.
+Of the sidecar it knows its own table of the configuration (config/local.py), and nothing of calls, gRPC or
+credentials: the sidecar reaches it over HTTP, as it reaches Lambda.
 
 The way of an invocation, file by file:
 
-    guard.py         who may call at all
+    guard.py         which requests pass at all
     invoke_api.py    the Invoke API: request -> invocation -> answer; invoke_request.py how both are written
     function.py      the functions folder, read anew at every invocation
     slots.py         concurrency limits
     events.py        invocations of type Event: queue and retries
     fleet.py         a warm worker, or a new one
     worker.py        one invocation on one worker: timeout, exit, log
-    runtime_api.py   the Runtime API that its process talks
+    runtime_api.py   the Runtime API that its process speaks
     process.py       its process; launcher.py ties it to the sidecar's life
     record.py        what was invoked; record_api.py serves it to tests
 
-Not there: other operations than Invoke, response streaming, layers, extensions, versions (every qualifier
-runs the folder's code, as $LATEST), dead-letter queues and destinations, memory limits, freezing between
-invocations.
-"""
+It does not have: operations other than Invoke, response streaming, layers, extensions, versions (every
+qualifier runs the folder's code, as $LATEST), dead-letter queues and destinations, memory limits, freezing
+between invocations."""
 
+from lambda_sidecar.config.local import LocalLambdaSettings
 from lambda_sidecar.local.errors import LocalLambdaError
 from lambda_sidecar.local.service import LocalLambda
-from lambda_sidecar.local.settings import LocalLambdaSettings
 
 __all__ = ["LocalLambda", "LocalLambdaError", "LocalLambdaSettings"]

@@ -1,4 +1,4 @@
-"""Every failure of the local Lambda: those of starting it, and those of the Invoke API as Lambda words them.
+"""Every failure of the local Lambda: at its start, and in the Invoke API, where the texts are Lambda's own.
 Knows neither HTTP servers nor workers."""
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ApiError(Exception):
 
 
 def not_found(arn: str) -> ApiError:
-    """No folder of that name."""
+    """There is no folder of that name."""
     return ApiError(404, "ResourceNotFoundException", f"Function not found: {arn}", message_key="Message")
 
 
@@ -73,5 +73,5 @@ def service_error(message: str) -> ApiError:
 
 
 def forbidden(code: str, message: str) -> ApiError:
-    """Refused before anything was looked at."""
+    """The guard does not let the request pass."""
     return ApiError(403, code, message)

@@ -42,7 +42,7 @@ class Events:
         self._tasks = Tasks()
 
     def accept(self, invocation: Invocation) -> bool:
-        """Takes an event over; False if the queue is full."""
+        """Puts an event into the queue; False if that is full."""
         if self._events >= _MAX_EVENTS or self._bytes + len(invocation.event) > _MAX_BYTES:
             return False
         self._events += 1
@@ -51,14 +51,14 @@ class Events:
         return True
 
     def pump(self) -> None:
-        """Starts waiting events while there are slots; to be called whenever one becomes free."""
+        """Starts waiting events while there are slots. Call it whenever one becomes free."""
         for name in list(self._queues):
             if self._slots.full:
                 return
             self._pump_one(name)
 
     async def stop(self) -> None:
-        """Forgets what waits and ends what runs."""
+        """Forgets the events that wait and ends those that run."""
         self._queues.clear()
         for timer in self._timers:
             timer.cancel()

@@ -20,7 +20,7 @@ _Key = tuple[str, str, str]  # function name, revision, region
 
 
 class Fleet:
-    """All workers. folder: where each gets its private folder; most: how many processes are kept."""
+    """All workers. folder: holds the private folder of each; most: how many processes are kept."""
 
     def __init__(self, folder: Path, *, most: int, idle_seconds: float) -> None:
         self.folder = folder
@@ -31,12 +31,13 @@ class Fleet:
         self.endings = Tasks()
         self.numbers = itertools.count()
         self.starting = 0
-        # Starting an interpreter is processor time: more at once only makes each miss its 10 seconds.
+        # To start an interpreter takes processor time: more at once would only make each miss its 10 seconds.
         self.starts = asyncio.Semaphore(2 * (os.cpu_count() or 1))
         self._groups: dict[_Key, _Group] = {}
 
     async def run(self, function: Function, invocation: Invocation) -> Outcome:
-        """Runs one invocation on a worker of this revision. The function's failures are in the outcome."""
+        """Runs one invocation on a worker of this revision. A failure of the function is in the outcome.
+        Raises OSError where no worker can be started."""
         group = self._group(function, invocation.target.region)
         try:
             worker = await group.take()

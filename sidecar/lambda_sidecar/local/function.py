@@ -11,19 +11,20 @@ from pathlib import Path
 
 from lambda_sidecar.local.errors import FunctionConfigError, LocalLambdaError
 from lambda_sidecar.local.inventory import Inventory
-from lambda_sidecar.local.settings import (
-    DEFAULT_MEMORY_MB,
-    DEFAULT_TIMEOUT_SECONDS,
-    MAX_MEMORY_MB,
-    MAX_TIMEOUT_SECONDS,
-)
 from lambda_sidecar.local.target import is_function_name
+from lambda_sidecar.quotas import (
+    MEMORY_DEFAULT_MB,
+    MEMORY_MAX_MB,
+    MEMORY_MIN_MB,
+    TIMEOUT_DEFAULT_SECONDS,
+    TIMEOUT_MAX_SECONDS,
+)
 
 _SETTINGS = "function.toml"
 _BOOTSTRAP = "bootstrap"
 _DEFAULT_HANDLER = "lambda_function.lambda_handler"
 _KEYS = ("handler", "timeout", "environment", "concurrency", "memory_size")
-# What the service itself sets; "Defined runtime environment variables",
+# Variables that the service itself sets; "Defined runtime environment variables",
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 _RESERVED = ("_HANDLER", "_X_AMZN_TRACE_ID", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV")
 _RESERVED_PREFIX = "AWS_LAMBDA_"
@@ -38,10 +39,10 @@ class Function:
     revision: str
     bootstrap: bool
     handler: str = _DEFAULT_HANDLER
-    timeout: float = DEFAULT_TIMEOUT_SECONDS  # seconds
+    timeout: float = TIMEOUT_DEFAULT_SECONDS  # seconds
     environment: tuple[tuple[str, str], ...] = ()
     concurrency: int | None = None  # reserved concurrency; None: only the service's limit
-    memory_size: int = DEFAULT_MEMORY_MB  # MB, told to the function and not enforced
+    memory_size: int = MEMORY_DEFAULT_MB  # MB, which the function is given and nothing enforces
 
 
 class FunctionFolder:
@@ -53,7 +54,8 @@ class FunctionFolder:
         self._inventories: dict[str, Inventory] = {}
 
     def check(self) -> list[Function]:
-        """Every function, at start. Raises LocalLambdaError for the folder, FunctionConfigError for one."""
+        """Every function, looked at once at the start. Raises LocalLambdaError for the folder of functions,
+        and FunctionConfigError for one of them."""
         if not self._folder.is_dir():
             raise LocalLambdaError(f"local Lambda: the functions folder {self._folder} does not exist")
         try:
@@ -117,10 +119,10 @@ def _read(name: str, folder: Path, revision: str) -> Function | None:
         revision=revision,
         bootstrap=not is_python,
         handler=handler,
-        timeout=_number(settings, table, "timeout", DEFAULT_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS),
+        timeout=_number(settings, table, "timeout", TIMEOUT_DEFAULT_SECONDS, TIMEOUT_MAX_SECONDS),
         environment=_environment(settings, table.get("environment", {})),
         concurrency=None if concurrency is None else _integer(settings, table, "concurrency", 0, 0, 10_000),
-        memory_size=_integer(settings, table, "memory_size", DEFAULT_MEMORY_MB, 128, MAX_MEMORY_MB),
+        memory_size=_integer(settings, table, "memory_size", MEMORY_DEFAULT_MB, MEMORY_MIN_MB, MEMORY_MAX_MB),
     )
 
 

@@ -1,27 +1,25 @@
-"""Who may reach the local Lambda: requests that look signed and name a loopback host, and nothing else.
+"""The guard before the local Lambda: only requests that look signed and name a loopback host pass.
 Runs before any route; knows nothing of functions."""
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-import re
 import uuid
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from lambda_sidecar.http.loopback import is_loopback_host
 from lambda_sidecar.local.errors import ApiError, forbidden, service_error
 
 _logger = logging.getLogger(__name__)
-_HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:]+\]|[^:\[\]]+)(?::\d{1,5})?")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
-async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Lets a request through to its route.
+async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Lets a request pass to its route, or raises ApiError.
 
     The signature itself is not verified: whoever runs on this machine may call. The two checks keep web
     pages out: without CORS they send no Authorization header to another origin, and after DNS rebinding
@@ -55,20 +53,6 @@ def error_response(error: ApiError) -> web.Response:
     return web.Response(
         status=error.status, body=error.body(), content_type="application/json", headers=headers
     )
-
-
-def is_loopback_host(host: str) -> bool:
-    """Whether a Host header is of 127.0.0.0/8, [::1] or localhost, with or without port."""
-    found = _HOST.fullmatch(host)
-    if found is None:
-        return False
-    name = found["name"]
-    if name.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _check(request: web.Request) -> None:

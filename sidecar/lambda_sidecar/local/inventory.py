@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 
-# A look compares so many files always, those nearest to the top, and as many of the others in turn: vendored
+# Each look compares so many files, those nearest to the top, and as many of the others in turn. So vendored
 # packages (boto3 alone has some 3,000 files) slow no invocation down, and a change in them is seen some looks
 # later.
 LOOK_AT = 2_000
@@ -23,7 +23,7 @@ class Inventory:
     """One folder. Bytecode and hidden files do not count."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises OSError, as `revision` does, where something cannot be read."""
+        """Raises OSError where something cannot be read."""
         self._folder = str(folder)
         self._known: dict[str, _Stat] = {}
         self._place = LOOK_AT
@@ -31,7 +31,7 @@ class Inventory:
         self._walk()
 
     def revision(self) -> str:
-        """Another text whenever a file was added, removed or written."""
+        """A text that differs whenever a file was added, removed or written. Raises OSError."""
         if any(_stat(path) != self._known[path] for path in self._turn()):
             self._walk()
         return self._revision
@@ -74,7 +74,7 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 
 
 def _stat(path: str) -> _Stat:
-    """None for what has gone: an editor replaces a file, and its next state is another revision."""
+    """None for a file that has gone, as while an editor replaces it: its next state is another revision."""
     try:
         found = os.stat(path)  # noqa: PTH116  a Path for each of thousands of files would cost as much again
     except FileNotFoundError:

@@ -10,8 +10,8 @@ import time
 import uuid
 from dataclasses import dataclass, field, replace
 
-from lambda_sidecar.local.settings import MAX_RESPONSE_BYTES
 from lambda_sidecar.local.target import Target
+from lambda_sidecar.quotas import RESPONSE_MAX
 
 
 def _trace_id() -> str:
@@ -42,7 +42,7 @@ class Invocation:
     client_connected: bool = True
 
     def finish(self, outcome: str) -> None:
-        """Notes the end of this attempt."""
+        """Records the end of this attempt."""
         self.finished = time.time()
         self.outcome = outcome
 
@@ -55,7 +55,7 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a function answered: its JSON, or with function_error an error document; the log's last 4 KB."""
+    """A function's answer: JSON, or an error document if function_error is set; and the log's last 4 KB."""
 
     payload: bytes
     function_error: bool = False
@@ -63,7 +63,7 @@ class Outcome:
 
 
 def error_document(error_type: str, message: str) -> bytes:
-    """Lambda's error document, as the caller gets it."""
+    """Lambda's error document in the form that the caller gets."""
     return json.dumps({"errorType": error_type, "errorMessage": message}).encode()
 
 
@@ -101,5 +101,5 @@ def too_large_document() -> bytes:
     """The function's answer is above the quota."""
     return error_document(
         "Function.ResponseSizeTooLarge",
-        f"Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes).",
+        f"Response payload size exceeded maximum allowed payload size ({RESPONSE_MAX} bytes).",
     )

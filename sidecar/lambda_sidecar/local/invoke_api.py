@@ -1,5 +1,5 @@
 """The Invoke operation of AWS Lambda's API, as SDKs and the AWS CLI call it: from a request to its answer.
-Knows when what is refused; how requests are written is invoke_request.py's, how functions run the fleet's."""
+Knows when a request is refused. invoke_request.py knows what is on the wire; fleet.py runs functions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 
 from aiohttp import web
 
+from lambda_sidecar.config.local import LocalLambdaSettings
 from lambda_sidecar.local import errors
 from lambda_sidecar.local.events import Events
 from lambda_sidecar.local.fleet import Fleet
@@ -23,7 +24,6 @@ from lambda_sidecar.local.invoke_request import (
     read_type,
 )
 from lambda_sidecar.local.record import OpenRequests, Record
-from lambda_sidecar.local.settings import LocalLambdaSettings
 from lambda_sidecar.local.slots import Slots
 from lambda_sidecar.local.target import Target
 from lambda_sidecar.local.tasks import Tasks

@@ -1,4 +1,4 @@
-"""The Invoke operation's request and answer, as they are on the wire.
+"""Reads the Invoke operation's request from the wire, and writes its answer.
 Knows HTTP and Lambda's rules for requests; nothing of which functions there are.
 
 Source: "Invoke", https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
@@ -14,8 +14,8 @@ from aiohttp import web
 
 from lambda_sidecar.local import errors
 from lambda_sidecar.local.invocation import Invocation, Outcome
-from lambda_sidecar.local.settings import MAX_CLIENT_CONTEXT_BYTES, MAX_EVENT_BYTES, MAX_REQUEST_BYTES
 from lambda_sidecar.local.target import Target, resolve
+from lambda_sidecar.quotas import CLIENT_CONTEXT_MAX, EVENT_MAX, REQUEST_RESPONSE_MAX
 from lambda_sidecar.text.json_text import NestedTooDeeply, NotJson, NotUtf8, check_steps, utf8_steps
 from lambda_sidecar.text.pacer import at_once
 
@@ -25,7 +25,7 @@ INVOCATION_TYPES = ("RequestResponse", "Event", "DryRun")
 
 
 def read_target(request: web.Request, *, region: str, account_id: str) -> Target:
-    """Which function is meant; region and account_id stand in where its name has none. Raises ApiError."""
+    """The function that is meant; region and account_id stand in where its name has none. Raises ApiError."""
     return resolve(
         request.match_info["name"],
         request.query.get("Qualifier") or None,
@@ -46,8 +46,8 @@ def read_type(request: web.Request) -> str:
 
 
 async def read_body(request: web.Request, *, is_event: bool) -> bytes:
-    """The request's body, never more of it than Lambda takes. Raises ApiError."""
-    most = MAX_EVENT_BYTES if is_event else MAX_REQUEST_BYTES
+    """The request's body; reads no more of it than Lambda takes. Raises ApiError."""
+    most = EVENT_MAX if is_event else REQUEST_RESPONSE_MAX
     size = request.content_length or 0
     body = bytearray()
     if size <= most:
@@ -69,7 +69,7 @@ async def read_body(request: web.Request, *, is_event: bool) -> bytes:
 
 
 def read_invocation(request: web.Request, target: Target, invocation_type: str, body: bytes) -> Invocation:
-    """The whole of it, checked. Raises ApiError."""
+    """The whole request, checked. Raises ApiError."""
     return Invocation(
         target=target,
         invocation_type=invocation_type,
@@ -81,12 +81,12 @@ def read_invocation(request: web.Request, target: Target, invocation_type: str, 
 
 
 def empty_answer(status: int, invocation: Invocation) -> web.Response:
-    """204 of a dry run, 202 of an accepted event."""
+    """The answer without a body: 204 to a dry run, 202 to an accepted event."""
     return web.Response(status=status, headers={"x-amzn-RequestId": invocation.request_id})
 
 
 def answer(invocation: Invocation, outcome: Outcome) -> web.Response:
-    """What the function said, or that it failed."""
+    """The answer with the function's result, or with its error document."""
     headers = {
         "x-amzn-RequestId": invocation.request_id,
         "X-Amzn-Trace-Id": invocation.trace_id,
@@ -100,7 +100,7 @@ def answer(invocation: Invocation, outcome: Outcome) -> web.Response:
 
 
 def _checked(event: bytes) -> bytes:
-    """The event if it is JSON in UTF-8 as RFC 8259 has it; {} for an empty one. Values are not converted."""
+    """The event as it is if that is JSON in UTF-8 (RFC 8259); {} for an empty one. Raises ApiError."""
     if not event:
         return b"{}"
     try:
@@ -121,8 +121,8 @@ def _client_context(request: web.Request) -> str | None:
     encoded = request.headers.get("X-Amz-Client-Context")
     if not encoded:
         return None
-    if len(encoded) > MAX_CLIENT_CONTEXT_BYTES:
-        raise errors.invalid_content(f"Client context must be no more than {MAX_CLIENT_CONTEXT_BYTES} bytes")
+    if len(encoded) > CLIENT_CONTEXT_MAX:
+        raise errors.invalid_content(f"Client context must be no more than {CLIENT_CONTEXT_MAX} bytes")
     try:
         # Written anew: in ASCII and on one line, it is a header of the Runtime API.
         return json.dumps(json.loads(base64.b64decode(encoded, validate=True)))

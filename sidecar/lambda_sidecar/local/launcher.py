@@ -1,5 +1,5 @@
 """Becomes a worker's runtime, after it has asked the kernel to end this process when the sidecar ends.
-A script of its own that knows nothing of this package: it stands in every cold start.
+A script of its own that knows nothing of this package, because every cold start has to run it.
 
 Arguments: the sidecar's process ID, the executable, its arguments."""
 

@@ -1,15 +1,15 @@
-"""The last part of what a worker prints, however much that is.
+"""The end of a worker's output, however long that is.
 Knows neither processes nor invocations."""
 
 from __future__ import annotations
 
-from lambda_sidecar.local.settings import LOG_TAIL_BYTES
+from lambda_sidecar.quotas import LOG_TAIL_MAX
 
-_TRIM_AT = 16 * LOG_TAIL_BYTES
+_TRIM_AT = 16 * LOG_TAIL_MAX
 
 
 class LogTail:
-    """Collects output between two take() calls and keeps its end: never more than 64 KiB plus one chunk."""
+    """Collects the output between two calls of take(), and keeps its end: 64 KiB plus one chunk at most."""
 
     def __init__(self) -> None:
         self._text = bytearray()
@@ -18,11 +18,11 @@ class LogTail:
         """Adds output in order of arrival."""
         self._text += chunk
         if len(self._text) > _TRIM_AT:
-            del self._text[:-LOG_TAIL_BYTES]
+            del self._text[:-LOG_TAIL_MAX]
 
     def take(self) -> bytes:
         """The last 4 KB since the previous call."""
-        tail = bytes(self._text[-LOG_TAIL_BYTES:])
+        tail = bytes(self._text[-LOG_TAIL_MAX:])
         self._text.clear()
         # awslambdaric separates the lines of one message by a carriage return (bootstrap.py).
         return tail.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

@@ -20,13 +20,14 @@ _DRAIN_READS = 16  # a worker that prints without end cannot hold the event loop
 
 
 class WorkerProcess:
-    """Started by the constructor (raises OSError). The kernel ends it when the thread that started it ends.
+    """A process that the constructor starts. The kernel ends it when the thread that started it ends.
 
     exited: its return code as subprocess reports it, once it has ended and the rest of its group was killed.
     log: stdout and stderr.
     """
 
     def __init__(self, command: list[str], environment: dict[str, str], folder: Path) -> None:
+        """Raises OSError."""
         self.log = LogTail()
         self._loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[int] = self._loop.create_future()
@@ -64,7 +65,7 @@ class WorkerProcess:
             self._kill_group()
 
     def drain(self) -> None:
-        """Takes over what was printed until now."""
+        """Reads the output that was printed until now."""
         for _ in range(_DRAIN_READS):
             if not self._read():
                 return

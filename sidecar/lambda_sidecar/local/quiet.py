@@ -1,5 +1,5 @@
 """A logger for aiohttp that says nothing.
-What aiohttp logs about malformed HTTP quotes it, payloads included, and a worker could flood the log."""
+aiohttp's lines about malformed HTTP quote payloads, and a worker could flood the log with them."""
 
 from __future__ import annotations
 

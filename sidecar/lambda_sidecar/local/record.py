@@ -21,7 +21,7 @@ class Record:
         self._payload_bytes = 0
 
     def add(self, invocation: Invocation) -> None:
-        """Notes an arrival; what becomes of the invocation later shows in its entry."""
+        """Records an arrival. The entry shows later what has become of the invocation."""
         self._invocations.append(invocation)
         self._payload_bytes += len(invocation.event)
         while len(self._invocations) > self._most or self._payload_bytes > _MAX_PAYLOAD_BYTES:

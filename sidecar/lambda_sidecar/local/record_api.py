@@ -9,7 +9,7 @@ from lambda_sidecar.local.record import OpenRequests, Record
 
 
 class RecordApi:
-    """Serves the record as JSON; the same access checks as for Invoke apply."""
+    """Serves the record as JSON, behind the same guard as Invoke."""
 
     def __init__(self, record: Record, requests: OpenRequests) -> None:
         self._record = record

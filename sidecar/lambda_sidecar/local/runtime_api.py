@@ -18,7 +18,7 @@ from aiohttp import web
 from lambda_sidecar.local.invocation import Invocation, error_document, too_large_document
 from lambda_sidecar.local.peer import owner
 from lambda_sidecar.local.quiet import quiet
-from lambda_sidecar.local.settings import MAX_RESPONSE_BYTES
+from lambda_sidecar.quotas import RESPONSE_MAX
 from lambda_sidecar.text.json_text import NestedTooDeeply, NotJson, NotUtf8, check_steps, utf8_steps
 from lambda_sidecar.text.pacer import at_once
 
@@ -30,14 +30,14 @@ _MAX_HEADER_BYTES = 2 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the runtime sent for an event: its result or, with is_error, an error document."""
+    """The runtime's answer to an event: the result, or an error document if is_error is set."""
 
     payload: bytes
     is_error: bool
 
 
 class RuntimeApi:
-    """One worker's server. After start(), the worker's first GET …/invocation/next completes `ready`.
+    """The server of one worker. After start(), the worker's first GET …/invocation/next completes `ready`.
 
     ready: done while the runtime waits for an event; a new one from hand_over() on.
     init_error: the error document of POST …/init/error.
@@ -86,7 +86,7 @@ class RuntimeApi:
         return self._next is not None and not self._next.done()
 
     def forget(self) -> None:
-        """Ends the current invocation: from now on an answer to it is refused."""
+        """Ends the current invocation: an answer to it is refused from now on."""
         self._current = None
 
     def hand_over(self, invocation: Invocation, deadline: float) -> asyncio.Future[Answer]:
@@ -120,8 +120,8 @@ class RuntimeApi:
         return _refusal(404, "NotFound", "no such operation of the Runtime API")
 
     async def _is_ours(self, transport: asyncio.Transport | None) -> bool:
-        """Whether the connection is of this user's processes: the port is open to all who are on the machine,
-        and whoever asks first gets the event. Looked at once for each connection."""
+        """Whether a process of this user has made the connection: the port is open to everybody on the
+        machine, and whoever asks first gets the event. Looked up once for each connection."""
         if transport is None:
             return False
         if transport not in self._ours:
@@ -165,7 +165,7 @@ class RuntimeApi:
             return _refusal(
                 413,
                 "RequestEntityTooLarge",
-                f"Exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes).",
+                f"Exceeded maximum allowed payload size ({RESPONSE_MAX} bytes).",
             )
         answer.set_result(Answer(_error_payload(request, payload) if is_error else payload, is_error))
         return _accepted()
@@ -185,7 +185,7 @@ async def _read(request: web.BaseRequest) -> bytes | None:
     async for chunk in request.content.iter_any():
         if not too_large:
             body += chunk
-            too_large = len(body) > MAX_RESPONSE_BYTES
+            too_large = len(body) > RESPONSE_MAX
     return None if too_large else bytes(body)
 
 

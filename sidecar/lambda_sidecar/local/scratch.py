@@ -1,4 +1,4 @@
-"""The folder of the workers' private folders: made at start, removed at stop or, after a kill, by the next.
+"""The folder that holds the workers' private folders: removed at stop or, after a kill, by the next owner.
 Knows nothing of workers."""
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ _PREFIX = "lambda-sidecar-local-"
 
 
 class Scratch:
-    """A folder under the system's temporary folder, locked for as long as its owner lives. Raises OSError."""
+    """A folder under the system's temporary folder, locked for as long as its owner lives."""
 
     def __init__(self) -> None:
+        """Raises OSError."""
         _remove_abandoned()
         while True:
             self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))

@@ -1,5 +1,5 @@
 """Starts and stops the local Lambda: an HTTP server on 127.0.0.1 in the running loop, the workers behind it.
-Knows the parts and in which order they come and go, and nothing of what they do."""
+Knows the parts and the order in which they start and stop; nothing of what they do."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import os
 
 from aiohttp import web
 
+from lambda_sidecar.config.local import LocalLambdaSettings
 from lambda_sidecar.local.errors import LocalLambdaError
 from lambda_sidecar.local.events import Events
 from lambda_sidecar.local.fleet import Fleet
 from lambda_sidecar.local.function import FunctionFolder
-from lambda_sidecar.local.guard import access, answer_failures
+from lambda_sidecar.local.guard import answer_failures, guard
 from lambda_sidecar.local.invoke_api import InvokeApi
 from lambda_sidecar.local.quiet import quiet
 from lambda_sidecar.local.record import OpenRequests, Record
 from lambda_sidecar.local.record_api import RecordApi
 from lambda_sidecar.local.scratch import Scratch
-from lambda_sidecar.local.settings import LocalLambdaSettings
 from lambda_sidecar.local.slots import Slots
 
 _logger = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class LocalLambda:
             record=record,
             requests=requests,
         )
-        application = web.Application(middlewares=[answer_failures, access])
+        application = web.Application(middlewares=[answer_failures, guard])
         application.add_routes([*self._invoke_api.routes(), *RecordApi(record, requests).routes()])
         self._runner = web.AppRunner(
             application,

@@ -1,5 +1,5 @@
-"""What the Invoke API's FunctionName and Qualifier mean: the function, and the ARN it was invoked under.
-Pure: knows neither which functions exist nor HTTP."""
+"""The target of an Invoke request: the function and the ARN that its FunctionName and Qualifier mean.
+Pure; knows neither which functions exist nor HTTP."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PARTITIONS = (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"), ("eusc-", "aws-eusc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One resolved function name: what to run, and what the function is told it was invoked as."""
+    """The function to run, and the parts of the ARN under which it is invoked."""
 
     name: str
     qualifier: str | None

@@ -1,4 +1,4 @@
-"""Background tasks that belong to one owner: none is lost, none fails unseen, all end with it.
+"""Background tasks of one owner: none is lost, none fails unseen, and all end with it.
 Knows nothing of what they do."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Tasks:
         self._tasks: set[asyncio.Task[object]] = set()
 
     def start(self, coroutine: Coroutine[object, object, _T], *, name: str) -> asyncio.Task[_T]:
-        """Runs it in the background; an exception it ends with is logged."""
+        """Runs it in the background; if it ends with an exception, that is logged."""
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._done)

@@ -26,7 +26,7 @@ from lambda_sidecar.local.invocation import (
 )
 from lambda_sidecar.local.process import WorkerProcess
 from lambda_sidecar.local.runtime_api import RuntimeApi
-from lambda_sidecar.local.settings import INIT_SECONDS
+from lambda_sidecar.quotas import INIT_MAX_SECONDS
 
 _logger = logging.getLogger(__name__)
 # A runtime asks for its next event within a millisecond of its answer. One that takes longer is not waited
@@ -44,7 +44,7 @@ class InitFailed(Exception):
         self._log = log
 
     def outcome(self, request_id: str) -> Outcome:
-        """What the caller of the invocation that needed this worker gets."""
+        """The outcome for the invocation that needed this worker."""
         document = self._document or error_document(
             self._error_type, f"RequestId: {request_id} Error: {self._text}"
         )
@@ -60,7 +60,7 @@ class Worker:
         self._folder = folder  # its private HOME and TMPDIR
         self._api = RuntimeApi()
         self._process: WorkerProcess | None = None
-        self._init_seconds: float | None = None  # until the first REPORT line told it
+        self._init_seconds: float | None = None  # until the first REPORT line has it
 
     @classmethod
     async def start(cls, function: Function, region: str, folder: Path) -> Worker:
@@ -157,7 +157,7 @@ class Worker:
             command = [sys.executable, "-m", "awslambdaric", function.handler]
         started = time.monotonic()
         process = self._process = WorkerProcess(command, self._environment(), function.folder)
-        await _first(INIT_SECONDS, self._api.ready, self._api.init_error, process.exited)
+        await _first(INIT_MAX_SECONDS, self._api.ready, self._api.init_error, process.exited)
         self._init_seconds = time.monotonic() - started
         if self._api.ready.done():
             _logger.debug("worker %d of %s started in %.3f s", process.pid, function.name, self._init_seconds)
@@ -168,7 +168,9 @@ class Worker:
             raise InitFailed(self._api.init_error.result(), "Runtime.InitError", "", log)
         if process.exited.done():
             raise InitFailed(None, "Runtime.ExitError", exit_text(process.exited.result()), log)
-        raise InitFailed(None, "Sandbox.Timedout", f"Task timed out after {INIT_SECONDS:.2f} seconds", log)
+        raise InitFailed(
+            None, "Sandbox.Timedout", f"Task timed out after {INIT_MAX_SECONDS:.2f} seconds", log
+        )
 
     def _environment(self) -> dict[str, str]:
         # From scratch: nothing of the sidecar's environment but where programs are found. Names and meaning:

@@ -1,1 +1,1 @@
-"""The log: how its lines are written, and by whom."""
+"""The log: the form of its lines, and the thread that writes them."""

@@ -1,6 +1,6 @@
-"""How the log is written: lines of text with key=value, or JSON, one object per line.
+"""The form of the log: lines of text with key=value, or one JSON object per line.
 
-Knows Python's logging; nothing of what is logged but that a record may have `fields`."""
+Knows Python's logging, and of the records that they may have `fields`; nothing of their content."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(level: str, log_format: str = "text") -> None:
-    """Logs to standard error, and never waits for who reads that; what is printed there from now on goes the
-    same way. Debug never turns on the debug logs of botocore, aiohttp or grpc."""
+    """Logs to standard error, and never waits for the reader; from now on, whatever is printed there goes the
+    same way. Level debug never turns on the debug logs of botocore, aiohttp or grpc."""
     if sys.stderr is not None:  # closed: another file may have its number
         descriptor = sys.stderr.fileno()
         writer = LogWriter(descriptor)
@@ -76,7 +76,7 @@ def configure_logging(level: str, log_format: str = "text") -> None:
 
 
 def set_logging(level: str, log_format: str) -> None:
-    """Changes the level of what is ours, and how all is written, while it runs."""
+    """Changes the level of our own loggers and the form of all lines, at any time."""
     root = logging.getLogger()
     root.setLevel(level.upper())
     for handler in root.handlers:
@@ -104,8 +104,8 @@ def _indented(stack: str) -> str:
 
 
 def _text(value: object) -> str:
-    """One word: what is none by itself is quoted as JSON does it, in ASCII. Accounts and the endpoint's
-    words hold anything."""
+    """One word: a value that is none by itself is quoted as in JSON, in ASCII. Accounts and an endpoint's
+    texts may hold anything."""
     if value is None:
         return "-"
     text = str(value)

@@ -1,6 +1,6 @@
 """Writes the log's lines to standard error without making anybody wait: a bounded queue, and a thread.
 
-Knows logging's handlers and a descriptor; nothing of how a line looks (format.py) or what it says."""
+Knows logging's handlers and a descriptor; nothing of a line's form (format.py) or content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collections import deque
 
 from lambda_sidecar.text.safe_text import visible
 
-# What waits while nobody reads: some minutes of a call that fails every 20 ms, and 4 MB at most.
+# The lines that wait while nobody reads: some minutes of a call that fails every 20 ms, and 4 MB at most.
 LINES_MAX = 10_000
 BYTES_MAX = 4 * 1024 * 1024
 # journald takes lines of 48 KB (LineMax=, journald.conf(5)); stacks are shorter.
@@ -27,15 +27,15 @@ FLUSH_SECONDS = 1.0
 
 
 class LogWriter(logging.Handler):
-    """A record is formatted where it is logged and written by a thread, which alone waits for the reader. A
-    line for which there is no room is dropped and counted; a line says how many, once there is room again."""
+    """Formats a record where it is logged; a thread writes it and alone waits for the reader. A line for
+    which there is no room is dropped and counted, and once there is room again, a line says how many."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._descriptor = descriptor
         self.dropped = 0
         """Lines, since the start."""
-        self._told = 0  # of them, those that a line has told
+        self._reported = 0  # of them, those that a line has reported
         self._lines: deque[bytes] = deque()
         self._writing = 0  # lines that are no longer there, but not written yet
         self._bytes = 0  # of both
@@ -60,7 +60,7 @@ class LogWriter(logging.Handler):
             if waiting >= LINES_MAX or self._bytes + len(data) > BYTES_MAX:
                 self.dropped += 1
                 return
-            self._tell_dropped()
+            self._report_dropped()
             self._put(data)
 
     def flush(self) -> None:
@@ -73,12 +73,12 @@ class LogWriter(logging.Handler):
         self._bytes += len(line) + 1
         self._changed.notify_all()
 
-    def _tell_dropped(self) -> None:
-        """In the place of the lines that are not there."""
-        count = self.dropped - self._told
+    def _report_dropped(self) -> None:
+        """Puts one line in the place of those that were dropped."""
+        count = self.dropped - self._reported
         if count == 0 or self._broken:
             return
-        self._told = self.dropped
+        self._reported = self.dropped
         text = "%d log lines were dropped: standard error did not take them"
         level = logging.WARNING
         record = logging.LogRecord(__name__, level, __file__, 0, text, (count,), None)
@@ -100,11 +100,11 @@ class LogWriter(logging.Handler):
                 if not written:
                     self.dropped += len(lines)
                 elif not self._lines:
-                    self._tell_dropped()
+                    self._report_dropped()
                 self._changed.notify_all()
 
     def _take(self) -> list[bytes]:
-        """The oldest lines. Until they are written they count as waiting."""
+        """Takes the oldest lines from the queue. Until they are written, they count as waiting."""
         lines = [self._lines.popleft()]
         size = len(lines[0])
         while self._lines and size + len(self._lines[0]) <= WRITE_MAX:
@@ -114,7 +114,7 @@ class LogWriter(logging.Handler):
         return lines
 
     def _write(self, data: bytes) -> bool:
-        """Waits as long as the reader lets it wait; False if there is none any more."""
+        """Waits for the reader, however long that takes; False if there is none any more."""
         left = memoryview(data)
         while left:
             try:
@@ -129,8 +129,8 @@ class LogWriter(logging.Handler):
 
 
 class LogStream(io.TextIOBase):
-    """Stands for sys.stderr: what Python itself prints (warnings, what a destructor raised) goes the same
-    way, because that must not make anybody wait either."""
+    """Takes the place of sys.stderr: whatever Python itself prints (warnings, errors in destructors) goes the
+    same way, because that must not make anybody wait either."""
 
     encoding = "utf-8"
     errors = "backslashreplace"

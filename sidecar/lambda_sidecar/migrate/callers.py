@@ -1,6 +1,6 @@
-"""Which objects reach Lambda, through which others, and what the account in force needs for it.
+"""Finds the objects that reach Lambda, the ways on which they do, and the privileges that this needs.
 
-Pure; knows how MySQL passes the account on, but no account."""
+Pure; knows which account MySQL puts in force for an object, but no account's grants."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lambda_sidecar.migrate.usage import Usage, read_usage
 
 @dataclass(frozen=True)
 class Needs:
-    """What the account in force needs: INVOKE_LAMBDA, EXECUTE on mysql.lambda_async.
+    """The needs of the account in force: invoke for INVOKE_LAMBDA, execute for EXECUTE on mysql.lambda_async.
 
     sets_role  the body activates the role by itself"""
 
@@ -26,7 +26,7 @@ class Needs:
 
 
 class Callers:
-    """The objects by name, with what their texts use."""
+    """The objects by name, with the usage of their texts."""
 
     def __init__(self, objects: Iterable[SqlObject]) -> None:
         self._usage = {one: read_usage(one.text or "", one.sql_mode) for one in objects}
@@ -38,7 +38,7 @@ class Callers:
         return self._usage[one]
 
     def needs(self, one: SqlObject) -> Needs:
-        """Of the account in whose name it runs: for its own text, and for what it calls in that name."""
+        """The needs of the account in whose name it runs, for its own text and for calls in that name."""
         involved = [one, *self._reached(one, in_its_name=True)]
         used = [self._usage[other] for other in involved]
         return Needs(
@@ -48,7 +48,7 @@ class Callers:
         )
 
     def notes(self, one: SqlObject) -> list[str]:
-        """How it comes to Lambda, one sentence each; none: it does not."""
+        """The ways on which it reaches Lambda, one sentence each; none if it does not."""
         notes = [f"calls {what}" for what in _direct(self._usage[one])]
         for other in sorted(self._reached(one, in_its_name=False), key=str):
             direct = _direct(self._usage[other])
@@ -63,7 +63,7 @@ class Callers:
                 yield from known.get((schema or one.schema.lower(), name), ())
 
     def _reached(self, one: SqlObject, *, in_its_name: bool) -> set[SqlObject]:
-        """Transitively; `in_its_name`: only over objects that keep the caller's account."""
+        """The objects that it reaches by calls; with `in_its_name`, only over those that keep its account."""
         reached: set[SqlObject] = set()
         waiting = [one]
         while waiting:

@@ -1,6 +1,6 @@
 """lambda-sidecar migrate-check: from a server or a dump to the report.
 
-Joins the parts; its options are cli.py's."""
+Joins the parts and knows nothing of SQL; its options are those of install/options.py."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from lambda_sidecar.migrate.server import read_server
 
 
 def migrate_check(options: argparse.Namespace, say: Callable[[str], None]) -> bool:
-    """Whether nothing has to be done. Raises InstallError where server or dump cannot be read."""
+    """Prints the report; returns whether nothing has to be done. Raises InstallError where the server or the
+    dump cannot be read."""
     found = blocks(_dump(options) if options.dump is not None else _server(options))
     if options.json:
         say(as_json(found))

@@ -1,6 +1,6 @@
 """The inventory of a dump, as mysqldump writes it, or of a file of grants.
 
-Reads line by line and leaves rows of tables aside; the grants of a dump's definers are not known."""
+Reads line by line and skips the rows of tables. Does not know what the definers in a dump hold."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_dump(lines: Iterable[str]) -> Inventory:
 
 
 def statements(lines: Iterable[str]) -> Iterator[str]:
-    """The statements, as the mysql client splits them; each ends at a line's end, as mysqldump's do."""
+    """The statements, as the mysql client splits them, without rows of tables. Each ends at a line's end."""
     delimiter = ";"
     pending: list[str] = []
     in_rows = False
@@ -121,7 +121,7 @@ def _grantee(found: list[Token]) -> Account | None:
 
 
 def _account(found: list[Token]) -> Account | None:
-    """user@host at the beginning of `found`; a name alone is from any host."""
+    """The user@host at the beginning of `found`; a name alone is from any host. None for CURRENT_USER."""
     if not found or found[0].says("CURRENT_USER"):
         return None
     host = found[2].text if len(found) > 2 and found[1].says("@") else "%"

@@ -1,6 +1,6 @@
-"""What has to be done about each object and each account, from an inventory.
+"""Decides from an inventory what has to be done about each object and each account.
 
-Pure: decides; must not know where the inventory came from, nor how findings are printed."""
+Pure; must not know where the inventory came from, nor how findings are printed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lambda_sidecar.migrate.inventory import Inventory, SqlObject
 
 _GONE_MODE = "NO_AUTO_CREATE_USER"
 _EXECUTE = "GRANT EXECUTE ON PROCEDURE mysql.lambda_async TO {};"
-# What SHOW GRANTS calls the right to run each kind.
+# The privilege to run each kind of object, as SHOW GRANTS names it.
 _RUN = {"procedure": "EXECUTE", "function": "EXECUTE", "view": "SELECT"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """kind        grant, edit, or look: what only its owner can decide
-    statements  the SQL, or the command, that does it; none where it is a matter of writing"""
+    """kind        grant; edit; or look, where only the owner can decide
+    statements  the SQL, or the command, that does it; none where a text has to be written anew"""
 
     kind: str
     text: str
@@ -30,7 +30,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Block:
-    """An object or an account, what is to be known of it, and what is to be done: nothing if it works
+    """An object or an account: notes about it, and findings, of which there are none if it works
     unchanged."""
 
     title: str
@@ -39,7 +39,7 @@ class Block:
 
 
 def blocks(inventory: Inventory) -> list[Block]:
-    """In a stable order: what could not be read, sql_mode, objects by kind and name, accounts by name."""
+    """The blocks in a stable order: what could not be read, sql_mode, objects by kind and name, accounts."""
     found = callers(inventory.objects)
     objects = sorted(inventory.objects, key=lambda one: (one.kind, one.schema, one.name))
     made = [_unread(inventory), _sql_mode(inventory)]
@@ -127,7 +127,8 @@ def _of_definer(definer: Account, needs: Needs, inventory: Inventory) -> Iterato
 
 
 def _of_sessions(one: SqlObject, needs: Needs, inventory: Inventory) -> Iterator[Finding]:
-    """Who may run it: by its grants. One who runs it inside a definer's object is found there."""
+    """The needs of each account whose grants let it run the object. An account that runs it inside a
+    definer's object is found with that object."""
     holdings = inventory.holdings
     if holdings is None:
         wanted = "INVOKE_LAMBDA" if needs.invoke else "EXECUTE on mysql.lambda_async"
@@ -173,7 +174,7 @@ def _role_statements(account: Account, inventory: Inventory) -> Iterator[str]:
 
 def _account(account: Account, lines: tuple[str, ...]) -> Block | None:
     if account.user.upper() in AURORA_ROLES or account == ROLE:
-        return None  # Aurora's own; what holds them is told
+        return None  # Aurora's own; the accounts that hold them are reported
     findings = []
     for new, unknown in map(for_stock_mysql, lines):
         if unknown:

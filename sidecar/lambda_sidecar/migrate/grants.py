@@ -1,6 +1,6 @@
-"""GRANT statements as SHOW GRANTS prints them, MySQL's and Aurora's.
+"""Reads GRANT statements as SHOW GRANTS prints them, MySQL's and Aurora's, and writes them for stock MySQL.
 
-Pure: reads them, and writes them as stock MySQL takes them; must not know who needs what."""
+Pure; must not know who needs what."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _EVERYTHING = frozenset({"ALL", "ALL PRIVILEGES"})
 
 @dataclass(frozen=True)
 class Grant:
-    """`privileges` in capitals, on (schema, name), each `*` for all; or `roles`."""
+    """Either `privileges`, in capitals, on (schema, name), where `*` stands for all; or `roles`."""
 
     privileges: frozenset[str] = frozenset()
     schema: str = "*"
@@ -46,7 +46,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Holdings:
-    """What each account holds. `default_roles`: those that are active without SET ROLE.
+    """The grants of each account. `default_roles` are active without SET ROLE.
 
     sessions            the accounts that can log in
     all_roles_on_login  the server's activate_all_roles_on_login: every role is active in sessions"""
@@ -89,7 +89,7 @@ class Holdings:
 
 
 def read_grant(line: str) -> Grant:
-    """Of a line that is no GRANT of privileges or roles (PROXY, say): a grant of nothing."""
+    """Reads one line; one that grants neither privileges nor roles (as PROXY) is a grant of nothing."""
     found = tokens(line)
     cut = next((place for place, token in enumerate(found) if token.says("ON", "TO")), None)
     if cut is None or not found[0].says("GRANT"):
@@ -120,8 +120,8 @@ def _fits(pattern: str, schema: str) -> bool:
 
 
 def for_stock_mysql(line: str) -> tuple[str | None, list[str]]:
-    """The statement as stock MySQL with lambda-udf takes it, None where nothing of it is left; and what of
-    the old one stock MySQL does not know. A password of version 5.7's IDENTIFIED BY is in neither."""
+    """The statement as stock MySQL with lambda-udf takes it, or None if nothing of it is left; and the parts
+    of the old one that stock MySQL does not know. Neither holds a password (5.7's IDENTIFIED BY)."""
     found = tokens(line)
     cut = next((place for place, token in enumerate(found) if token.says("ON", "TO")), None)
     if cut is None or not found[0].says("GRANT"):
@@ -156,7 +156,7 @@ def _without_password(line: str, found: list[Token]) -> tuple[str, bool]:
 
 
 def _items(found: Iterable[Token]) -> Iterator[list[Token]]:
-    """The parts between commas; those within parentheses (columns) divide nothing."""
+    """The parts between commas; commas within parentheses (columns) do not count."""
     item: list[Token] = []
     depth = 0
     for token in found:

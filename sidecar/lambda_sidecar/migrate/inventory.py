@@ -1,6 +1,6 @@
-"""What a database has: the objects with SQL in them, and who holds what.
+"""The inventory of a database: the objects with SQL in them, and who holds what.
 
-Only data; where it comes from is server.py's and dump.py's."""
+Only data; does not know where it comes from (server.py, dump.py)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from lambda_sidecar.install.options import Account
 from lambda_sidecar.migrate.grants import Holdings
 
-# Theirs are MySQL's, Amazon's, or ours.
+# Schemas whose objects are MySQL's, Amazon's, or ours.
 SYSTEM_SCHEMAS = frozenset({"mysql", "sys", "information_schema", "performance_schema", "lambda_udf"})
 
 
 @dataclass(frozen=True)
 class SqlObject:
     """kind     procedure, function, trigger, event or view
-    definer  None: not known
-    invoker  SQL SECURITY INVOKER
-    text     its body; None: the account that reads may not see it"""
+    definer  None if it is not known
+    invoker  whether it has SQL SECURITY INVOKER
+    text     its body; None if the account that reads may not see it"""
 
     kind: str
     schema: str
@@ -38,16 +38,17 @@ class SqlObject:
 
     @property
     def runs_as_caller(self) -> bool:
-        """Whether the privilege is the session's. A view's is, DEFINER or not (docs/access.md)."""
+        """Whether it needs the session's privileges. A view does, with DEFINER or without
+        (docs/access.md)."""
         return self.kind == "view" or (self.is_routine and self.invoker)
 
 
 @dataclass(frozen=True)
 class Inventory:
     """grant_lines  SHOW GRANTS of each account
-    holdings     what they say; None: grants are not known
-    sql_modes    where else a sql_mode stands: a place and its modes
-    unread       what could not be read, each as one sentence"""
+    holdings     what they grant; None if grants are not known
+    sql_modes    the other places with a sql_mode, each with its modes
+    unread       one sentence for each thing that could not be read"""
 
     objects: tuple[SqlObject, ...]
     grant_lines: Mapping[Account, tuple[str, ...]] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """Findings as text for people and as JSON for programs.
 
-Only writing; decides nothing."""
+Only writes; decides nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KINDS = {"grant": "needs a grant", "edit": "needs an edit", "look": "look"}
 
 
 def as_text(blocks: list[Block]) -> Iterator[str]:
-    """Line by line; what names in a database could do to a terminal is taken out."""
+    """The lines. Characters by which a name in the database could steer a terminal are replaced."""
     for line in _lines(blocks):
         yield "".join(
             character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line

@@ -15,13 +15,13 @@ from lambda_sidecar.install.options import Account
 from lambda_sidecar.migrate.grants import Grant, Holdings, read_grant
 from lambda_sidecar.migrate.inventory import SYSTEM_SCHEMAS, Inventory, SqlObject, account, modes
 
-# Theirs that own something or may read everything: MySQL's, Amazon's, ours.
+# Accounts of MySQL, of Amazon and of ours that own something or may read everything.
 _SYSTEM_USERS = frozenset(
     {"mysql.sys", "mysql.session", "mysql.infoschema", "rdsadmin", "rdsrepladmin", "lambda_udf"}
 )
-# What this server may not have: a table that 5.7 lacks (mysqld_error.h, ER_NO_SUCH_TABLE).
+# mysqld_error.h, ER_NO_SUCH_TABLE: 5.7 lacks one of the tables.
 _NO_SUCH_TABLE = 1146
-# With these on *.* everything is seen (manual, INFORMATION_SCHEMA tables of these names).
+# An account with these on *.* sees everything (manual, INFORMATION_SCHEMA tables of these names).
 _SEES_ALL = {
     "SELECT": "routines' bodies",
     "TRIGGER": "triggers",
@@ -43,7 +43,7 @@ _OBJECTS = (
 
 
 def read_server(connection: MySQLConnectionAbstract) -> Inventory:
-    """Raises mysql.connector.Error only where nothing can be read at all."""
+    """Raises mysql.connector.Error only if nothing can be read at all."""
     objects = [one for sql in _OBJECTS for one in map(_object, execute(connection, sql))]
     ((sql_mode,),) = execute(connection, "SELECT @@GLOBAL.sql_mode")
     unread = list(_unseen(connection))

@@ -1,4 +1,4 @@
-"""What the text of a routine, trigger, event or view uses of Lambda and of Aurora.
+"""Finds the uses of Lambda and of Aurora's own in the text of a routine, trigger, event or view.
 
 Pure: text in, facts out; must not know accounts, grants or servers."""
 
@@ -24,13 +24,13 @@ Reference = tuple[str | None, str]
 
 @dataclass(frozen=True)
 class Usage:
-    """functions   which of lambda_sync and lambda_async it calls
+    """functions      those of lambda_sync and lambda_async that it calls
     procedure      whether it calls mysql.lambda_async
     prepared       whether the functions' names stand in strings of a text that has PREPARE
     sets_role      whether SET ROLE ALL, or of AWS_LAMBDA_ACCESS, is in it
     calls          every name in it that is called as a routine is
     mentions       every name in it, that of a view perhaps
-    edits          what of the text has to be written otherwise here, each as one sentence"""
+    edits          one sentence for each part of the text that has to be written otherwise here"""
 
     functions: frozenset[str] = frozenset()
     procedure: bool = False

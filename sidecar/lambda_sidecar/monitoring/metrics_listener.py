@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from lambda_sidecar.config.metrics import MetricsSettings
-from lambda_sidecar.local.guard import is_loopback_host
+from lambda_sidecar.http.loopback import is_loopback_host
 
 log = logging.getLogger(__name__)
 

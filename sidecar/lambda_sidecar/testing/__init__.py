@@ -1,5 +1,4 @@
-"""Private MySQL servers and sidecars on this machine: for tests of your own SQL (docs/testing.md), for our
-own tests, the demo and `make up`.
+"""Private MySQL servers and sidecars, for tests of your own SQL (docs/testing.md), our own, and the demo.
 
 Not part of the service: nothing in lambda_sidecar imports it, and it knows the library only as a file."""
 
@@ -15,7 +14,8 @@ if TYPE_CHECKING:
     from lambda_sidecar.testing.kit import MySqlLambdaKit as MySqlLambdaKit
     from lambda_sidecar.testing.mysql_lambda import MySqlLambda as MySqlLambda
 
-# What users import. Each where it is first asked for: the pytest plugin must cost others' tests nothing.
+# The names for users. Each module is imported when its name is first used: the pytest plugin must cost the
+# tests of others nothing.
 _MODULES = {
     "ApiError": "call",
     "Call": "call",

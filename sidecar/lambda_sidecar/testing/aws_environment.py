@@ -1,4 +1,4 @@
-"""Which AWS the sidecar of a stack sees: none, a test's own, or an endpoint with what this account has set.
+"""The environment by which a stack's sidecar finds its AWS: none, a test's own, or an endpoint that is given.
 
 Knows variables and settings; nothing of servers."""
 
@@ -29,7 +29,7 @@ PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def without_ours() -> Mapping[str, str | None]:
-    """No proxy between a sidecar and its endpoint, and no configuration but the one that it is given."""
+    """Removes proxies between a sidecar and its endpoint, and settings of sidecars in this environment."""
     ours = [
         name for name in os.environ if name.startswith("LAMBDA_SIDECAR_") or name.lower() in PROXY_VARIABLES
     ]
@@ -37,6 +37,7 @@ def without_ours() -> Mapping[str, str | None]:
 
 
 def endpoint_environment(endpoint: str) -> Mapping[str, str | None]:
+    """Sends calls to `endpoint`, with this environment's AWS credentials or, without any, placeholders."""
     environment: dict[str, str | None] = {"AWS_ENDPOINT_URL_LAMBDA": endpoint}
     if not any(os.environ.get(name) for name in CREDENTIAL_VARIABLES):
         environment |= {"AWS_ACCESS_KEY_ID": "placeholder", "AWS_SECRET_ACCESS_KEY": "placeholder"}
@@ -44,8 +45,8 @@ def endpoint_environment(endpoint: str) -> Mapping[str, str | None]:
 
 
 def names_alone() -> dict[str, str]:
-    """Settings for an endpoint of one's own: names are sent to it as they are typed, since an account of ours
-    would make ARNs of them. The region that signs is that of the AWS configuration, if it tells one."""
+    """Settings for an endpoint of one's own. They have no account, so that names are sent as they are typed
+    and not as ARNs. The region for signatures is that of the AWS configuration if there is one."""
     try:
         known = AwsConfiguration().region is not None
     except ConfigError:  # the sidecar will say what is wrong

@@ -15,7 +15,7 @@ from lambda_sidecar.local import errors
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Call:
-    """What arrived, and what became of it.
+    """One call of a function, and what became of it.
 
     function: the ARN that was invoked, with the qualifier if there was one.
     payload: the second argument of SQL, parsed.

@@ -1,7 +1,7 @@
 """The kit with Docker: MySQL and the sidecar as two containers that share the socket's volume.
 
-Knows the images' folders and variables; what a test asks of them is kit.py's. Docker Engine and the test are
-on one machine: the sidecar reaches the test's process as host.docker.internal."""
+Knows the images' folders and variables; kit.py has what a test can ask for. Docker Engine and the test have
+to be on one machine: the sidecar reaches the test's process as host.docker.internal."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _READY_SECONDS = 180.0
 
 
 class MySqlLambdaContainer(MySqlLambdaKit):
-    """A context manager; the containers and their volume are gone afterwards.
+    """A context manager that starts two containers; they and their volume are gone afterwards.
 
     mysql_image, sidecar_image   built from Dockerfile.mysql and Dockerfile.sidecar (docs/testing.md)
     mysqld_options               more options for mysqld, as on its command line
@@ -66,7 +66,7 @@ class MySqlLambdaContainer(MySqlLambdaKit):
         self._mysql: Any = None
 
     def start(self) -> Self:
-        """Raises ServerError, and leaves nothing running then."""
+        """Starts both containers. If that fails, leaves nothing running and raises ServerError."""
         try:
             with contextlib.ExitStack() as resources:
                 self._start(resources)
@@ -107,7 +107,8 @@ class MySqlLambdaContainer(MySqlLambdaKit):
         return container.with_command(self._options) if self._options else container
 
     def _wait_until_ready(self, sidecar: Any) -> None:
-        """The server that runs the image's init scripts has no TCP: once one connects, all is there."""
+        """Waits for a connection over TCP: the server that runs the image's init scripts has none, so that
+        all is there then. Raises ServerError."""
         deadline = time.monotonic() + _READY_SECONDS
         while True:
             for container in (sidecar, self._mysql):
@@ -162,13 +163,13 @@ def _sidecar_image() -> str:
 
 
 def _addresses(docker: Any) -> list[str]:
-    """Where containers see this machine. If that address is a virtual machine's (Docker Desktop) or is not
-    told: all addresses. Signatures keep strangers out in either case."""
+    """The addresses on which containers reach this machine, to be tried in turn: the bridge's, and all, for
+    Docker Desktop, where the bridge is a virtual machine's. Signatures keep strangers out in either case."""
     try:
         networks = docker.networks.get("bridge").attrs["IPAM"]["Config"] or []
     except NotFound:
         networks = []
-    # Older engines do not tell the gateway; it is the subnet's first address then.
+    # Older engines do not name the gateway; it is the subnet's first address then.
     gateways = [net.get("Gateway") or str(ipaddress.ip_network(net["Subnet"])[1]) for net in networks]
     return [*gateways[:1], "0.0.0.0"]  # noqa: S104
 

@@ -1,6 +1,6 @@
 """Fresh data directories: initialised once per MySQL version into the cache folder, then copied.
 
-Knows the mysqld program and its initialisation, not how a server is configured or run."""
+Knows the mysqld program and its initialisation; not how a server is configured or run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lambda_sidecar.testing.process import ServerError, log_tail
 STORAGE_OPTIONS = (
     "--loose-innodb-redo-log-capacity=8M",  # not in MySQL before 8.0.30
     "--innodb-buffer-pool-size=64M",
-    # What these give up is safety against a machine that loses power; a killed mysqld loses nothing.
+    # These two give up safety against a machine that loses power; a killed mysqld loses nothing.
     "--innodb-flush-method=nosync",
     "--innodb-doublewrite=OFF",
     "--innodb-use-native-aio=OFF",  # fs.aio-max-nr is small and shared by every server of the machine
@@ -28,7 +28,7 @@ _INITIALIZE_SECONDS = 120
 
 
 def cache_folder() -> Path:
-    """Where packaging/mysql/provide.sh keeps what it unpacked."""
+    """The cache of data directories; a checkout's packaging/mysql/provide.sh unpacks MySQL there too."""
     if named := os.environ.get("LAMBDA_UDF_CACHE"):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lambda-udf"
@@ -36,7 +36,7 @@ def cache_folder() -> Path:
 
 @cache
 def server_version(home: Path) -> str:
-    """What `mysqld --version` says, e.g. `9.7.4-2 for Linux on x86_64 ((Debian))`."""
+    """The version, as in `9.7.4-2 for Linux on x86_64 ((Debian))`. Raises ServerError."""
     done = subprocess.run(
         [home / "bin" / "mysqld", "--no-defaults", "--version"], capture_output=True, text=True, check=False
     )
@@ -46,12 +46,12 @@ def server_version(home: Path) -> str:
 
 
 def as_root() -> tuple[str, ...]:
-    """mysqld run by root wants to be told that this is meant."""
+    """The option by which mysqld lets root run it."""
     return ("--user=root",) if os.geteuid() == 0 else ()
 
 
 def create(home: Path, datadir: Path) -> None:
-    """Make `datadir`, with root@localhost that has no password; it appears whole or not at all."""
+    """Make `datadir`, whole or not at all; its root@localhost has no password. Raises ServerError."""
     template = _template(home)
     datadir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".datadir.", dir=datadir.parent) as temporary:

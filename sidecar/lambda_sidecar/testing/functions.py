@@ -1,6 +1,6 @@
-"""The functions of one test: which callable answers which name, what is to fail, what was called.
+"""The functions of one test: the callables by their names, the failures that the test wants, and the calls.
 
-Used by the test's thread and by those of the endpoint; knows nothing of HTTP or of MySQL."""
+The test's thread and the endpoint's threads use it; knows nothing of HTTP or of MySQL."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Name:
 
 
 def read_name(text: str) -> Name:
-    """Raises ValueError for what Lambda takes for no function's name."""
+    """Raises ValueError for a text that is no function's name to Lambda."""
     try:
         target = resolve(text, None, region=REGION, account_id=ACCOUNT_ID)
     except errors.ApiError:
@@ -58,7 +58,7 @@ def read_name(text: str) -> Name:
 
 
 class Functions:
-    """Begins empty; a test that ends leaves its own to those of its calls that still run."""
+    """Empty at first. When a test has ended, those of its calls that still run keep its Functions."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -67,7 +67,8 @@ class Functions:
         self._calls: list[tuple[Target, Call]] = []
 
     def function(self, name: str, handler: Handler) -> None:
-        """Raises ValueError or TypeError for what can be neither, ImportError without the runtime client."""
+        """Lets `handler` answer for `name`. Raises ValueError for what is no name, TypeError for what can be
+        no handler, and ImportError without the runtime client."""
         runtime_json.look_for_runtime_client()
         handlers.wants_context(handler)
         with self._changed:
@@ -75,6 +76,7 @@ class Functions:
 
     @contextmanager
     def fails(self, name: str, error: Failure) -> Iterator[None]:
+        """Within it, calls of `name` fail with `error`. Raises ValueError for what is no name."""
         entry = (read_name(name), error)
         with self._changed:
             self._failures.append(entry)
@@ -85,12 +87,13 @@ class Functions:
                 self._failures.remove(entry)
 
     def calls(self, name: str) -> list[Call]:
+        """The calls of `name` so far, in the order of arrival."""
         wanted = read_name(name)
         with self._changed:
             return [call for target, call in self._calls if wanted.matches(target)]
 
     def wait_for_calls(self, name: str, count: int, seconds: float) -> list[Call]:
-        """Raises AssertionError when fewer have finished by then."""
+        """Waits until `count` calls have finished, and returns all. Raises AssertionError if too few have."""
         deadline = time.monotonic() + seconds
         with self._changed:
             while True:
@@ -105,7 +108,7 @@ class Functions:
                     )
 
     def receive(self, invocation: Invocation, caller: str) -> tuple[Call, Handler]:
-        """Notes a call and who answers it. Raises ApiError where the call is refused."""
+        """Records a call and finds its handler. Raises ApiError where the call is refused."""
         target = invocation.target
         context = invocation.client_context
         call = Call(
@@ -131,6 +134,7 @@ class Functions:
         return outcome
 
     def finish(self, call: Call, error: str | None = None) -> None:
+        """Records the end of a call."""
         with self._changed:
             call.error = error
             call.finished = True

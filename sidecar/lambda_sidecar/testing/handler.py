@@ -1,4 +1,4 @@
-"""A Python callable as a Lambda function: what it is given, and what its answer or its exception becomes.
+"""Runs a Python callable as a Lambda function: its arguments, and the result of its answer or its exception.
 
 Knows nothing of HTTP, names or threads."""
 
@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from lambda_sidecar.local.invocation import Invocation, Outcome, too_large_document
-from lambda_sidecar.local.settings import DEFAULT_MEMORY_MB, MAX_RESPONSE_BYTES, MAX_TIMEOUT_SECONDS
+from lambda_sidecar.quotas import MEMORY_DEFAULT_MB, RESPONSE_MAX, TIMEOUT_MAX_SECONDS
 from lambda_sidecar.testing import runtime_json
 from lambda_sidecar.testing.call import Call
 
@@ -22,24 +22,24 @@ Handler = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What a handler with a second parameter gets there: the part of Lambda's context object that means
-    something here. Source: "Using the Lambda context object to retrieve Python function information"."""
+    """The second argument of a handler that has one: the part of Lambda's context object that means something
+    here. Source: "Using the Lambda context object to retrieve Python function information"."""
 
     function_name: str
     invoked_function_arn: str
     aws_request_id: str
     client_context: SimpleNamespace | None
     function_version: str = "$LATEST"
-    memory_limit_in_mb: str = str(DEFAULT_MEMORY_MB)
+    memory_limit_in_mb: str = str(MEMORY_DEFAULT_MB)
     _began: float = field(default_factory=time.monotonic)
 
     def get_remaining_time_in_millis(self) -> int:
-        """Of Lambda's longest timeout: the kit ends no handler."""
-        return max(0, int((MAX_TIMEOUT_SECONDS - (time.monotonic() - self._began)) * 1000))
+        """The rest of Lambda's longest timeout: the kit itself ends no handler."""
+        return max(0, int((TIMEOUT_MAX_SECONDS - (time.monotonic() - self._began)) * 1000))
 
 
 def wants_context(handler: Handler) -> bool:
-    """Whether it takes (event, context); False: (event). Raises TypeError for what can be no handler."""
+    """Whether it takes (event, context), not (event) alone. Raises TypeError for what can be no handler."""
     if not callable(handler) or inspect.iscoroutinefunction(handler):
         raise TypeError(f"a handler must be a plain callable, not {handler!r}")
     try:
@@ -54,8 +54,8 @@ def wants_context(handler: Handler) -> bool:
 
 
 def run(handler: Handler, invocation: Invocation, call: Call) -> Outcome:
-    """Calls it; whatever it raises becomes a function error, as AWS's runtime client words it. The event is
-    the handler's own: what it changes in it, `call` does not show."""
+    """Calls the handler. Whatever it raises becomes a function error, as AWS's runtime client words it. The
+    handler gets an event of its own: changes that it makes there do not show in `call`."""
     try:
         event = runtime_json.read_event(invocation.event)
         if wants_context(handler):
@@ -68,7 +68,7 @@ def run(handler: Handler, invocation: Invocation, call: Call) -> Outcome:
         call.error = f"{name}: {text}"
         document = runtime_json.error_document(name, text, stack, call.request_id)
         return Outcome(payload=document, function_error=True)
-    if len(payload) > MAX_RESPONSE_BYTES:
+    if len(payload) > RESPONSE_MAX:
         call.error = "Function.ResponseSizeTooLarge"
         return Outcome(payload=too_large_document(), function_error=True)
     return Outcome(payload=payload)

@@ -1,4 +1,4 @@
-"""Finds an installed MySQL for the kit; MariaDB is never taken for one.
+"""Finds an installed MySQL for the kit, and never takes MariaDB for one.
 
 Knows where distributions and MySQL's own packages put mysqld; fetches nothing."""
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from lambda_sidecar.testing.datadir import as_root
 from lambda_sidecar.testing.process import ServerError
 
-# CREATE FUNCTION IF NOT EXISTS, of which install.sql is made.
+# The first with CREATE FUNCTION IF NOT EXISTS, which install.sql needs.
 OLDEST = (8, 0, 29)
 PLACES = (
     "/usr/local/mysql/bin",
@@ -64,7 +64,7 @@ def find() -> Path:
 
 
 def version(program: Path) -> tuple[int, ...] | None:
-    """(8, 4, 3); None for MariaDB and whatever does not say that it is a MySQL."""
+    """The version, as in (8, 4, 3); None for MariaDB, and for what does not say that it is a MySQL."""
     try:
         done = subprocess.run(
             [program, "--no-defaults", "--version"],
@@ -91,7 +91,7 @@ def _candidates() -> Iterator[Path]:
 
 
 def _wrap(program: Path, folder: Path) -> None:
-    """bin/mysqld, and the server's own components where Mysqld looks for them."""
+    """Makes bin/mysqld in `folder`, and a link to the server's own components where Mysqld looks for them."""
     wrapper = folder / "bin/mysqld"
     wrapper.parent.mkdir(parents=True)
     command = [*_loader(), str(program)]
@@ -104,7 +104,8 @@ def _wrap(program: Path, folder: Path) -> None:
 
 
 def _loader() -> list[str]:
-    """A distribution may confine mysqld to its own data (AppArmor); started by the loader it is not."""
+    """The dynamic loader, to be put before mysqld where a distribution confines mysqld to its own data
+    (AppArmor): a program that the loader starts is not confined."""
     if not _PROFILE.exists():
         return []
     loaders = [*Path("/lib64").glob("ld-linux*.so.*"), *Path("/lib").glob("ld-linux*.so.*")]

@@ -1,6 +1,6 @@
 """The kit: a MySQL whose lambda functions are answered by callables of the test, in its own process.
 
-Knows what a test may ask for; how MySQL and the sidecar run is mysql_lambda.py's and container.py's."""
+Knows what a test may ask for; mysql_lambda.py and container.py run MySQL and the sidecar."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ USER = "root"
 
 
 class MySqlLambdaKit(ABC):
-    """What MySqlLambda and MySqlLambdaContainer have in common.
+    """The common part of MySqlLambda and MySqlLambdaContainer.
 
     A name is a plain function name, which stands for the functions of that name in every region and account,
     or a partial or full ARN; with a version or an alias it stands for that one only."""
@@ -32,12 +32,12 @@ class MySqlLambdaKit(ABC):
     def function(self, name: str, handler: Handler) -> None:
         """From now on `handler(event)`, or `handler(event, context)`, answers calls of `name`.
 
-        `event` is the payload, parsed. What it returns becomes JSON; what it raises becomes a function error
-        with errorType and errorMessage. It runs in a thread of this process, several calls at once."""
+        `event` is the payload, parsed. The result becomes JSON; an exception becomes a function error with
+        errorType and errorMessage. It runs in a thread of this process, several calls at once."""
         self._endpoint.functions.function(name, handler)
 
     def calls(self, name: str) -> list[Call]:
-        """What has arrived for `name` in this test, in order; also what was refused or is still running."""
+        """The calls of `name` in this test, in order of arrival; also refused and unfinished ones."""
         return self._endpoint.functions.calls(name)
 
     def wait_for_calls(self, name: str, count: int = 1, timeout: float = 10.0) -> list[Call]:
@@ -95,7 +95,8 @@ class MySqlLambdaKit(ABC):
 
 
 def sidecar_settings() -> dict[str, Any]:
-    """With a role, the sidecar tells AWS who calls, and so tells the kit: nothing in it knows of tests."""
+    """Settings with a role, so that the sidecar tells AWS, which is the kit here, which account calls. The
+    sidecar itself knows nothing of tests."""
     return {
         "region": REGION,
         "account_id": ACCOUNT_ID,
@@ -106,7 +107,7 @@ def sidecar_settings() -> dict[str, Any]:
 
 
 def sidecar_environment(endpoint: LambdaEndpoint, host: str) -> dict[str, str]:
-    """AWS is the kit's endpoint, which the sidecar reaches under `host`."""
+    """Variables that make the kit's endpoint the sidecar's AWS; the sidecar reaches it under `host`."""
     url = f"http://{host}:{endpoint.port}"
     sidecar = endpoint.sessions.sidecar
     return {

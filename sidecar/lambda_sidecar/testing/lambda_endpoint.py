@@ -1,6 +1,6 @@
 """The kit's Lambda API and STS: HTTP in a thread of the test's process, for one sidecar and nobody else.
 
-Knows HTTP; who may call is sessions.py's, what is answered functions.py's."""
+Knows HTTP; sessions.py decides who may call, and functions.py what is answered."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from lambda_sidecar.testing.functions import ACCOUNT_ID, REGION, Functions
 from lambda_sidecar.testing.process import ServerError
 from lambda_sidecar.testing.sessions import Sessions
 
-# Handlers at once. One that calls a function through SQL needs a second.
+# Handlers at once. One that itself calls a function through SQL needs a second thread.
 _THREADS = 64
 _START_SECONDS = 30
 
 
 class LambdaEndpoint:
-    """`functions` may be replaced at any time: a call keeps those that it began with."""
+    """The HTTP server. `functions` may be replaced at any time: a call keeps those that it began with."""
 
     def __init__(self) -> None:
         self.functions = Functions()
@@ -48,8 +48,8 @@ class LambdaEndpoint:
         self._handlers = ThreadPoolExecutor(_THREADS, thread_name_prefix="lambda-function")
 
     def start(self, *hosts: str) -> Self:
-        """Listens, on the first of these addresses that is this machine's and on any free port, when it
-        returns. Raises ServerError."""
+        """Returns when it listens: on the first of these addresses that is this machine's, and on any free
+        port. Raises ServerError."""
         self._hosts = hosts
         self._thread.start()
         try:

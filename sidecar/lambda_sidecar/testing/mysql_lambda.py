@@ -1,6 +1,6 @@
 """The kit without Docker: a private mysqld and a sidecar as processes of this machine.
 
-Knows how they are started and joined; what a test asks of them is kit.py's."""
+Knows how they are started and joined; kit.py has what a test can ask for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _START_ATTEMPTS = 3
 
 
 class MySqlLambda(MySqlLambdaKit):
-    """A context manager; everything of it is in one temporary folder, and gone afterwards.
+    """A context manager. All that it starts lives in one temporary folder, and is gone afterwards.
 
     mysqld_options   more options for mysqld, as on its command line
     settings         more of the sidecar's configuration, as in its TOML file: `allow`, `max_concurrency` …
@@ -39,7 +39,7 @@ class MySqlLambda(MySqlLambdaKit):
         self._running: Stack | None = None
 
     def start(self) -> Self:
-        """Raises ServerError (NoMySqlError if there is no MySQL), and leaves nothing running then."""
+        """Starts both, or leaves nothing running and raises ServerError (NoMySqlError without a MySQL)."""
         with contextlib.ExitStack() as resources:
             # Short, for the sake of Unix sockets.
             folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="lambda-udf-")))

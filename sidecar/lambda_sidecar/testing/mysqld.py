@@ -21,10 +21,10 @@ from lambda_sidecar.testing.server import Server
 
 
 class Mysqld(Server):
-    """One server; `home` is the folder that packaging/mysql/provide.sh prints.
+    """One server; `home` is a folder whose bin/ holds mysqld and its clients.
 
     directory    holds everything of this server; private (0700)
-    library      copied to plugin_dir as lambda_udf.so at each start; None: none is
+    library      copied to plugin_dir as lambda_udf.so at each start; None for no library
     port         TCP on 127.0.0.1; None: Unix socket only
     options      mysqld options, after ours, so that they win
     option_file  text of the option file that is read first (and with it what SET PERSIST left); None: none,
@@ -76,7 +76,7 @@ class Mysqld(Server):
             link = self.plugin_dir / component.name
             if not link.is_symlink():
                 link.symlink_to(component)
-        # Of a mysqld that was killed. A new one would believe its number, whoever has that by now.
+        # Left by a mysqld that was killed. A new one would believe the process number in them.
         for stale in ("mysql.sock", "mysql.sock.lock", "mysqld.pid"):
             (self.directory / stale).unlink(missing_ok=True)
         if not self.datadir.exists():

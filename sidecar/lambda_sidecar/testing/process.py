@@ -1,6 +1,6 @@
 """One server process: started in its own session, found again by its command line, ended for certain.
 
-Must not know what the program is: readiness and configuration are its owners' business."""
+Must not know what the program is, nor when it is ready or how it is configured."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ServerError(RuntimeError):
 
 
 class ServerProcess:
-    """A process that `spawn` started or `find` found; it stays known by its descriptor, not by its number."""
+    """A process that `spawn` started or `find` found. It is known by a descriptor, not by its number."""
 
     def __init__(
         self, pid: int, popen: subprocess.Popen[bytes] | None = None, *, outlives_us: bool = True
@@ -105,7 +105,7 @@ class ServerProcess:
         return self._popen.poll() if self._popen else None
 
     def stop(self, seconds: float) -> None:
-        """SIGTERM, SIGKILL after `seconds`; what it left behind in its session's group is killed."""
+        """SIGTERM, and SIGKILL after `seconds`; then kills what is left of its process group."""
         self._signal(signal.SIGTERM)
         if not self._wait(seconds):
             self._signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The pytest plugin of the kit: `mysql_lambda`, clean for each test, on one server for the session.
+"""The kit's pytest plugin: the fixture `mysql_lambda`, clean for each test, on one server for the session.
 
 Every pytest in an environment with lambda-udf imports this file: its top imports nothing but pytest."""
 

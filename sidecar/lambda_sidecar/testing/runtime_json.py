@@ -1,6 +1,6 @@
-"""JSON as a function's runtime reads and writes it: by the code of AWS's own runtime client.
+"""JSON as a function's runtime reads and writes it, by the code of AWS's own runtime client.
 
-Imports that only when a function is there: it is not among the sidecar's dependencies. Knows no handlers."""
+Imports that client only when it is needed: it is not among the sidecar's dependencies. Knows no handlers."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def look_for_runtime_client() -> None:
 
 
 def read_event(event: bytes) -> Any:
-    """The first argument of a handler."""
+    """The event, parsed: the first argument of a handler."""
     return _runtime_client()[2].unmarshal_request(event)
 
 
 def write_result(result: Any) -> bytes:
-    """What a handler's result is sent as; bytes are sent as they are. Raises what `describe` describes."""
+    """A handler's result as it is sent: JSON, or bytes as they are. Raises what `describe` describes."""
     written, _ = _runtime_client()[2].marshal_response(result)
     return written if isinstance(written, bytes) else written.encode()
 
@@ -52,7 +52,7 @@ def describe(error: BaseException) -> tuple[str, str, list[str]]:
 
 
 def error_document(name: str, text: str, stack: list[str], request_id: str) -> bytes:
-    """As awslambdaric's bootstrap.make_error makes it."""
+    """The document that awslambdaric's bootstrap.make_error would make."""
     document = {"errorMessage": text, "errorType": name, "requestId": request_id, "stackTrace": stack}
     written: str = _runtime_client()[0].to_json(document)
     return written.encode()

@@ -1,4 +1,4 @@
-"""What a private mysqld and a private sidecar have in common: start, readiness, end, log.
+"""The common part of a private mysqld and a private sidecar: start, readiness, end, log.
 
 Must not know which of them it is, nor how one is configured."""
 
@@ -17,7 +17,7 @@ STOP_SECONDS = 30.0
 
 
 class Server(ABC):
-    """A server in `directory` that writes `log`; `identity` are the arguments that no other process has."""
+    """A server in `directory` that writes `log`; no other process has the arguments `identity`."""
 
     def __init__(self, name: str, directory: Path, log: Path, identity: Sequence[str]) -> None:
         self.name = name
@@ -35,18 +35,18 @@ class Server(ABC):
         """Whether a connection to it succeeds now."""
 
     def start(self, seconds: float = READY_SECONDS) -> Self:
-        """Start, and wait until a connection succeeds; ServerError, and nothing left running, otherwise."""
+        """Start, and wait until a connection succeeds. Leaves nothing running where it raises ServerError."""
         self.launch()
         return self.wait_until_ready(seconds)
 
     def launch(self) -> None:
-        """Start without waiting; follow with `wait_until_ready`."""
+        """Start without waiting; `wait_until_ready` has to follow. Raises ServerError if it runs already."""
         if self.running:
             raise ServerError(f"the {self.name} of {self.directory} runs already")
         self._process = self._spawn()
 
     def wait_until_ready(self, seconds: float = READY_SECONDS) -> Self:
-        """Wait until a connection succeeds; on failure the server is stopped and its log quoted."""
+        """Wait until a connection succeeds, or stop the server. Raises ServerError, which quotes its log."""
         try:
             self._wait_until_ready(time.monotonic() + seconds)
         except BaseException:

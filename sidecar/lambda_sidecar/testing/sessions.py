@@ -1,7 +1,7 @@
-"""Who calls the kit's endpoint: keys that it has handed out, and for which MySQL account.
+"""Who calls the kit's endpoint: the keys that were handed out, and the MySQL account of each.
 
-Plays STS for one sidecar; knows nothing of HTTP servers. A request is believed only with a right signature
-(Version 4, checked by botocore, not by the sidecar's own signer)."""
+Plays STS for one sidecar; knows nothing of HTTP servers. Believes only requests with a right signature
+(Version 4, which botocore checks, not the sidecar's own signer)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A key and whose it is: `account` as user@host, or None for the sidecar itself."""
+    """A key, and the account that it stands for: `account` is user@host, or None for the sidecar itself."""
 
     key: str
     secret: str
@@ -48,7 +48,7 @@ class Sessions:
         self._sessions = {self.sidecar.key: self.sidecar}
 
     def assume(self, form: Mapping[str, str]) -> bytes:
-        """AssumeRole's answer. The session's tags name the account; Account.tags says how it is written."""
+        """AssumeRole's answer. The session's tags name the account, encoded as Account.tags does it."""
         tags = {form[f"Tags.member.{n}.Key"]: form[f"Tags.member.{n}.Value"] for n in _tag_numbers(form)}
         account = f"{_decoded(tags.get('mysql_user', ''))}@{_decoded(tags.get('mysql_host', ''))}"
         session = _new("ASIA", account)
@@ -57,7 +57,7 @@ class Sessions:
         return _xml(session, form.get("RoleSessionName", ""), datetime.now(UTC) + _HOUR)
 
     def known(self, headers: Mapping[str, str]) -> Session:
-        """Whose key it is, before a body is read. Raises ApiError."""
+        """The session of the key, before a body is read. Raises ApiError."""
         found = _AUTHORIZATION.fullmatch(headers.get("Authorization", ""))
         if found is None:
             raise forbidden("MissingAuthenticationTokenException", "Missing Authentication Token")
@@ -101,7 +101,7 @@ def _tag_numbers(form: Iterable[str]) -> list[str]:
 
 
 def _decoded(text: str) -> str:
-    """What Account.tags writes as =HH."""
+    """Undoes the encoding of Account.tags, =HH for a byte."""
     pieces = re.sub(rb"=([0-9A-F]{2})", lambda found: bytes.fromhex(found[1].decode()), text.encode())
     return pieces.decode(errors="replace")
 

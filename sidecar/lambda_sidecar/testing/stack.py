@@ -5,12 +5,10 @@ Knows the two servers' classes and how they are joined; must not know how calls 
 from __future__ import annotations
 
 import contextlib
-import filecmp
 import os
 import secrets
 import shutil
 import socket
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -19,7 +17,6 @@ import mysql.connector
 
 from lambda_sidecar.install import sql_script
 from lambda_sidecar.install.connection import execute
-from lambda_sidecar.testing import mysqld, sidecar
 from lambda_sidecar.testing.aws_environment import (
     ACCOUNT_ID,
     NO_AWS_FILES,
@@ -29,10 +26,8 @@ from lambda_sidecar.testing.aws_environment import (
     without_ours,
 )
 from lambda_sidecar.testing.mysqld import Mysqld
-from lambda_sidecar.testing.process import ServerError, ServerProcess
+from lambda_sidecar.testing.process import ServerError
 from lambda_sidecar.testing.sidecar import SidecarProcess
-
-CHECKOUT = Path(__file__).parents[3]
 
 
 class Stack:
@@ -75,7 +70,7 @@ class Stack:
             **(names_alone() if endpoint is not None else {"region": REGION, "account_id": ACCOUNT_ID}),
             **(settings or {}),
         }
-        # AWS's settings and secrets do not belong into mysqld, nor into a sidecar that is all local.
+        # AWS's settings and secrets do not belong in mysqld, nor in a sidecar that is all local.
         without_aws: dict[str, str | None] = {name: None for name in os.environ if name.startswith("AWS_")}
         environment: Mapping[str, str | None] = {**without_aws, **NO_AWS_FILES}
         if aws is not None:
@@ -98,7 +93,7 @@ class Stack:
         )
 
     def start(self) -> list[str]:
-        """Start what does not run, and say what that was; failing, leave neither running."""
+        """Start those that do not run, and return a line for each. On failure leave neither running."""
         new = not self.directory.exists()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory.chmod(0o700)
@@ -129,15 +124,6 @@ class Stack:
         self._open_tcp()
         return [f"{server.name} started (process {server.pid})" for server in missing]
 
-    def differences(self) -> list[str]:
-        """What was asked for now and does not hold for what runs."""
-        found = []
-        if not filecmp.cmp(self.library, self.mysqld.plugin_dir / "lambda_udf.so", shallow=False):
-            found.append("mysqld runs an older build of the library")
-        if self.sidecar.config_file.read_text(encoding="utf-8") != sidecar.toml_text(self.sidecar.config):
-            found.append("the sidecar runs with another FUNCTIONS, LAMBDA_ENDPOINT or FUNCTION_NAME_FORMAT")
-        return found
-
     def _install(self) -> None:
         with contextlib.closing(self.mysqld.connect()) as connection:
             for statement in sql_script.statements(sql_script.read("install.sql")):
@@ -148,7 +134,7 @@ class Stack:
 
     @property
     def password(self) -> str:
-        """root's over TCP."""
+        """root's password over TCP."""
         return self.my_cnf.read_text().rpartition("password=")[2].strip()
 
     def _write_my_cnf(self, port: int) -> None:
@@ -165,7 +151,7 @@ class Stack:
             file.write("\n".join(lines) + "\n")
 
     def _open_tcp(self) -> None:
-        """The account that TCP reaches: no name is resolved, so root@localhost is the Unix socket's alone."""
+        """Makes the account for TCP. No name is resolved: root@localhost is the Unix socket's alone."""
         if self.port is None:
             return
         with contextlib.closing(self.mysqld.connect()) as connection:
@@ -185,27 +171,6 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def stop_all(directory: Path) -> int:
-    """Stop every mysqld and sidecar of a folder, however they were left there; how many there were."""
-    stopped = 0
-    for identity in (mysqld.identity(directory), sidecar.identity(directory)):
-        while process := ServerProcess.find(identity):
-            process.stop(30)
-            stopped += 1
-    return stopped
-
-
-def mysql_home() -> Path:
-    """LAMBDA_UDF_MYSQL, or what packaging/mysql/provide.sh prints (and may have to fetch)."""
-    if named := os.environ.get("LAMBDA_UDF_MYSQL"):
-        return Path(named)
-    script = CHECKOUT / "packaging" / "mysql" / "provide.sh"
-    done = subprocess.run([str(script)], stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise ServerError("no MySQL to run (see above)")
-    return Path(done.stdout.strip())
 
 
 def _refuse_taken(port: int) -> None:

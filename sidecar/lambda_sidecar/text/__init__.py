@@ -1,1 +1,1 @@
-"""Text of others, checked and made safe, in steps that keep the event loop turning."""
+"""Text that comes from others: checked and made safe, in steps that keep the event loop turning."""

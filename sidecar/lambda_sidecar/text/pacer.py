@@ -1,6 +1,6 @@
 """Work on large texts, a step at a time, so that the other calls of the event loop go on meanwhile.
 
-Knows the loop and nothing of the work. A thread would not do: such work holds the interpreter all along."""
+Knows the loop, and nothing of the work. A thread would not help: such work holds the interpreter lock."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import time
 from collections.abc import Generator
 from typing import TypeVar
 
-# Of a text of so many bytes all is done at once, in a millisecond: more than one step would cost more.
+# A text of up to so many bytes is done at once, in a millisecond: steps would cost more.
 AT_ONCE = 256 * 1024
-# Checks of 5 MB payloads have room for 80 a second, of which a processor can send 50.
+# With it, 80 payloads of 5 MB can be checked in a second; a processor can send 50.
 PAUSE = 2.0
 
 T = TypeVar("T")
 
 
 class Pacer:
-    """One per event loop. Of all that is under way one step is done at a time, and after each the loop has
-    PAUSE times as long for everything else: large texts never take more than a third of it."""
+    """One per event loop. It does one step at a time, of whatever work is under way. After each step the loop
+    has PAUSE times as long for everything else, so that large texts never take more than a third of it."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
@@ -36,7 +36,7 @@ class Pacer:
                 result: T = end.value
                 return result
             finally:
-                # Nobody waits for the last step's pause but who works on the next large text.
+                # Only the next large text waits for the pause after the last step.
                 loop.call_later(PAUSE * (time.perf_counter() - began), self._turn.release)
 
 

@@ -1,6 +1,6 @@
-"""What would stop install or uninstall half-way, found before anything is changed.
+"""The checks before install and uninstall: they find what would stop either of them half-way.
 
-Each is told with what to do about it; changes nothing."""
+Each says what to do about it; none changes anything."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _OPTION_PREVENTS_STATEMENT = 1290  # mysqld_error.h
 
 
 def read_only(connection: MySQLConnectionAbstract, state: ServerState, command: str) -> list[str]:
-    """What to tell if the server takes no changes, and nothing if it does. Under read_only alone an account
-    with CONNECTION_ADMIN may go on."""
+    """The lines for the operator if the server takes no changes from this account, and none if it does: under
+    read_only alone an account with CONNECTION_ADMIN may go on."""
     if state.super_read_only:
         variable = "super_read_only"
     elif state.read_only and _refused(connection):
@@ -37,7 +37,7 @@ def read_only(connection: MySQLConnectionAbstract, state: ServerState, command: 
 
 def _refused(connection: MySQLConnectionAbstract) -> bool:
     try:
-        # The script's own left-over, if ever: there is nothing that this could drop for someone.
+        # At most this drops something that install.sql itself has left behind.
         execute(connection, "DROP PROCEDURE IF EXISTS mysql.lambda_udf_install")
     except mysql.connector.Error as error:
         return error.errno == _OPTION_PREVENTS_STATEMENT
@@ -45,6 +45,7 @@ def _refused(connection: MySQLConnectionAbstract) -> bool:
 
 
 def foreign_functions(state: ServerState) -> None:
+    """Raises InstallError if functions of our names are there from another library."""
     if state.foreign:
         named = ", ".join(f"{name} of {library}" for name, library in sorted(state.foreign.items()))
         raise InstallError(
@@ -53,7 +54,7 @@ def foreign_functions(state: ServerState) -> None:
 
 
 def plugin_dir(state: ServerState, otherwise: str) -> None:
-    """InstallError, saying what to do `otherwise`, unless plugin_dir can be written here."""
+    """Raises InstallError, whose text says what to do `otherwise`, unless plugin_dir can be written here."""
     if not state.is_local:
         raise InstallError(f"the server's plugin_dir {state.plugin_dir} is not on this machine; {otherwise}")
     if not os.access(state.plugin_dir, os.W_OK | os.X_OK):

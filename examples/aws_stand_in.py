@@ -62,7 +62,7 @@ class AwsStandIn(Server):
         )
 
     def mails(self) -> list[dict[str, Any]]:
-        """What SES has sent, from moto's own listing of its models: source, destinations, subject, body."""
+        """The mails that SES has sent, by moto's own listing: source, destinations, subject, body."""
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(f"{self.url}/moto-api/data.json", timeout=10) as answer:
             mails: list[dict[str, Any]] = json.load(answer).get("ses", {}).get("Message", [])

@@ -1,6 +1,6 @@
-"""A server on which no statement is in our functions: what dropping them needs.
+"""Waits until no statement is in our functions: before that they cannot be dropped safely.
 
-Waits and looks; refuses nobody and changes nothing."""
+Only looks; keeps no statement out and changes nothing."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from mysql.connector.abstracts import MySQLConnectionAbstract
 from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.install.server_state import statements_in_use
 
-# Short calls end in that; for a long one the operator decides.
+# Short calls end within that time; the operator decides about a long one.
 _WAIT_SECONDS = 3.0
 _POLL_SECONDS = 0.01
 
 
-def is_calm(connection: MySQLConnectionAbstract) -> bool:
-    """Whether there was a moment without a statement in our functions; waits for one.
+def becomes_idle(connection: MySQLConnectionAbstract) -> bool:
+    """Waits for a moment without a statement in our functions; False if there was none in time.
 
-    Not by lambda_udf.mode = 'deny' meanwhile: a session that starts meanwhile would keep that."""
+    It does not set lambda_udf.mode = 'deny' meanwhile: a session that begins then would keep that value."""
     deadline = time.monotonic() + _WAIT_SECONDS
     while statements_in_use(connection):
         if time.monotonic() > deadline:
@@ -28,12 +28,14 @@ def is_calm(connection: MySQLConnectionAbstract) -> bool:
     return True
 
 
-def wait_for_calm(connection: MySQLConnectionAbstract) -> None:
-    if not is_calm(connection):
+def wait_until_idle(connection: MySQLConnectionAbstract) -> None:
+    """Raises InstallError if there is no such moment in time."""
+    if not becomes_idle(connection):
         raise in_use(connection)
 
 
 def in_use(connection: MySQLConnectionAbstract) -> InstallError:
+    """The error that says how many statements are in our functions."""
     count = max(statements_in_use(connection), 1)
     return InstallError(
         f"{count} statement(s) are in lambda functions now, so nothing was changed; "

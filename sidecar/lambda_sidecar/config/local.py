@@ -1,5 +1,6 @@
-"""The settings of the local Lambda, validated once, and Lambda's own quotas, each with its source.
-Knows neither files on disk nor processes."""
+"""How the local Lambda runs: the table [local] of the configuration.
+
+Checks its own values, but looks at no folder; knows nothing of how functions run."""
 
 from __future__ import annotations
 
@@ -7,27 +8,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from lambda_sidecar.local.errors import LocalLambdaError
+from lambda_sidecar.access.arn_parts import REGION
 
-# "Lambda quotas", https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-MAX_REQUEST_BYTES = 6_291_456  # RequestResponse: 6 MB for the request
-MAX_RESPONSE_BYTES = 6_291_556  # what Lambda's own error text states: 100 bytes more than a request
-MAX_EVENT_BYTES = 1_048_576  # Event: 1 MB (raised from 256 KB in October 2025)
-MAX_CLIENT_CONTEXT_BYTES = 3_583  # "Invoke", https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
-LOG_TAIL_BYTES = 4_096  # "Invoke": X-Amz-Log-Result holds the last 4 KB of the execution log
-DEFAULT_TIMEOUT_SECONDS = 3.0  # "Configure Lambda function timeout"
-MAX_TIMEOUT_SECONDS = 900.0  # "Lambda quotas": function timeout
-DEFAULT_MEMORY_MB = 128  # "Configure Lambda function memory": 128 MB to 10,240 MB
-MAX_MEMORY_MB = 10_240
-INIT_SECONDS = 10.0  # "Lambda runtime environment lifecycle": the Init phase is limited to 10 seconds
-
-_REGION = re.compile(r"(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d")
-_ACCOUNT = re.compile(r"\d{12}")
+_ACCOUNT = re.compile(r"[0-9]{12}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalLambdaSettings:
-    """What a local Lambda is started with. Raises LocalLambdaError for a value that cannot be meant.
+    """The table's presence turns the local Lambda on.
 
     functions: folder with one folder per function.
     port: TCP port on 127.0.0.1; 0 takes any free one.
@@ -50,10 +38,11 @@ class LocalLambdaSettings:
     recorded_invocations: int = 10_000
 
     def __post_init__(self) -> None:
+        """Raises ValueError for a value that cannot be meant."""
         wrong = None
         if not 0 <= self.port <= 65_535:
             wrong = f"port is {self.port}; it must be 0 to 65535"
-        elif not _REGION.fullmatch(self.region):
+        elif not re.fullmatch(REGION, self.region):
             wrong = f"region is {self.region!r}; it must look like us-east-1"
         elif not _ACCOUNT.fullmatch(self.account_id):
             wrong = f"account_id is {self.account_id!r}; it must be 12 digits"
@@ -64,4 +53,4 @@ class LocalLambdaSettings:
         elif self.idle_seconds <= 0 or self.recorded_invocations < 1:
             wrong = "idle_seconds and recorded_invocations must be greater than 0"
         if wrong is not None:
-            raise LocalLambdaError(f"local Lambda settings: {wrong}")
+            raise ValueError(f"local Lambda settings: {wrong}")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.local.local_support import EXAMPLES, SIGNED, running, write_function
 
-from lambda_sidecar.local.guard import is_loopback_host
+from lambda_sidecar.http.loopback import is_loopback_host
 from lambda_sidecar.local.peer import owner_in
 
 

@@ -1,19 +1,23 @@
 """The commands behind `make up`, `make sql` and `make down`: a MySQL to try lambda-udf with, in .run/.
 
-Knows the command line, the folder and what people are told; stack.py does the work."""
+Knows the command line, the folder and the texts for people; lambda_sidecar.testing.stack does the work."""
 
 from __future__ import annotations
 
 import argparse
 import fcntl
+import filecmp
 import os
 import shutil
 import signal
 import sys
 from pathlib import Path
 
-from lambda_sidecar.testing.process import ServerError
-from lambda_sidecar.testing.stack import CHECKOUT, Stack, mysql_home, stop_all
+from examples.checkout import CHECKOUT, FUNCTIONS, LIBRARY, mysql_home
+
+from lambda_sidecar.testing import mysqld, sidecar
+from lambda_sidecar.testing.process import ServerError, ServerProcess
+from lambda_sidecar.testing.stack import Stack
 
 PORT = 33306
 SAMPLE = (
@@ -24,14 +28,14 @@ SAMPLE = (
 
 def main() -> int:
     """0, or 1 with one message on stderr; `sql` ends with the status of the mysql command."""
-    parser = argparse.ArgumentParser(prog="python -m lambda_sidecar.testing", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m examples.playground", description=__doc__)
     parser.add_argument("--run", type=Path, default=CHECKOUT / ".run", help="folder of the servers")
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start MySQL and the sidecar, or what is missing of them")
-    up.add_argument("--library", type=Path, default=CHECKOUT / "build" / "lambda_udf.so")
-    up.add_argument("--functions", type=Path, default=CHECKOUT / "examples" / "functions")
+    up.add_argument("--library", type=Path, default=LIBRARY)
+    up.add_argument("--functions", type=Path, default=FUNCTIONS)
     up.add_argument("--endpoint", default="", help="URL of a Lambda API instead of local functions")
-    up.add_argument("--function-name-format", default="", help="arn, or name: what that API is told")
+    up.add_argument("--function-name-format", default="", help="how that API gets names: arn, or name")
     up.add_argument("--port", type=int, default=PORT, help="TCP port of mysqld on 127.0.0.1")
     sql = commands.add_parser("sql", help="run SQL as root; without any, read it from standard input")
     sql.add_argument("statements", nargs="?", default=os.environ.get("LAMBDA_UDF_SQL", ""))
@@ -71,7 +75,7 @@ def start(directory: Path, given: argparse.Namespace) -> int:
     )
     done = stack.start()
     say(*done or ["It runs already."])
-    for difference in stack.differences():
+    for difference in differences(stack):
         say(f"Note: {difference}; `make down`, then `make up`, to change that.")
     say(
         "",
@@ -86,6 +90,16 @@ def start(directory: Path, given: argparse.Namespace) -> int:
         "Stop and remove all of it: make down",
     )
     return 0
+
+
+def differences(stack: Stack) -> list[str]:
+    """One clause for each thing that was asked for now and does not hold for the servers that run."""
+    found = []
+    if not filecmp.cmp(stack.library, stack.mysqld.plugin_dir / "lambda_udf.so", shallow=False):
+        found.append("mysqld runs an older build of the library")
+    if stack.sidecar.config_file.read_text(encoding="utf-8") != sidecar.toml_text(stack.sidecar.config):
+        found.append("the sidecar runs with another FUNCTIONS, LAMBDA_ENDPOINT or FUNCTION_NAME_FORMAT")
+    return found
 
 
 def run_sql(directory: Path, statements: str) -> int:
@@ -110,6 +124,16 @@ def stop(directory: Path) -> int:
         shutil.rmtree(directory)
     say("Stopped." if stopped else "Nothing was running.")
     return 0
+
+
+def stop_all(directory: Path) -> int:
+    """Stop every mysqld and sidecar of a folder, however they were left there; how many there were."""
+    stopped = 0
+    for identity in (mysqld.identity(directory), sidecar.identity(directory)):
+        while process := ServerProcess.find(identity):
+            process.stop(30)
+            stopped += 1
+    return stopped
 
 
 def say(*lines: str) -> None:

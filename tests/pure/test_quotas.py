@@ -1,0 +1,57 @@
+"""Lambda's quotas stand once in Python and once in C, and both sides have the same.
+
+Reads C source; each test's name is the sentence that it proves."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+from tests.support.checkout import ROOT
+
+from lambda_sidecar import quotas
+
+SIDECAR = ROOT / "sidecar/lambda_sidecar"
+# The names of C, which may have the prefix QUOTA_, for the numbers of Python.
+IN_C = {
+    "REQUEST_RESPONSE_MAX": quotas.REQUEST_RESPONSE_MAX,
+    "EVENT_MAX": quotas.EVENT_MAX,
+    "RESPONSE_MAX": quotas.RESPONSE_MAX,
+    "RESULT_MAX": quotas.RESPONSE_MAX,
+    "CLIENT_CONTEXT_MAX": quotas.CLIENT_CONTEXT_MAX,
+    "LOG_TAIL_MAX": quotas.LOG_TAIL_MAX,
+    "RUN_MAX_MS": int(quotas.TIMEOUT_MAX_SECONDS * 1000),
+}
+_DEFINE = re.compile(r"^#define +(?:QUOTA_)?(\w+) +(\d+)u?\b", re.MULTILINE)
+
+
+def defined_in_c() -> list[tuple[str, int]]:
+    files = sorted((ROOT / "udf").glob("*.[ch]"))
+    return [(name, int(number)) for path in files for name, number in _DEFINE.findall(path.read_text())]
+
+
+def test_the_library_and_the_sidecar_have_the_same_quotas() -> None:
+    found = [(name, number) for name, number in defined_in_c() if name in IN_C]
+    assert found == [(name, IN_C[name]) for name, _ in found]
+    assert len({name for name, _ in found}) == len(found), "a quota is defined twice"
+    assert {quotas.REQUEST_RESPONSE_MAX, quotas.EVENT_MAX, quotas.RESPONSE_MAX} <= {n for _, n in found}
+
+
+def test_the_library_refuses_no_name_that_the_sidecar_would_take() -> None:
+    (most,) = [number for name, number in defined_in_c() if name == "FUNCTION_NAME_MAX"]
+    assert most >= quotas.FUNCTION_ARN_MAX
+
+
+@pytest.mark.parametrize(
+    "quota",
+    [quotas.REQUEST_RESPONSE_MAX, quotas.EVENT_MAX, quotas.RESPONSE_MAX, quotas.CLIENT_CONTEXT_MAX],
+)
+def test_a_quota_stands_in_one_file_of_the_sidecar(quota: int) -> None:
+    holding = [
+        path.relative_to(SIDECAR).as_posix()
+        for path in sorted(SIDECAR.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value == quota
+    ]
+    assert holding == ["quotas.py"]
