@@ -78,16 +78,17 @@ class Session:
         changed: int = result.get("affected_rows", 0)
         return changed
 
-    async def transaction(self, statements: list[str]) -> None:
-        """All of them, or none. Raises SessionLost, after which nobody knows, and StatementFailed."""
+    async def transaction(self, statements: list[str]) -> list[int]:
+        """All of them, or none; how many rows each changed. Raises SessionLost, after which nobody knows, and
+        StatementFailed."""
         await self.run("START TRANSACTION")
         try:
-            for statement in statements:
-                await self.run(statement)
+            changed = [await self.run(statement) for statement in statements]
             await self.run("COMMIT")
         except StatementFailed:
             await self.run("ROLLBACK")
             raise
+        return changed
 
     async def close(self) -> None:
         with contextlib.suppress(Exception):

@@ -8,6 +8,7 @@ connector takes for rows. Large payloads do not come along: `payloads` fetches t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -80,6 +81,33 @@ async def seconds_until_due(session: Session) -> float | None:
     moment = "SELECT TIMESTAMPDIFF(MICROSECOND, NOW(6), MIN(due_at)) / 1000000 FROM lambda_udf.outbox_waiting"
     seconds = await session.value(moment)
     return None if seconds is None else float(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits at one moment. `oldest_seconds`: how long the oldest row has been due, 0 if none is."""
+
+    waiting: int
+    oldest_seconds: float
+
+
+async def backlog(session: Session, *, most: int) -> Backlog:
+    """Counts up to `most` rows. A row is due once it is written, once its time has come, or once it is behind
+    others of its group_key: so the last are seen that a row before them holds up."""
+    count = (
+        "SELECT COUNT(*) FROM ((SELECT 1 FROM lambda_udf.outbox) UNION ALL"
+        f" (SELECT 1 FROM lambda_udf.outbox_waiting) LIMIT {most}) AS counted"
+    )
+    oldest = (
+        "SELECT MIN(moment) FROM ("
+        "(SELECT created_at AS moment FROM lambda_udf.outbox ORDER BY id LIMIT 1) UNION ALL"
+        " (SELECT MIN(due_at) FROM lambda_udf.outbox_waiting) UNION ALL"
+        " (SELECT created_at + INTERVAL COALESCE(options->>'$.delay_seconds', 0) SECOND"
+        " FROM lambda_udf.outbox_waiting WHERE due_at IS NULL ORDER BY id LIMIT 1)) AS moments"
+    )
+    age = f"TIMESTAMPDIFF(MICROSECOND, ({oldest}), NOW(6)) / 1000000"
+    waiting, seconds = await session.row(f"SELECT ({count}), {age}") or (0, None)
+    return Backlog(int(waiting), max(0.0, float(seconds or 0.0)))
 
 
 async def payloads(session: Session, rows: Sequence[Row]) -> dict[int, bytes]:
