@@ -1,6 +1,6 @@
 """The statements on the outbox's tables: what is read for delivery, and what becomes of a row.
 
-Knows SQL and the schema (udf/sql/outbox.sql); nothing of when what is asked.
+Knows SQL and the schema (udf/sql/install.sql); nothing of when what is asked.
 
 Rows come as one JSON text each time: MySQL writes it and msgspec reads it in a fifth of the time that the
 connector takes for rows. Large payloads do not come along: `payloads` fetches them for the next rows."""
@@ -15,6 +15,8 @@ import msgspec
 from lambda_sidecar.outbox.row import Row, make_row, stored_rows
 from lambda_sidecar.outbox.session import Session
 
+# Of udf/sql/install.sql.
+SCHEMA_VERSION = 1
 # What a scan brings along at most, and of each row's payload: 200 rows of 4 KB are read within a millisecond.
 SCAN_ROWS = 200
 SMALL_BYTES = 4096
@@ -165,12 +167,14 @@ def remember_key(row: Row) -> str:
 
 
 def drop_duplicate(row: Row) -> str:
-    """Out of `outbox_waiting`, if another row had its deduplication_key before."""
+    """Out of `outbox_waiting`, if another row had its deduplication_key before. From one table: from several,
+    by their aliases, MySQL deletes only where a database is selected (error 1046)."""
     key = literal(row.deduplication_key or "")
     return (
-        f"DELETE w FROM lambda_udf.outbox_waiting AS w JOIN lambda_udf.outbox_deduplication AS d"
-        f" ON d.function_name = w.function_name AND d.deduplication_key = {key} AND d.outbox_id <> w.id"
-        f" WHERE w.id = {row.id}"
+        f"DELETE FROM lambda_udf.outbox_waiting WHERE id = {row.id} AND EXISTS ("
+        "SELECT 1 FROM lambda_udf.outbox_deduplication"
+        f" WHERE function_name = {literal(row.function_name)} AND deduplication_key = {key}"
+        f" AND outbox_id <> {row.id})"
     )
 
 
