@@ -140,9 +140,10 @@ def drop_duplicate(row: Row) -> str:
     """Out of `outbox_waiting`, if another row had its deduplication_key before."""
     key = literal(row.deduplication_key or "")
     return (
-        f"DELETE w FROM lambda_udf.outbox_waiting AS w JOIN lambda_udf.outbox_deduplication AS d"
-        f" ON d.function_name = w.function_name AND d.deduplication_key = {key} AND d.outbox_id <> w.id"
-        f" WHERE w.id = {row.id}"
+        f"DELETE FROM lambda_udf.outbox_waiting WHERE {_are([row])}"
+        " AND EXISTS (SELECT 1 FROM lambda_udf.outbox_deduplication"
+        f" WHERE function_name = {literal(row.function_name)} AND deduplication_key = {key}"
+        f" AND outbox_id <> {row.id})"
     )
 
 
