@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 from lambda_sidecar.config.outbox import OutboxSettings
+from lambda_sidecar.log.format import log_defect
 from lambda_sidecar.outbox import store
 from lambda_sidecar.outbox.row import Row
 from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
@@ -69,7 +70,7 @@ class Settlement:
                 if not await self._settle(batch):
                     await self._settle_one_by_one(batch)
                 self._under_way = 0
-                if not self._pending:
+                if not self.unsettled:
                     self._is_empty.set()
         finally:
             if self._session is not None:
@@ -92,7 +93,7 @@ class Settlement:
         wait = RETRY_MIN
         while True:
             try:
-                await self._commit(list(statements(batch)))
+                await self._commit(list(statements(batch, self._settings.deduplication_hours)))
                 break
             except SessionLost as error:
                 log.debug("outbox: the connection that settles is lost: %s", error)
@@ -101,6 +102,11 @@ class Settlement:
                 if not error.may_be_repeated:
                     self._reason = str(error)
                     return False
+            except Exception as error:  # a defect of ours must not end the settlement
+                log_defect(log, error)
+                self._reason = "internal failure"
+                await self._close()
+                return False
             await asyncio.sleep(wait)
             wait = min(2 * wait, RETRY_MAX)
         for row, verdict in batch:
@@ -145,7 +151,7 @@ def due_at(row: Row, verdict: Verdict) -> float:
     return 0.0
 
 
-def statements(batch: list[Settled]) -> Iterator[str]:
+def statements(batch: list[Settled], deduplication_hours: float) -> Iterator[str]:
     """All that has to be done for these rows, in an order that two of them may have."""
     accepted = [row for row, verdict in batch if isinstance(verdict, Accepted)]
     for row, verdict in batch:
@@ -164,12 +170,12 @@ def statements(batch: list[Settled]) -> Iterator[str]:
             case Dead(error=error):
                 yield from store.bury(row, error)
             case Parked():
-                yield from _park(row, due_at(row, verdict) or None)
+                yield from _park(row, due_at(row, verdict) or None, deduplication_hours)
     yield from store.delete(accepted)
 
 
-def _park(row: Row, at: float | None) -> Iterator[str]:
+def _park(row: Row, at: float | None, deduplication_hours: float) -> Iterator[str]:
     yield from store.put_off(row, at, None)
     if row.deduplication_key is not None:
-        yield store.remember_key(row)
+        yield store.remember_key(row, deduplication_hours)
         yield store.drop_duplicate(row)
