@@ -19,6 +19,8 @@ class Book:
     payloads: dict[str, bytes] = field(default_factory=dict)
     committed: set[str] = field(default_factory=set)
     undone: set[str] = field(default_factory=set)
+    durable: set[str] = field(default_factory=set)
+    """Those that are to be started once."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def write(self, event: str, payload: str) -> None:

@@ -102,9 +102,7 @@ class Endpoint:
             if request.durable_name:
                 self._names[request.durable_name] = request.body
         self.accepted.append(
-            Accepted(
-                request.event, request.function, request.sidecar, time.monotonic(), not answer.hangs_up
-            )
+            Accepted(request.event, request.function, request.sidecar, time.monotonic(), not answer.hangs_up)
         )
 
 
@@ -152,7 +150,9 @@ class _Connection(asyncio.Protocol):
         status = answer.status if answer.status != 202 or request.invocation_type == "Event" else 200
         body = b"" if status == 202 else b'{"taken":true}' if status == 200 else b'{"message":"as scripted"}'
         version = "X-Amz-Executed-Version: $LATEST\r\n"
-        head = f"HTTP/1.1 {status} As-Scripted\r\n{version}{answer.headers}Content-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"HTTP/1.1 {status} As-Scripted\r\n{version}{answer.headers}Content-Length: {len(body)}\r\n\r\n"
+        )
         self._transport.write(head.encode() + body)
 
 
@@ -171,7 +171,7 @@ def _request(head: bytes, headers: dict[str, str], body: bytes) -> Request:
 
 
 @contextlib.contextmanager
-def counting_endpoint(policy: Policy = lambda _: TAKEN) -> Iterator[Endpoint]:
+def counting_endpoint(policy: Policy) -> Iterator[Endpoint]:
     """Serves on a free loopback port."""
     endpoint = Endpoint(policy)
     loop = asyncio.new_event_loop()

@@ -54,15 +54,14 @@ class Events:
     def options(self) -> dict[str, Any] | None:
         if self._choices.random() < 0.6:
             return None
-        return self._choices.choice(
-            [
-                {"durable": True},
-                {"group_key": f"key-{self._choices.randrange(5)}"},
-                {"delay_seconds": 0.2},
-                {"keep_result": True},
-                {"deduplication_key": f"{self._name}-{next(self._keys)}"},
-            ]
-        )
+        kinds: list[dict[str, Any]] = [
+            {"durable": True},
+            {"group_key": f"key-{self._choices.randrange(5)}"},
+            {"delay_seconds": 0.2},
+            {"keep_result": True},
+            {"deduplication_key": f"{self._name}-{next(self._keys)}"},
+        ]
+        return self._choices.choice(kinds)
 
     def write(self, connection: MySQLConnectionAbstract) -> set[str]:
         """One statement, of one or more events; it fails or has all of them."""
@@ -72,17 +71,19 @@ class Events:
     def _rows(self, connection: MySQLConnectionAbstract) -> set[str]:
         rows = [self.new() for _ in range(self._choices.choice((1, 1, 2, 5)))]
         self._mark(connection, [event for event, _ in rows])
-        self.insert(connection, [payload for _, payload in rows])
+        self.insert(connection, rows)
         return {event for event, _ in rows}
 
-    def insert(self, connection: MySQLConnectionAbstract, payloads: list[str]) -> None:
-        """Into the outbox, by one statement."""
+    def insert(self, connection: MySQLConnectionAbstract, rows: list[tuple[str, str]]) -> None:
+        """Into the outbox, by one statement: events and their payloads."""
         values: list[Any] = []
-        for payload in payloads:
+        for event, payload in rows:
             options = self.options()
+            if options is not None and "durable" in options:
+                self._book.durable.add(event)
             written = None if options is None else json.dumps(options)
             values += [self._choices.choice(FUNCTIONS), payload, written]
-        places = ", ".join(["(%s, %s, %s)"] * len(payloads))
+        places = ", ".join(["(%s, %s, %s)"] * len(rows))
         statement = f"INSERT INTO lambda_udf.outbox (function_name, payload, options) VALUES {places}"
         execute(connection, statement, tuple(values))
 

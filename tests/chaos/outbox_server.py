@@ -53,7 +53,12 @@ class OutboxServer:
             library=Library.PLAIN.path,
             performance_schema=True,
             port=port,
-            options=("--max-allowed-packet=64M", "--innodb-print-all-deadlocks=ON", "--log-error-verbosity=3", *options),
+            options=(
+                "--max-allowed-packet=64M",
+                "--innodb-print-all-deadlocks=ON",
+                "--log-error-verbosity=3",
+                *options,
+            ),
             environment={"LAMBDA_UDF_SOCKET": str(self.sidecar.socket)},
         )
 

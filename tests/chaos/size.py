@@ -31,4 +31,4 @@ def seed() -> int:
 
 def report(scenario: str, **figures: object) -> None:
     """One line of figures."""
-    print(f"\n{scenario}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))  # noqa: T201
+    print(f"\n{scenario}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))

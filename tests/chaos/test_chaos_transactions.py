@@ -36,7 +36,8 @@ def test_of_transactions_with_random_ends_exactly_the_committed_events_arrive_as
             server.query(statement)
         kills = Kills(choices, transactions, max(1, transactions // 1_000), server)
         clients = [
-            RandomEnds(number, seed, transactions // CLIENTS, server, book, kills) for number in range(CLIENTS)
+            RandomEnds(number, seed, transactions // CLIENTS, server, book, kills)
+            for number in range(CLIENTS)
         ]
         for client in clients:
             client.start()

@@ -44,6 +44,7 @@ class Settlement:
         self._is_empty = asyncio.Event()
         self._is_empty.set()
         self._session: Session | None = None
+        self._connecting = asyncio.Lock()
         self.transactions = 0
 
     def add(self, row: Row, verdict: Verdict) -> None:
@@ -59,6 +60,11 @@ class Settlement:
     async def wait_until_empty(self) -> None:
         """Until everything that was added is committed."""
         await self._is_empty.wait()
+
+    async def be_ready(self) -> None:
+        """Connects before there is something to settle: what is accepted while a connection is made would be
+        sent again if the sidecar died meanwhile. Raises SessionLost."""
+        await self._connected()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -128,13 +134,18 @@ class Settlement:
         self.add(row, verdict)
 
     async def _commit(self, wanted: list[str]) -> None:
-        if self._session is None:
-            self._session = await connect(self._settings)
+        session = await self._connected()
         if len(wanted) == 1:
-            await self._session.run(wanted[0])
+            await session.run(wanted[0])
         else:
-            await self._session.transaction(wanted)
+            await session.transaction(wanted)
         self.transactions += 1
+
+    async def _connected(self) -> Session:
+        async with self._connecting:
+            if self._session is None:
+                self._session = await connect(self._settings)
+            return self._session
 
     async def _close(self) -> None:
         if self._session is not None:
