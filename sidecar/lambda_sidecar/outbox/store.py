@@ -182,8 +182,8 @@ def drop_duplicate(row: Row) -> str:
     by their aliases, MySQL deletes only where a database is selected (error 1046)."""
     key = literal(row.deduplication_key or "")
     return (
-        f"DELETE FROM lambda_udf.outbox_waiting WHERE id = {row.id} AND EXISTS ("
-        "SELECT 1 FROM lambda_udf.outbox_deduplication"
+        f"DELETE FROM lambda_udf.outbox_waiting WHERE {_are([row])}"
+        " AND EXISTS (SELECT 1 FROM lambda_udf.outbox_deduplication"
         f" WHERE function_name = {literal(row.function_name)} AND deduplication_key = {key}"
         f" AND outbox_id <> {row.id})"
     )
