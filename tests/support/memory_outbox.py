@@ -102,7 +102,7 @@ class MemoryOutbox:
         wanted = [
             event
             for number, event in sorted(self.outbox.items())
-            if number >= since and event.function_name == function_name
+            if number >= since and event.function_name == function_name and event.group_key is None
         ]
         rows = [_row(event, False) for event in wanted[: store.SCAN_ROWS]]
         await self._turns()
@@ -213,8 +213,9 @@ class MemorySession:
             await self._tables.settle([statement])
         return 0
 
-    async def transaction(self, statements: list[Any]) -> None:
+    async def transaction(self, statements: list[Any]) -> list[int]:
         await self._tables.settle(statements)
+        return [0] * len(statements)
 
     async def close(self) -> None:
         await asyncio.sleep(0)
