@@ -236,6 +236,8 @@ CREATE DEFINER = lambda_udf@localhost PROCEDURE IF NOT EXISTS lambda_udf.outbox_
   DO lambda_udf.outbox_redriven(dead_id)//
 DELIMITER ;
 GRANT EXECUTE ON FUNCTION lambda_udf.outbox_redriven TO lambda_udf@localhost;
+-- For mysql.lambda_async, where that writes into the outbox.
+GRANT EXECUTE ON FUNCTION lambda_udf.lambda_async TO lambda_udf@localhost;
 GRANT EXECUTE ON PROCEDURE lambda_udf.outbox_redrive TO lambda_udf@localhost;
 
 -- Nobody may write another's name into `caller`.
