@@ -22,7 +22,7 @@ STACK = $(PYTHON) -m examples.playground
 C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h bench/load/*.c bench/load/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check build images wheel fresh clean up sql down format bench bench-million bench-profile bench-programs
+.PHONY: help demo test test-quick check build images wheel fresh clean up sql down format bench bench-million bench-profile bench-programs
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -34,6 +34,9 @@ demo: build ## the main job, shown on a real MySQL with a real Lambda runtime
 test: build $(SANITIZED) ## every test; PYTEST_ARGS='-k trigger -x' chooses
 	@$(MAKE) --no-print-directory -s -C tests/c BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))
 	@$(PYTHON) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+
+test-quick: $(VENV)/.ready $(CONTRACT) ## the tests that need no MySQL, no built library and no process: some seconds
+	@$(PYTHON) -m pytest -q -n $(JOBS) --dist worksteal tests/pure $(PYTEST_ARGS)
 
 check: build ## formatting, warnings, types, lint
 	$(VENV)/bin/clang-format --dry-run --Werror $(C_FILES)
@@ -88,13 +91,19 @@ clean: ## removes what was built; `make down` first if something runs
 
 # ---- set-up ----
 
-# What only the machine's package manager can provide; installed when root, else named.
+# What only the machine's package manager can provide; installed when root, else named. The library needs all of it,
+# the environment Python alone.
 $(BUILD)/.packages: packaging/debian/install-packages.sh
 	@mkdir -p $(BUILD)
 	@packaging/debian/install-packages.sh
 	@touch $@
 
-$(PYTHON): | $(BUILD)/.packages
+$(BUILD)/.python-packages: packaging/debian/install-packages.sh
+	@mkdir -p $(BUILD)
+	@PYTHON3=$(PYTHON3) packaging/debian/install-packages.sh python
+	@touch $@
+
+$(PYTHON): | $(BUILD)/.python-packages
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON3=…")'
 	@$(PYTHON3) -m venv --clear $(VENV)
 
@@ -125,10 +134,10 @@ sidecar/lambda_sidecar/sql/%.sql: udf/sql/%.sql
 	@mkdir -p $(@D)
 	@cp $< $@
 
-$(LIBRARY): $(VENV)/.ready FORCE
+$(LIBRARY): $(VENV)/.ready FORCE | $(BUILD)/.packages
 	@$(MAKE) --no-print-directory -s -C udf all BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))
 
-$(SANITIZED): $(VENV)/.ready FORCE
+$(SANITIZED): $(VENV)/.ready FORCE | $(BUILD)/.packages
 	@$(MAKE) --no-print-directory -s -C udf sanitized BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))
 
 FORCE:

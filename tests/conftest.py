@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.checkout import ROOT
+from tests.support.failure_report import pytest_runtest_makereport  # noqa: F401  a hook
 from tests.support.moto_server import moto_server
 from tests.support.old_servers import OldServer
 from tests.support.stack import CANARY, SANITIZER_REPORTS, Build, Library, Stack, start_stack

@@ -5,11 +5,13 @@ set -eu
 
 case ${1-} in
   "") packages="gcc make libc6-dev libnghttp2-dev libnanopb-dev libcmocka-dev python3-venv binutils systemd apparmor" ;;
+  # What makes a virtual environment; `make test-quick` needs no more.
+  python) packages="python3-venv" ;;
   bench) packages="nginx libnginx-mod-http-echo libnginx-mod-http-headers-more-filter libmariadb-dev zlib1g-dev" ;;
   # Docker Engine with compose, and what builds stand-ins for base images.
   containers) packages="docker.io docker-compose iptables mmdebstrap" ;;
   stand-ins) packages="mmdebstrap" ;;
-  *) echo "usage: $0 [bench | containers | stand-ins]" >&2; exit 2 ;;
+  *) echo "usage: $0 [python | bench | containers | stand-ins]" >&2; exit 2 ;;
 esac
 
 # Debian's python3-venv belongs to Debian's python3; another one that can make environments will do.
@@ -20,15 +22,15 @@ installed() {
   esac
 }
 
-command -v dpkg-query >/dev/null || {
-  echo "This machine is not Debian or Ubuntu: install the equivalents of: $packages" >&2
-  exit 1
-}
 missing=""
 for package in $packages; do
   installed "$package" || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
+command -v dpkg-query >/dev/null || {
+  echo "This machine is not Debian or Ubuntu: install the equivalents of: $packages" >&2
+  exit 1
+}
 
 if [ "$(id -u)" -ne 0 ]; then
   echo "Packages are missing. Run this, then make again:" >&2

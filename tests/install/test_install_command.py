@@ -12,7 +12,8 @@ import mysql.connector
 import pytest
 from tests.support.component import variables
 from tests.support.installation import Bare, run_plain, start_bare
-from tests.support.stack import Library, execute, wait_until
+from tests.support.stack import Library, execute
+from tests.support.waiting import wait_until
 
 CALL = "SELECT lambda_sync('Echo', '1')"
 # 1,048,574 bytes; Lambda takes 1,048,576 for an Event.

@@ -22,7 +22,8 @@ import boto3
 import botocore.exceptions
 import mysql.connector
 import pytest
-from tests.support.stack import ARN, execute
+from tests.support.account import ARN
+from tests.support.stack import execute
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing import ApiError, MySqlLambda, mysqld, sidecar

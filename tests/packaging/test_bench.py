@@ -194,3 +194,13 @@ def test_cpu_time_counts_a_process_and_its_children(good: Rig) -> None:
     before = cpu_seconds(good.upstream.pid)
     measure(good, CASES["boto3/1"], 0.5, Answers())
     assert cpu_seconds(good.upstream.pid) > before
+
+
+def test_git_ignores_the_figures_and_keeps_the_report() -> None:
+    def is_ignored(path: Path) -> bool:
+        command = ["git", "check-ignore", "-q", "--no-index"]
+        return subprocess.run([*command, path.relative_to(ROOT)], cwd=ROOT, check=False).returncode == 0
+
+    assert is_ignored(run.FIGURES / "results.json")
+    assert not is_ignored(run.HERE / "RESULTS.md")
+    assert not is_ignored(run.HERE / "results.svg")

@@ -17,7 +17,7 @@ import pytest
 from tests.support.aws_sidecar import OK, key_of
 from tests.support.checkout import ROOT
 from tests.support.invoker_client import open_stream
-from tests.support.lambda_endpoint import Endpoint, Handler, lambda_endpoint
+from tests.support.lambda_endpoint import Endpoint, held, lambda_endpoint
 from tests.support.systemd_machine import UNITS, SystemdMachine, why_not
 from tests.support.waiting import wait_until
 
@@ -243,12 +243,7 @@ def test_a_stop_waits_for_running_calls_longer_than_systemd_would(
     set_up(machine, "TimeoutStopSec=1")
     start(machine)
     go_on = threading.Event()
-
-    def waits(handler: Handler) -> None:
-        go_on.wait(60)
-        OK(handler)
-
-    endpoint.answers.insert(0, waits)
+    endpoint.answers.insert(0, held(go_on, OK))
     with open_stream(machine.path(SOCKET)) as stream:
         seen = len(endpoint.paths)
         stream.send("Echo")
@@ -268,12 +263,7 @@ def test_a_restart_serves_on_until_the_call_under_way_is_done_and_then_anew(
 ) -> None:
     number = start(machine)
     go_on = threading.Event()
-
-    def waits(handler: Handler) -> None:
-        go_on.wait(60)
-        OK(handler)
-
-    endpoint.answers.insert(0, waits)
+    endpoint.answers.insert(0, held(go_on, OK))
     with open_stream(machine.path(SOCKET)) as stream:
         seen = len(endpoint.paths)
         stream.send("Echo")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import subprocess
 import sys
 import sysconfig
 import tarfile
@@ -143,3 +144,18 @@ def test_library_none_makes_a_wheel_of_the_sidecar_alone(tmp_path: Path) -> None
         "lambda_udf/v1/invoker_pb2.py",
     } <= names
     assert not [name for name in names if name.endswith(".so")]
+
+
+def test_a_wheel_carries_the_scripts_and_finds_them(tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel.wheel()) as archive:
+        archive.extractall(tmp_path / "installed")  # noqa: S202  of our own making
+    program = "from lambda_sidecar.install import sql_script as s; print(s.read('install.sql'), end='')"
+    # -P and PYTHONPATH: the wheel's package, not the checkout's.
+    read = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        env={"PYTHONPATH": str(tmp_path / "installed")},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert read.stdout == (ROOT / "udf/sql/install.sql").read_text()

@@ -168,8 +168,14 @@ async def test_a_server_that_speaks_no_tls_is_no_connection_and_one_that_says_no
     async def silent(made: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with peer(answers(OK)) as server, client() as http:
-        with pytest.raises(ConnectFailed):
+    async def refuses(made: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """As servers do before which a handshake is a request that makes no sense."""
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+
+    async with peer(refuses) as server, client() as http:
+        with pytest.raises(ConnectFailed, match="SSLError"):
             await post(http, at(server.port, "https"))
     async with peer(silent) as server, client(connect_timeout=0.2) as http:
         with pytest.raises(ConnectFailed, match="TimeoutError"):

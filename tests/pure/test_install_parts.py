@@ -5,14 +5,9 @@ Each test's name is the sentence that it proves; no server."""
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import pytest
-from tests.support.checkout import ROOT
-from tests.support.wheel import wheel
 
 from lambda_sidecar.install import library_file, options, sql_script
 from lambda_sidecar.install.errors import InstallError
@@ -70,18 +65,3 @@ def test_a_copy_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> N
         library_file.copy(tmp_path, place)
     assert [path.name for path in tmp_path.iterdir()] == ["lambda_udf.so"]
     assert place.read_bytes() == b"old"
-
-
-def test_a_wheel_carries_the_scripts_and_finds_them(tmp_path: Path) -> None:
-    with zipfile.ZipFile(wheel()) as archive:
-        archive.extractall(tmp_path / "installed")
-    program = "from lambda_sidecar.install import sql_script as s; print(s.read('install.sql'), end='')"
-    # -P and PYTHONPATH: the wheel's package, not the checkout's.
-    read = subprocess.run(
-        [sys.executable, "-P", "-c", program],
-        env={"PYTHONPATH": str(tmp_path / "installed")},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert read.stdout == (ROOT / "udf/sql/install.sql").read_text()

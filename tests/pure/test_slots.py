@@ -10,6 +10,7 @@ import time
 from collections import Counter
 
 import pytest
+from tests.support.need import Need
 
 from lambda_sidecar.concurrency.durations import SAMPLES, Estimate
 from lambda_sidecar.concurrency.fair_queue import FairQueue, Place
@@ -19,14 +20,6 @@ from lambda_sidecar.concurrency.turns import KNOWN_MIN, Turns
 FUNCTIONS = ("f", "g", "h")
 ACCOUNTS = ("app", "batch", "report")
 STEPS = 3000
-
-
-class Need:
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-    def is_met(self, left: float, _now: float) -> bool:
-        return left > self.seconds
 
 
 class Model:

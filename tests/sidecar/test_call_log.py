@@ -5,23 +5,21 @@ Each test's name is the sentence that it proves."""
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import signal
-import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.aws_sidecar import ARN, BASE_SECRET, OK, ROLE, AwsSidecar, aws_sidecar
+from tests.support.account import ARN, ROLE
+from tests.support.aws_sidecar import BASE_SECRET, OK, AwsSidecar, aws_sidecar
 from tests.support.invoker_client import open_stream
 from tests.support.lambda_endpoint import says
-from tests.support.stack import CANARY, wait_until
+from tests.support.stack import CANARY
 from tests.support.sts_endpoint import SECRET, TOKEN
+from tests.support.waiting import wait_until
 
-from lambda_sidecar.log.format import JsonFormatter, TextFormatter
 from lambda_sidecar.testing.sidecar import toml_text
 from lambda_udf.v1 import invoker_pb2
 
@@ -77,11 +75,10 @@ def test_a_failed_call_is_one_line_that_says_who_what_and_how_long(tmp_path: Pat
         assert re.fullmatch(who + pattern + times, line), line
 
 
-def test_at_debug_every_call_is_one_line(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        for _ in range(20):
-            aws.stream.ask("f")
-        lines = lines_of(aws)
+def test_at_debug_every_call_is_one_line(aws: AwsSidecar) -> None:
+    for _ in range(20):
+        aws.stream.ask("f")
+    lines = lines_of(aws)
     assert len(lines) == 20
     answered = (
         r".* DEBUG lambda_sidecar\.call: call answered: account='app'@'%' connection=7 function="
@@ -187,74 +184,9 @@ def test_what_sts_says_and_the_accounts_name_are_one_line(tmp_path: Path) -> Non
     assert not any(line.startswith("2026 INFO forged") for line in log.splitlines())
 
 
-def test_sighup_changes_how_the_log_is_written(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        aws.sidecar.config_file.write_text(toml_text({**aws.sidecar.config, "log_format": "json"}))
-        os.kill(aws.sidecar.pid, signal.SIGHUP)
-        wait_until(lambda: aws.sidecar.log_contains("changed: log_format"))
-        last = json.loads(aws.sidecar.log_text().splitlines()[-1])
+def test_sighup_changes_how_the_log_is_written(aws: AwsSidecar) -> None:
+    aws.sidecar.config_file.write_text(toml_text({**aws.sidecar.config, "log_format": "json"}))
+    os.kill(aws.sidecar.pid, signal.SIGHUP)
+    wait_until(lambda: aws.sidecar.log_contains("changed: log_format"))
+    last = json.loads(aws.sidecar.log_text().splitlines()[-1])
     assert (last["level"], last["message"]) == ("info", "configuration reloaded; changed: log_format")
-
-
-def record(message: str, **extra: object) -> logging.LogRecord:
-    made = logging.LogRecord("lambda_sidecar.x", logging.WARNING, "x.py", 1, message, None, None)
-    vars(made).update(extra)
-    return made
-
-
-@pytest.mark.parametrize(
-    ("value", "written"),
-    [
-        ("plain:$LATEST/é", "plain:$LATEST/é"),
-        ("", '""'),
-        (None, "-"),
-        (7, "7"),
-        ("two words", '"two words"'),
-        ('say "x"', '"say \\"x\\""'),
-        ("a=b", '"a=b"'),
-        ("\ud800\n", '"\\ud800\\n"'),
-    ],
-)
-def test_a_value_in_text_is_one_word(value: object, written: str) -> None:
-    line = TextFormatter().format(record("said", fields={"key": value}))
-    assert line.endswith(f" WARNING lambda_sidecar.x: said: key={written}")
-
-
-@pytest.mark.parametrize(
-    "word",
-    ["a\nb", "\r", "\x1b[2J", "\x7f", "\x85", "\x9b31m", "\u061c", "\u200e", "\u2028", "\u202e", "\u2069", "\ud800"],
-    ids=ascii,
-)  # fmt: skip
-def test_no_message_and_no_argument_breaks_its_line_or_steers_a_terminal(word: str) -> None:
-    made = record("role %s refused")
-    made.args = (word,)
-    for formatter in (TextFormatter(), JsonFormatter()):
-        line = formatter.format(made)
-        assert line.isprintable()
-    assert json.loads(line)["message"] == f"role {word} refused"
-
-
-def test_the_lines_of_a_stack_are_indented_so_that_none_is_a_record_of_its_own() -> None:
-    try:
-        raise ValueError("x\n2026-11-24 03:25:30,838 INFO forged\x1b")
-    except ValueError as error:
-        made = record("failed", exc_info=sys.exc_info())
-        stack = "".join(traceback.format_tb(error.__traceback__))
-    first, *lines = TextFormatter().format(made).splitlines()
-    assert first.endswith(" WARNING lambda_sidecar.x: failed")
-    assert len(lines) >= 4
-    assert all(line.startswith("    ") and line.isprintable() for line in lines)
-    first, *lines = TextFormatter().format(record("failed", stack=stack)).splitlines()
-    assert first.endswith(": failed")
-    assert [line[4:] for line in lines] == stack.splitlines()
-    assert json.loads(JsonFormatter().format(record("failed", stack=stack)))["exception"] == stack
-
-
-def test_a_stack_stays_in_its_line_of_json() -> None:
-    try:
-        raise ValueError("x")
-    except ValueError:
-        made = record("failed", exc_info=sys.exc_info())
-    line = JsonFormatter().format(made)
-    assert "\n" not in line
-    assert json.loads(line)["exception"].endswith("ValueError: x")

@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tests.support.aws_sidecar import ACCOUNT_ID, ARN, REGION, ROLE, AwsSidecar, aws_sidecar, variables
+from tests.support.account import ACCOUNT_ID, ARN, REGION, ROLE
+from tests.support.aws_sidecar import AwsSidecar, aws_sidecar, variables
 from tests.support.invoker_client import open_stream
 from tests.support.lambda_endpoint import says
-from tests.support.ports import free_port
-from tests.support.stack import local_config
 
 from lambda_sidecar.testing.sidecar import SidecarProcess, toml_text
 
@@ -63,11 +62,10 @@ def test_all_good_is_said_step_by_step_with_status_0(tmp_path: Path) -> None:
     assert headers["x-amz-invocation-type"] == "DryRun"
 
 
-def test_without_a_function_the_role_is_not_looked_at(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        done = check_beside(aws)
-        assert "-     role: not looked at: name a function with --function" in done.stdout
-        assert (done.returncode, aws.endpoint.paths, aws.sts.callers) == (0, [], 1)
+def test_without_a_function_the_role_is_not_looked_at(aws: AwsSidecar) -> None:
+    done = check_beside(aws)
+    assert "-     role: not looked at: name a function with --function" in done.stdout
+    assert (done.returncode, aws.endpoint.paths, aws.sts.callers) == (0, [], 1)
 
 
 @pytest.mark.parametrize(
@@ -98,26 +96,24 @@ def test_a_refused_account_is_said_and_nothing_is_sent(tmp_path: Path) -> None:
         assert (done.returncode, aws.endpoint.paths, aws.sts.requests) == (1, [], [])
 
 
-def test_a_sidecar_that_does_not_run_is_said(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        aws.sidecar.stop()
-        done = check_beside(aws)
-        assert (
-            f"FAIL  socket: {aws.sidecar.socket}: No such file or directory; is the sidecar running?"
-            in done.stdout
-        )
-        aws.sidecar.start()
-        aws.sidecar.kill()
-        killed = check_beside(aws)
-        assert f"FAIL  socket: {aws.sidecar.socket}: does not answer: " in killed.stdout
+def test_a_sidecar_that_does_not_run_is_said(aws: AwsSidecar) -> None:
+    aws.sidecar.stop()
+    done = check_beside(aws)
+    assert (
+        f"FAIL  socket: {aws.sidecar.socket}: No such file or directory; is the sidecar running?"
+        in done.stdout
+    )
+    aws.sidecar.start()
+    aws.sidecar.kill()
+    killed = check_beside(aws)
+    assert f"FAIL  socket: {aws.sidecar.socket}: does not answer: " in killed.stdout
     assert (done.returncode, killed.returncode) == (1, 1)
 
 
-def test_a_socket_that_everyone_can_open_is_a_failure(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        aws.sidecar.socket.chmod(0o666)
-        aws.sidecar.directory.chmod(0o755)
-        done = check_beside(aws)
+def test_a_socket_that_everyone_can_open_is_a_failure(aws: AwsSidecar) -> None:
+    aws.sidecar.socket.chmod(0o666)
+    aws.sidecar.directory.chmod(0o755)
+    done = check_beside(aws)
     assert (
         "FAIL  socket: every account of this machine can connect and claim any MySQL account" in done.stdout
     )
@@ -125,10 +121,9 @@ def test_a_socket_that_everyone_can_open_is_a_failure(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give the socket to another group")
-def test_members_of_the_sockets_group_besides_mysql_are_a_warning(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        os.chown(aws.sidecar.socket, 0, 1)  # daemon's own group
-        done = check_beside(aws)
+def test_members_of_the_sockets_group_besides_mysql_are_a_warning(aws: AwsSidecar) -> None:
+    os.chown(aws.sidecar.socket, 0, 1)  # daemon's own group
+    done = check_beside(aws)
     assert "WARN  group: daemon has members besides mysql, who can connect too: daemon" in done.stdout
     assert done.returncode == 0
 
@@ -145,11 +140,10 @@ def test_without_credentials_the_step_says_so(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
-def test_a_local_lambda_needs_no_credentials(tmp_path: Path) -> None:
-    with SidecarProcess(tmp_path, local_config(free_port())) as sidecar:
-        done = check(sidecar.config_file, "--function", "Echo")
-        with open_stream(sidecar.socket) as stream:
-            assert stream.ask("Echo", b"1").result.payload == b"1"
+def test_a_local_lambda_needs_no_credentials(sidecar: SidecarProcess) -> None:
+    done = check(sidecar.config_file, "--function", "Echo")
+    with open_stream(sidecar.socket) as stream:
+        assert stream.ask("Echo", b"1").result.payload == b"1"
     assert "-     credentials: none are needed: [local] answers every call on this machine" in done.stdout
     assert done.returncode == 0
 

@@ -4,54 +4,18 @@ Each test's name is the sentence that it proves."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.aws_sidecar import aws_sidecar
-from tests.support.invoker_client import REQUEST_RESPONSE
 from tests.support.lambda_endpoint import says
+from tests.support.results import payload_in_document, result
 from tests.support.stack import Stack
 
-from lambda_sidecar.access.function_name import Defaults
-from lambda_sidecar.access.rules import AccessRules
-from lambda_sidecar.access.settings import AccessSettings
-from lambda_sidecar.aws.answer import InvocationResult, function_error_sentence, read_answer
-from lambda_sidecar.aws.credentials import PlaceholderCredentials
-from lambda_sidecar.calls.call import Outcome
-from lambda_sidecar.calls.lambda_invoke import document, parse_options
-from lambda_sidecar.calls.pipeline import Pipeline
-from lambda_sidecar.calls.policy import Policy
-from lambda_sidecar.concurrency.slots import Concurrency, Share
-from lambda_sidecar.contract.service import MESSAGE_MAX, RESULT_MAX, LambdaInvoker, Request
-from lambda_sidecar.errors import ApiError
-from lambda_sidecar.quotas import RESPONSE_MAX
-from lambda_sidecar.text.json_text import STRING_STEP
+from lambda_sidecar.calls.lambda_invoke import document
+from lambda_sidecar.contract.service import RESULT_MAX
 from lambda_sidecar.text.pacer import at_once
-
-
-def result(payload: bytes, **fields: Any) -> InvocationResult:
-    given = {
-        "status_code": 200,
-        "request_id": "r-1",
-        "executed_version": "1",
-        "function_error": "",
-        "log_tail": b"",
-    }
-    return InvocationResult(payload=payload, **{**given, **fields})
-
-
-def read(payload: bytes, **fields: Any) -> Any:
-    """The document's Payload, as a parser has it that takes what MySQL takes."""
-
-    def refuse(name: str) -> None:
-        raise ValueError(name)
-
-    text = at_once(document(result(payload, **fields), RESULT_MAX)).decode()
-    return json.loads(text, parse_constant=refuse)["Payload"]
-
 
 EMBEDDED = ["1", '"text"', " {}\n", '{"a": [1, 2.50, null]}', r'"\ud83d\ude00"', '"é"']
 # Not RFC 8259's JSON, or nothing that MySQL takes for it.
@@ -75,44 +39,7 @@ def test_anything_else_becomes_a_string_and_the_document_is_json_for_mysql(
     made = at_once(document(result(payload.encode()), RESULT_MAX)).decode()
     assert stack.value("SELECT JSON_VALID(%s)", (made,)) == 1
     assert stack.value("SELECT JSON_TYPE(JSON_EXTRACT(%s, '$.Payload'))", (made,)) == "STRING"
-    assert read(payload.encode()) == payload
-
-
-def test_a_number_of_any_length_stays_a_number() -> None:
-    made = at_once(document(result(b"1" * 4301), RESULT_MAX))
-    assert b'"Payload": %s, "' % (b"1" * 4301) in made
-
-
-def test_a_log_tail_of_any_bytes_is_text() -> None:
-    made = json.loads(at_once(document(result(b"1", log_tail=b'"\xff\n\x00'), RESULT_MAX)))
-    assert made["LogResult"] == '"\ufffd\n\x00'
-
-
-def test_a_large_result_that_is_no_json_is_made_a_string_in_pieces() -> None:
-    work = document(result(b"\n" * 3_000_000), RESULT_MAX)
-    assert sum(1 for _ in work) >= 3_000_000 // STRING_STEP
-    assert read(b"\n" * 3_000_000) == "\n" * 3_000_000
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"payload": b"\n" * 4_000_000},
-        {"payload": b'"' + b"x" * (RESPONSE_MAX - 2) + b'"', "log_tail": b"\x01" * 20_000},
-    ],
-    ids=["a string that grows", "a log tail that grows"],
-)
-def test_a_document_that_no_message_could_hold_is_refused_with_the_request_id(fields: dict[str, Any]) -> None:
-    with pytest.raises(ApiError, match=r"ResponseTooLarge: the function has run, but its result of \d+ bytes"
-    ) as raised:  # fmt: skip
-        at_once(document(result(**fields), RESULT_MAX))
-    assert (raised.value.code, raised.value.request_id) == ("ResponseTooLarge", "r-1")
-
-
-def test_the_largest_result_fits_into_a_document_and_into_a_message() -> None:
-    payload = b'"' + b"x" * (RESPONSE_MAX - 2) + b'"'
-    made = at_once(document(result(payload, log_tail=b"x" * 4096), RESULT_MAX))
-    assert len(made) <= RESULT_MAX < MESSAGE_MAX
+    assert payload_in_document(payload.encode()) == payload
 
 
 def test_an_answer_that_no_message_could_hold_fails_and_its_stream_and_the_others_go_on(
@@ -129,90 +56,6 @@ def test_an_answer_that_no_message_could_hold_fails_and_its_stream_and_the_other
         aws.sidecar.stop()
         (line,) = [line for line in aws.sidecar.log_text().splitlines() if "lambda_sidecar.call" in line]
     assert "outcome=api code=ResponseTooLarge request_id=r-9 " in line
-
-
-def test_a_result_that_no_message_could_hold_is_a_failure_that_is_counted() -> None:
-    """No endpoint can answer so much: the HTTP client stops reading. It is looked at all the same."""
-    defaults = Defaults(partitions={"us-east-1": "aws"}, region="us-east-1", account_id="123456789012")
-    policy = Policy(defaults, AccessRules(AccessSettings(), defaults))
-
-    async def invoke(*_: object) -> InvocationResult:
-        return result(b"1" * RESPONSE_MAX, log_tail=b"x" * (MESSAGE_MAX - RESPONSE_MAX))
-
-    async def main() -> Pipeline:
-        pipeline = Pipeline(invoke, PlaceholderCredentials(), policy, Concurrency(10, None))
-        service = LambdaInvoker(pipeline)
-        request = Request(function="f", payload=b"1", timeout_ms=20_000, invocation_type=REQUEST_RESPONSE)
-        response = await service.answer(request, request.payload, Share())
-        assert response.error.code == "ResponseTooLarge"
-        assert response.ByteSize() < 1000
-        return pipeline
-
-    assert asyncio.run(main()).traffic.totals()[Outcome.API] == 1
-
-
-def test_client_context_is_sent_as_it_was_written_but_for_spaces() -> None:
-    context = '{"custom" : {"a": 1e400, "b": 1.10, "c": "ключ \\ud83d\\ude00"} }'
-    options = parse_options(f'{{"client_context": {context}}}')
-    assert options.client_context == '{"custom":{"a":1e400,"b":1.10,"c":"ключ \\ud83d\\ude00"}}'
-
-
-# ---- error documents ----
-
-
-def sentence(body: bytes) -> str:
-    return at_once(function_error_sentence(result(body, function_error="Unhandled")))
-
-
-@pytest.mark.parametrize(
-    ("body", "text"),
-    [
-        (b'{"errorType": "E", "errorMessage": "m"}', "Unhandled: E: m"),
-        (b'{"errorMessage": null, "errorType": 5}', "Unhandled: 5"),
-        (b'{"errorMessage": {"a": [1]}, "errorType": ""}', 'Unhandled: {"a": [1]}'),
-        (b'{"errorMessage": "one\\ntwo\\u001b\\u202e"}', r"Unhandled: one\ntwo\x1b\u202e"),
-        (rb'{"errorType": "\ud800", "errorMessage": "\ud83d\ude00\udfff\u00e9"}', "Unhandled: ?: 😀?é"),
-        (b'{"stackTrace": [NaN], "errorMessage": "m"}', "Unhandled"),
-        (b"[1]", "Unhandled"),
-        (b"[" * 100_000, "Unhandled"),
-        (b"", "Unhandled"),
-    ],
-    ids=lambda value: repr(value)[:30],
-)
-def test_an_error_document_of_any_form_becomes_one_sentence_on_one_line(body: bytes, text: str) -> None:
-    assert sentence(body) == text
-
-
-@pytest.mark.parametrize("unit", ["x", "é", "😀", r"\u0041", r"\ud83d\ude00", r"\\", r"\"", r"\n"])
-@pytest.mark.parametrize("shift", range(4))
-def test_a_long_message_is_cut_between_two_characters(unit: str, shift: int) -> None:
-    message = "x" * shift + unit * 100_000
-    body = f'{{"errorType": "E", "errorMessage": "{message}"}}'.encode()
-    whole = json.loads(f'"{message[: shift + len(unit) * 250]}"').replace("\n", r"\n")
-    told = sentence(body).removeprefix("Unhandled: E: ")
-    assert whole.startswith(told)
-    assert 190 <= len(told.replace(r"\n", "n").encode()) <= 200
-
-
-@pytest.mark.parametrize(
-    ("headers", "body", "code"),
-    [
-        ({}, b'{"__type": "com.aws#ResourceNotFoundException"}', "ResourceNotFoundException"),
-        ({}, b'{"code": "Odd:http://x"}', "Odd"),
-        ({}, b'{"code": 42}', "42"),
-        ({"x-amzn-errortype": "A_b.C1:x"}, b"{}", "A_b.C1"),
-        ({"x-amzn-errortype": "Bad\x1b[31m"}, b"{}", "Bad"),
-        ({"x-amzn-errortype": "\udcff"}, b"{}", "HTTP 400"),
-        ({}, b'{"__type": "%s"}' % (b"x" * 3_000_000), "x" * 100),
-        ({}, b'{"message": "m"}', "HTTP 400"),
-    ],
-    ids=lambda value: repr(value)[:30],
-)
-def test_an_api_errors_name_is_a_name_and_short(headers: dict[str, str], body: bytes, code: str) -> None:
-    with pytest.raises(ApiError) as raised:
-        read_answer(400, "Bad Request", headers, body)
-    assert raised.value.code == code
-    assert len(raised.value.text) < 600
 
 
 def test_answers_with_huge_names_leave_neither_memory_nor_log_behind(tmp_path: Path) -> None:

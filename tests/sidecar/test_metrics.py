@@ -15,15 +15,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.support.aws_sidecar import ARN, OK, ROLE, aws_sidecar
+from tests.support.account import ARN, ROLE
+from tests.support.aws_sidecar import OK, AwsSidecar, aws_sidecar
 from tests.support.invoker_client import open_stream
-from tests.support.lambda_endpoint import Handler, hangs_up, says
-from tests.support.ports import free_port
+from tests.support.lambda_endpoint import Handler, hangs_up, held, says
 from tests.support.scrape import listener, scrape
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.calls.traffic import FUNCTIONS_MAX
-from lambda_sidecar.config.config import ConfigError, load_config
 from lambda_sidecar.testing.process import ServerError
 from lambda_sidecar.testing.sidecar import SidecarProcess, toml_text
 from lambda_udf.v1 import invoker_pb2
@@ -31,11 +30,6 @@ from lambda_udf.v1 import invoker_pb2
 THROTTLED = says(429, b"{}", x_amzn_ErrorType="TooManyRequestsException")
 NOT_FOUND = says(404, b"{}", x_amzn_ErrorType="ResourceNotFoundException")
 OTHER_APP = invoker_pb2.Caller(user="other", host="localhost", connection_id=8)
-
-
-@pytest.fixture
-def port() -> int:
-    return free_port()
 
 
 def get(
@@ -89,12 +83,7 @@ def test_a_role_that_sts_refuses_is_counted_as_asked_not_as_called(tmp_path: Pat
 
 def test_who_waits_for_a_slot_is_told_and_how_long(tmp_path: Path, port: int) -> None:
     gate = threading.Event()
-
-    def answer(handler: Handler) -> None:
-        gate.wait(30)
-        handler.reply(200, b"1")
-
-    one = aws_sidecar(tmp_path, answer, max_concurrency=1, metrics=listener(port))
+    one = aws_sidecar(tmp_path, held(gate, OK), max_concurrency=1, metrics=listener(port))
     with one as aws, ExitStack() as stack:
         streams = [stack.enter_context(open_stream(aws.sidecar.socket)) for _ in range(3)]
         pool = stack.enter_context(ThreadPoolExecutor(3))
@@ -193,50 +182,18 @@ def test_a_port_that_is_taken_is_named_and_the_sidecar_does_not_start(tmp_path: 
         assert not (tmp_path / "s").exists()
 
 
-@pytest.mark.parametrize(
-    ("listen", "message"),
-    [
-        ("'9464'", "listen: an IP address and a port are expected, as in 127.0.0.1:9464 or [::1]:9464, not '9464'"),
-        ("'localhost:9464'", "not 'localhost:9464'"),
-        ("'::1:9464'", "not '::1:9464'"),
-        ("'127.0.0.1:99999'", "listen: the port is 99999; it must be 0 to 65535"),
-        ("9464", "metrics: listen: a string is expected, not 9464"),
-    ],
-)  # fmt: skip
-def test_a_wrong_address_is_named(tmp_path: Path, listen: str, message: str) -> None:
-    path = tmp_path / "sidecar.toml"
-    path.write_text(f"[metrics]\nlisten = {listen}\n")
-    with pytest.raises(ConfigError) as raised:
-        load_config(path, {})
-    assert str(raised.value).startswith(f"{path}: metrics: ")
-    assert message in str(raised.value)
-
-
-def test_a_wrong_key_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "sidecar.toml"
-    path.write_text("[metrics]\nport = 9464\n")
-    with pytest.raises(ConfigError, match="metrics: unknown key 'port'; known are listen"):
-        load_config(path, {})
-
-
-def test_the_listener_needs_a_restart_and_the_log_says_so(tmp_path: Path, port: int) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        new = toml_text({**aws.sidecar.config, "metrics": listener(port)})
-        aws.sidecar.config_file.write_text(new)
-        os.kill(aws.sidecar.pid, signal.SIGHUP)
-        wait_until(lambda: aws.sidecar.log_contains("changed: nothing; needs a restart: metrics"))
-        with pytest.raises(ConnectionRefusedError):
-            get(port, "localhost")
+def test_the_listener_needs_a_restart_and_the_log_says_so(aws: AwsSidecar, port: int) -> None:
+    new = toml_text({**aws.sidecar.config, "metrics": listener(port)})
+    aws.sidecar.config_file.write_text(new)
+    os.kill(aws.sidecar.pid, signal.SIGHUP)
+    wait_until(lambda: aws.sidecar.log_contains("changed: nothing; needs a restart: metrics"))
+    with pytest.raises(ConnectionRefusedError):
+        get(port, "localhost")
 
 
 def test_metrics_are_told_until_the_last_call_is_done(tmp_path: Path, port: int) -> None:
     gate = threading.Event()
-
-    def answer(handler: Handler) -> None:
-        gate.wait(30)
-        handler.reply(200, b"1")
-
-    with aws_sidecar(tmp_path, answer, metrics=listener(port)) as aws, ThreadPoolExecutor(1) as pool:
+    with aws_sidecar(tmp_path, held(gate, OK), metrics=listener(port)) as aws, ThreadPoolExecutor(1) as pool:
         aws.stream.send("f")
         wait_until(lambda: aws.endpoint.paths, what="the call at the endpoint")
         stopping = pool.submit(aws.sidecar.stop)
@@ -245,7 +202,7 @@ def test_metrics_are_told_until_the_last_call_is_done(tmp_path: Path, port: int)
             assert scrape(port).value("calls_in_flight") == 1
         finally:
             gate.set()
-        assert aws.stream.receive().result.payload == b"1"
+        assert aws.stream.receive().result.payload == b'"done"'
         stopping.result()
 
 

@@ -4,34 +4,21 @@ Each test's name is the sentence that it proves."""
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ProfileNotFound
-from tests.support.aws_sidecar import ARN, ROLE, AwsSidecar, aws_sidecar
+from tests.support.account import ARN, ROLE
+from tests.support.aws_sidecar import AwsSidecar, aws_sidecar
 from tests.support.invoker_client import open_stream
-from tests.support.stack import free_port, local_config, wait_until
+from tests.support.waiting import wait_until
 
-import lambda_sidecar.reload
 from lambda_sidecar.access.changes import LISTED_MAX
-from lambda_sidecar.access.settings import AllowRule
-from lambda_sidecar.aws.configuration import AwsConfiguration
-from lambda_sidecar.aws.credentials import ChainCredentials, PlaceholderCredentials
-from lambda_sidecar.aws.lambda_api import Invoker
-from lambda_sidecar.aws.sts import Sts
-from lambda_sidecar.calls.pipeline import Pipeline
-from lambda_sidecar.calls.policy import make_policy
-from lambda_sidecar.concurrency.slots import Concurrency
-from lambda_sidecar.config.config import Config
-from lambda_sidecar.reload import Reload
 from lambda_sidecar.testing.sidecar import SidecarProcess, toml_text
 
 RELOADED = "configuration reloaded; "
@@ -95,15 +82,14 @@ def test_good_and_broken_files_under_load_fail_no_call(tmp_path: Path) -> None:
     assert roles == {ROLE + "one", ROLE + "two"}
 
 
-def test_new_rules_and_regions_hold_for_the_next_call(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        assert aws.stream.ask("Echo").result.status_code == 200
-        reload(aws.sidecar, changed(aws, allow=[{"account": "other@*"}]), RELOADED + "changed: allow")
-        assert aws.stream.error("Echo") == f"AccessDenied: account 'app'@'%' may not invoke {ARN}Echo"
-        reload(aws.sidecar, changed(aws, region="eu-west-1", allow=[]), RELOADED + "changed: region, allow")
-        assert aws.stream.ask("Echo").result.status_code == 200
-        assert "eu-west-1%3A123456789012%3Afunction%3AEcho" in aws.endpoint.paths[-1]
-        assert "/eu-west-1/lambda/" in aws.endpoint.headers[-1]["authorization"]
+def test_new_rules_and_regions_hold_for_the_next_call(aws: AwsSidecar) -> None:
+    assert aws.stream.ask("Echo").result.status_code == 200
+    reload(aws.sidecar, changed(aws, allow=[{"account": "other@*"}]), RELOADED + "changed: allow")
+    assert aws.stream.error("Echo") == f"AccessDenied: account 'app'@'%' may not invoke {ARN}Echo"
+    reload(aws.sidecar, changed(aws, region="eu-west-1", allow=[]), RELOADED + "changed: region, allow")
+    assert aws.stream.ask("Echo").result.status_code == 200
+    assert "eu-west-1%3A123456789012%3Afunction%3AEcho" in aws.endpoint.paths[-1]
+    assert "/eu-west-1/lambda/" in aws.endpoint.headers[-1]["authorization"]
 
 
 def test_a_broken_file_is_named_in_the_log_and_the_old_rules_stay(tmp_path: Path) -> None:
@@ -128,26 +114,24 @@ def test_the_log_level_changes_while_it_runs(tmp_path: Path) -> None:
         wait_until(lambda: aws.sidecar.log_contains(f" role={ROLE}two"), what="a line of level debug")
 
 
-def test_a_new_socket_needs_a_restart_and_the_log_says_so(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        new = changed(aws, socket=str(tmp_path / "other.sock"), region="eu-west-1")
-        reload(aws.sidecar, new, RELOADED + "changed: region; needs a restart: socket")
-        assert aws.stream.ask("Echo").result.status_code == 200
-        assert not (tmp_path / "other.sock").exists()
-        reload(aws.sidecar, changed(aws), RELOADED + "changed: region")
-        reload(aws.sidecar, changed(aws), RELOADED + "changed: nothing")
+def test_a_new_socket_needs_a_restart_and_the_log_says_so(aws: AwsSidecar, tmp_path: Path) -> None:
+    new = changed(aws, socket=str(tmp_path / "other.sock"), region="eu-west-1")
+    reload(aws.sidecar, new, RELOADED + "changed: region; needs a restart: socket")
+    assert aws.stream.ask("Echo").result.status_code == 200
+    assert not (tmp_path / "other.sock").exists()
+    reload(aws.sidecar, changed(aws), RELOADED + "changed: region")
+    reload(aws.sidecar, changed(aws), RELOADED + "changed: nothing")
 
 
-def test_a_running_local_lambda_takes_no_roles(tmp_path: Path) -> None:
-    with SidecarProcess(tmp_path, local_config(free_port())) as sidecar:
-        text = f"socket = '{sidecar.socket}'\naws_default_lambda_role = '{ROLE}one'\n"
-        reload(
-            sidecar,
-            text,
-            REFUSED + "with the [local] that runs: local: a Lambda on this machine has no roles",
-        )
-        with open_stream(sidecar.socket) as stream:
-            assert stream.ask("Echo", b"1").result.payload == b"1"
+def test_a_running_local_lambda_takes_no_roles(sidecar: SidecarProcess) -> None:
+    text = f"socket = '{sidecar.socket}'\naws_default_lambda_role = '{ROLE}one'\n"
+    reload(
+        sidecar,
+        text,
+        REFUSED + "with the [local] that runs: local: a Lambda on this machine has no roles",
+    )
+    with open_stream(sidecar.socket) as stream:
+        assert stream.ask("Echo", b"1").result.payload == b"1"
 
 
 ALLOW = [
@@ -235,73 +219,3 @@ def test_another_order_of_the_rules_is_logged_and_many_rules_are_counted(tmp_pat
         assert aws.sidecar.log_contains(f"{CHANGED}role_rules: 2, in another order\n")
         assert aws.sidecar.log_contains(f"{CHANGED}allow: 0 before, {len(many)} now; new: account = 'a0@*'")
         assert aws.sidecar.log_contains(f"account = 'a{LISTED_MAX - 1}@*', function = '*'; and 2 more\n")
-
-
-def loaded(sidecar_config: Config, load: Callable[[], Config]) -> tuple[Reload, Pipeline, Sts]:
-    """A Reload of real parts in this process, with nothing that listens."""
-    aws = AwsConfiguration()
-    credentials = ChainCredentials(aws.session)
-    sts = Sts(aws, credentials, sidecar_config.region)
-    invoker = Invoker(aws, connect_timeout=sidecar_config.connect_timeout_seconds)
-    policy = make_policy(sidecar_config, aws)
-    concurrency = Concurrency(sidecar_config.max_concurrency, None)
-    pipeline = Pipeline(invoker.invoke, PlaceholderCredentials(), policy, concurrency)
-    return Reload(sidecar_config, load, aws=aws, pipeline=pipeline, invoker=invoker, sts=sts), pipeline, sts
-
-
-# The SDK warns of a call that it offers no other way for; the sidecar itself shows no such warnings.
-@pytest.mark.filterwarnings("ignore:Fetching the endpoint_resolver")
-def test_a_part_that_fails_in_the_middle_of_a_reload_leaves_the_old_configuration_whole(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def fails() -> None:
-        old = Config(region="us-east-1", account_id="123456789012", allow=(AllowRule(account="app@*"),))
-        new = dataclasses.replace(old, region="eu-west-1", allow=(), max_concurrency=1)
-        reload, pipeline, sts = loaded(old, lambda: new)
-        policy = pipeline.policy
-        monkeypatch.setattr(lambda_sidecar.reload, "set_logging", _refuses_once())
-        assert reload() == old
-        assert (pipeline.policy, sts.region, pipeline.concurrency.maximum) == (policy, "us-east-1", 1000)
-        assert reload.outcome == REFUSED + "internal failure: OSError"
-        assert reload() == new
-        assert (sts.region, pipeline.concurrency.maximum) == ("eu-west-1", 1)
-
-    asyncio.run(fails())
-    assert "canary" not in caplog.text
-
-
-def _refuses_once() -> Callable[[str, str], None]:
-    failures = iter([OSError("canary")])
-
-    def set_logging(_level: str, _log_format: str) -> None:
-        for failure in failures:
-            raise failure
-
-    return set_logging
-
-
-# The SDK warns of a call that it offers no other way for; the sidecar itself shows no such warnings.
-@pytest.mark.filterwarnings("ignore:Fetching the endpoint_resolver")
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (ProfileNotFound(profile="blue"), "The config profile (blue) could not be found"),
-        (RecursionError("canary"), "internal failure: RecursionError"),
-    ],
-)
-def test_whatever_reading_the_configuration_raises_the_old_one_stays_and_the_log_says_so(
-    caplog: pytest.LogCaptureFixture, error: Exception, reason: str
-) -> None:
-    def load() -> Config:
-        raise error
-
-    async def fails() -> None:
-        old = Config(region="us-east-1")
-        reload, pipeline, _ = loaded(old, load)
-        policy = pipeline.policy
-        assert (reload(), pipeline.policy) == (old, policy)
-        assert reload.outcome == REFUSED + reason
-
-    asyncio.run(fails())
-    assert caplog.records[-1].levelname == "ERROR"
-    assert "canary" not in caplog.text

@@ -15,10 +15,11 @@ from typing import Any
 
 import boto3
 import pytest
-from tests.support.aws_sidecar import ARN, BASE_KEY, BASE_SECRET, ROLE, aws_sidecar
+from tests.support.account import ARN, ROLE
+from tests.support.aws_sidecar import BASE_KEY, BASE_SECRET, AwsSidecar, aws_sidecar
 from tests.support.invoker_client import open_stream
-from tests.support.stack import wait_until
 from tests.support.sts_endpoint import SECRET, TOKEN, key
+from tests.support.waiting import wait_until
 
 from lambda_udf.v1 import invoker_pb2
 
@@ -111,10 +112,9 @@ def test_an_account_outside_allow_is_refused_and_nothing_is_sent(tmp_path: Path)
         assert aws.stream.ask("orders").result.status_code == 200
 
 
-def test_without_roles_the_sidecars_own_credentials_sign(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        aws.stream.ask("Echo")
-        assert (aws.signed_by(), aws.sts.requests) == ([BASE_KEY], [])
+def test_without_roles_the_sidecars_own_credentials_sign(aws: AwsSidecar) -> None:
+    aws.stream.ask("Echo")
+    assert (aws.signed_by(), aws.sts.requests) == ([BASE_KEY], [])
 
 
 def test_what_sts_refuses_is_the_users_error_and_nothing_is_sent(tmp_path: Path) -> None:
@@ -183,42 +183,41 @@ WITHOUT_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
 
 
 def test_a_slow_credential_process_fails_the_calls_that_wait_and_serves_the_later_ones(
+    aws: AwsSidecar,
     tmp_path: Path,
 ) -> None:
     document = '{"Version": 1, "AccessKeyId": "ASIASLOW", "SecretAccessKey": "s"}'
     (tmp_path / "program").write_text(f"sleep 5.5; echo '{document}'\n")
     (tmp_path / "config").write_text(f"[default]\ncredential_process = sh {tmp_path}/program\n")
-    with aws_sidecar(tmp_path) as aws:
-        aws.sidecar.stop()
-        aws.sidecar.environment |= {**WITHOUT_KEYS, "AWS_CONFIG_FILE": str(tmp_path / "config")}
-        with aws.sidecar, open_stream(aws.sidecar.socket) as stream:
-            reading = f"{AS_MISSING}: they are still being read; later calls will find them"
-            assert stream.error("Echo") == reading
-            assert stream.ask("Echo").result.payload == b'"done"'
-        assert aws.signed_by() == ["ASIASLOW"]
+    aws.sidecar.stop()
+    aws.sidecar.environment |= {**WITHOUT_KEYS, "AWS_CONFIG_FILE": str(tmp_path / "config")}
+    with aws.sidecar, open_stream(aws.sidecar.socket) as stream:
+        reading = f"{AS_MISSING}: they are still being read; later calls will find them"
+        assert stream.error("Echo") == reading
+        assert stream.ask("Echo").result.payload == b'"done"'
+    assert aws.signed_by() == ["ASIASLOW"]
 
 
-def test_a_refused_web_identity_is_the_users_error_and_the_checks(tmp_path: Path) -> None:
+def test_a_refused_web_identity_is_the_users_error_and_the_checks(aws: AwsSidecar, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("canary-web-identity-token")
     identity = {"AWS_ROLE_ARN": ROLE + "pod", "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token")}
-    with aws_sidecar(tmp_path) as aws:
-        aws.sidecar.stop()
-        aws.sidecar.environment |= {**WITHOUT_KEYS, **identity}
-        aws.sts.error = (400, "ExpiredTokenException", "Token expired")
-        with aws.sidecar, open_stream(aws.sidecar.socket) as stream:
-            said = {stream.error("Echo") for _ in range(10)}
-            assert said == {f"{AS_MISSING}: ExpiredTokenException: Token expired"}
-            assert len(aws.sts.requests) == 1
-            command = [sys.executable, "-m", "lambda_sidecar.cli", "check", "--function", "Echo", "--config"]
-            variables = {**os.environ, **aws.sidecar.environment}
-            done = subprocess.run(
-                [*command, aws.sidecar.config_file],
-                env={name: value for name, value in variables.items() if value is not None},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        log = aws.sidecar.log_text()
+    aws.sidecar.stop()
+    aws.sidecar.environment |= {**WITHOUT_KEYS, **identity}
+    aws.sts.error = (400, "ExpiredTokenException", "Token expired")
+    with aws.sidecar, open_stream(aws.sidecar.socket) as stream:
+        said = {stream.error("Echo") for _ in range(10)}
+        assert said == {f"{AS_MISSING}: ExpiredTokenException: Token expired"}
+        assert len(aws.sts.requests) == 1
+        command = [sys.executable, "-m", "lambda_sidecar.cli", "check", "--function", "Echo", "--config"]
+        variables = {**os.environ, **aws.sidecar.environment}
+        done = subprocess.run(
+            [*command, aws.sidecar.config_file],
+            env={name: value for name, value in variables.items() if value is not None},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    log = aws.sidecar.log_text()
     (words,) = said
     assert {f"FAIL  credentials: {words}", f"FAIL  dry run: {words}"} <= set(done.stdout.splitlines())
     assert (done.returncode, done.stderr) == (1, "")

@@ -10,33 +10,17 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.support.invoker_client import connect, open_stream
-from tests.support.stack import Record, free_port, local_config, wait_until
+from tests.support.stack import Record, local_config
+from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing.sidecar import SidecarProcess
 from lambda_udf.v1 import invoker_pb2
-
-
-@pytest.fixture
-def port() -> int:
-    return free_port()
-
-
-@pytest.fixture
-def sidecar(tmp_path: Path, port: int) -> Iterator[SidecarProcess]:
-    with SidecarProcess(tmp_path, local_config(port)) as sidecar:
-        yield sidecar
-
-
-@pytest.fixture
-def record(port: int) -> Record:
-    return Record(port)
 
 
 def test_the_socket_is_for_owner_and_group_only(sidecar: SidecarProcess) -> None:
@@ -194,3 +178,12 @@ def _is_serving(socket: Path) -> bool:
         except grpc.RpcError:
             return False
     return True
+
+
+def test_the_command_refuses_a_wrong_configuration_with_status_2(tmp_path: Path) -> None:
+    path = tmp_path / "sidecar.toml"
+    path.write_text("colour = 'red'")
+    command = [sys.executable, "-m", "lambda_sidecar.cli", "serve", "--config", str(path)]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"lambda-sidecar: {path}: unknown key 'colour'; known are ")

@@ -13,9 +13,9 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.support.aws_sidecar import AwsSidecar, aws_sidecar
+from tests.support.aws_sidecar import OK, AwsSidecar, aws_sidecar
 from tests.support.invoker_client import open_stream, snapshot
-from tests.support.lambda_endpoint import Handler
+from tests.support.lambda_endpoint import held
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.contract.stream import LAST_CALL_ID, UNANSWERED_BYTES_MAX, UNANSWERED_MAX
@@ -44,13 +44,7 @@ class Held:
 @contextlib.contextmanager
 def held_sidecar(directory: Path, **settings: Any) -> Iterator[Held]:
     go = threading.Event()
-
-    def answer(handler: Handler) -> None:
-        go.wait(60)
-        with contextlib.suppress(ConnectionError):
-            handler.reply(200, b'"done"')
-
-    with aws_sidecar(directory, answer, max_concurrency=50, log_level="info", **settings) as aws:
+    with aws_sidecar(directory, held(go, OK), max_concurrency=50, log_level="info", **settings) as aws:
         try:
             yield Held(aws, go)
         finally:

@@ -17,16 +17,14 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.support.aws_sidecar import ARN, OK, ROLE, AwsSidecar, aws_sidecar
+from tests.support.account import ARN, ROLE
+from tests.support.aws_sidecar import OK, AwsSidecar, aws_sidecar
 from tests.support.invoker_client import open_stream, snapshot
 from tests.support.lambda_endpoint import Handler
 from tests.support.pseudo_terminal import PseudoTerminal, pseudo_terminal
 from tests.support.stack import CANARY
 from tests.support.waiting import wait_until
 
-from lambda_sidecar.calls.call import Phase
-from lambda_sidecar.monitoring.text_cells import fitted, harmless, padded, width
-from lambda_sidecar.monitoring.top_screen import Moment, screen
 from lambda_udf.v1 import invoker_pb2, monitor_pb2
 
 COMMAND = [sys.executable, "-m", "lambda_sidecar.cli", "top"]
@@ -146,8 +144,8 @@ def test_names_never_steer_the_terminal(tmp_path: Path) -> None:
         assert "".join(frame).isprintable()
 
 
-def test_it_outlives_a_sidecar_that_restarts(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws, top(aws.sidecar.socket) as terminal:
+def test_it_outlives_a_sidecar_that_restarts(aws: AwsSidecar) -> None:
+    with top(aws.sidecar.socket) as terminal:
         terminal.wait_for("SLOWEST")
         aws.sidecar.stop()
         terminal.wait_for(f"no sidecar listens on {aws.sidecar.socket}"[:70])
@@ -158,19 +156,18 @@ def test_it_outlives_a_sidecar_that_restarts(tmp_path: Path) -> None:
         assert terminal.is_as_before()
 
 
-def test_ctrl_c_ends_it_whatever_moment_it_comes_in(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        for moment in range(10):
-            with top(aws.sidecar.socket) as terminal:
-                for _ in range(moment + 1):
-                    terminal.wait_for("SLOWEST")
-                terminal.press("\x03")
-                assert terminal.ended(5) == 0
-                assert terminal.is_as_before()
+def test_ctrl_c_ends_it_whatever_moment_it_comes_in(aws: AwsSidecar) -> None:
+    for moment in range(10):
+        with top(aws.sidecar.socket) as terminal:
+            for _ in range(moment + 1):
+                terminal.wait_for("SLOWEST")
+            terminal.press("\x03")
+            assert terminal.ended(5) == 0
+            assert terminal.is_as_before()
 
 
-def test_it_can_be_left_while_the_sidecar_does_not_answer(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws, top(aws.sidecar.socket) as terminal:
+def test_it_can_be_left_while_the_sidecar_does_not_answer(aws: AwsSidecar) -> None:
+    with top(aws.sidecar.socket) as terminal:
         terminal.wait_for("SLOWEST")
         os.kill(aws.sidecar.pid, signal.SIGSTOP)
         try:
@@ -181,8 +178,8 @@ def test_it_can_be_left_while_the_sidecar_does_not_answer(tmp_path: Path) -> Non
             os.kill(aws.sidecar.pid, signal.SIGCONT)
 
 
-def test_a_signal_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws, top(aws.sidecar.socket) as terminal:
+def test_a_signal_leaves_the_terminal_as_it_was(aws: AwsSidecar) -> None:
+    with top(aws.sidecar.socket) as terminal:
         terminal.wait_for("SLOWEST")
         terminal.process.send_signal(signal.SIGTERM)
         assert terminal.ended() == 0
@@ -222,10 +219,9 @@ def test_without_a_terminal_it_wants_once(tmp_path: Path) -> None:
     assert done.stderr == "lambda-sidecar: top draws on a terminal; use --once to print\n"
 
 
-def test_the_configuration_names_the_socket(tmp_path: Path) -> None:
-    with aws_sidecar(tmp_path) as aws:
-        command = [*COMMAND, "--once", "--config", str(aws.sidecar.config_file)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+def test_the_configuration_names_the_socket(aws: AwsSidecar) -> None:
+    command = [*COMMAND, "--once", "--config", str(aws.sidecar.config_file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert "IN FLIGHT 0\n" in done.stdout
 
 
@@ -245,14 +241,6 @@ def test_a_socket_of_something_else_is_named(tmp_path: Path) -> None:
         server.stop(None).wait()
     assert done.returncode == 1
     assert done.stderr == f"lambda-sidecar: the sidecar on {tmp_path}/s is too old to tell: restart it\n"
-
-
-# ---- the service ----
-
-
-def test_phases_are_numbered_as_in_the_contract() -> None:
-    names = {value: name.removeprefix("PHASE_") for name, value in monitor_pb2.Phase.items()}
-    assert {0: "UNSPECIFIED"} | {phase.value: phase.name for phase in Phase} == names
 
 
 def test_a_call_that_waits_for_sts_says_so(tmp_path: Path) -> None:
@@ -302,79 +290,3 @@ def test_a_snapshot_is_bounded(tmp_path: Path) -> None:
     assert len(by_default.slow) == 20
     durations = [call.duration_us for call in by_default.slow]
     assert durations == sorted(durations, reverse=True)
-
-
-# ---- the drawing alone ----
-
-
-@pytest.mark.parametrize(
-    ("text", "shown", "columns"),
-    [
-        ("plain é", "plain é", 7),
-        ("名前", "名前", 4),
-        ("a\tb\x7f", r"a\x09b\x7f", 10),
-        ("\x1b[31m", r"\x1b[31m", 8),
-        ("\u200b\u2028\ud800", r"\u200b\u2028\ud800", 18),
-        ("a\u0301\u20dd", r"a\u0301\u20dd", 13),
-    ],
-)
-def test_what_could_steer_a_terminal_is_made_visible_and_columns_are_counted(
-    text: str, shown: str, columns: int
-) -> None:
-    assert harmless(text) == shown
-    assert width(harmless(text)) == columns
-
-
-@pytest.mark.parametrize(
-    ("text", "columns", "cut"),
-    [("abcdef", 6, "abcdef"), ("abcdef", 5, "abcd…"), ("名前名", 4, "名…"), ("ab", 0, "")],
-)
-def test_a_text_is_cut_at_whole_characters(text: str, columns: int, cut: str) -> None:
-    assert fitted(text, columns) == cut
-    assert width(padded(text, columns)) == columns
-
-
-@pytest.mark.parametrize("columns", [80, 100, 200])
-@pytest.mark.parametrize("lines", [1, 5, 12, 24, 60])
-def test_no_size_is_exceeded_whatever_the_names(columns: int, lines: int) -> None:
-    subject = monitor_pb2.CallSubject(
-        user="名" * 32,
-        host="h" * 255,
-        connection_id=2**64 - 1,
-        function=f"{ARN}{'f' * 64}:v",
-        invocation_type="Event",
-    )
-    call = monitor_pb2.CallInFlight(subject=subject, phase=monitor_pb2.PHASE_CREDENTIALS, age_us=10**13)
-    slow = monitor_pb2.EndedCall(
-        subject=subject, outcome="function_error", duration_us=9 * 10**8, queued_us=8 * 10**8, ago_ms=10**6
-    )
-    told = monitor_pb2.SnapshotResponse(
-        version="0.1.0",
-        uptime_ms=10**10,
-        in_flight=5000,
-        outcomes=[monitor_pb2.OutcomeCount(outcome=f"outcome_{n}", calls=10**12) for n in range(10)],
-        sent_bytes=10**15,
-        calls=[call] * 100,
-        slow=[slow] * 20,
-        slow_seconds=600,
-    )
-    text = screen(Moment(told, 2), Moment(told, 1), "/run/" + "s" * 100, columns=columns, lines=lines)
-    assert len(text) <= lines
-    assert max(width(line) for line in text) <= columns
-    if lines >= 24:
-        assert any("SLOWEST" in line for line in text)
-        assert sum("function_error" in line for line in text) >= 6, "the slowest keep their lines"
-
-
-def test_rates_are_since_the_last_look() -> None:
-    def moment(seconds: float, calls: int, failed: int) -> Moment:
-        counts = [
-            monitor_pb2.OutcomeCount(outcome="success", calls=calls),
-            monitor_pb2.OutcomeCount(outcome="api", calls=failed),
-        ]
-        return Moment(monitor_pb2.SnapshotResponse(uptime_ms=int(seconds * 1000), outcomes=counts), seconds)
-
-    text = screen(moment(12, 100, 8), moment(10, 60, 4), "/s", columns=80, lines=24)
-    assert text[1] == "calls 108 (22.0/s), failed 8 (2.0/s); sent 0 B, received 0 B"
-    restarted = screen(moment(1, 5, 0), moment(10, 60, 4), "/s", columns=80, lines=24)
-    assert restarted[1] == "calls 5, failed 0; sent 0 B, received 0 B"

@@ -11,7 +11,8 @@ from typing import Any
 
 import mysql.connector
 import pytest
-from tests.support.stack import ARN, Stack
+from tests.support.account import ARN
+from tests.support.stack import Stack
 
 FIELDS = ["StatusCode", "Payload", "ExecutedVersion", "LogResult", "FunctionError", "RequestId"]
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from tests.support.checkout import ROOT
 from tests.support.invoker_client import snapshot
 from tests.support.lambda_endpoint import Answer, Endpoint, Handler, lambda_endpoint, says
-from tests.support.outbox import GRANTS, USER, mysql_socket, outbox_stack
+from tests.support.outbox import ACCOUNT_NAME, GRANTS, install
 from tests.support.ports import free_port
 from tests.support.scrape import Scrape, listener, scrape
-from tests.support.stack import CANARY, Stack
+from tests.support.stack import CANARY, Library, Stack, start_stack
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.aws.lambda_api import ATTEMPTS
@@ -59,11 +59,25 @@ class Watched:
 @contextlib.contextmanager
 def watched(mysql_home: Path, directory: Path, *answers: Answer) -> Iterator[Watched]:
     port = free_port()
+    table = {"mysql_socket": str(mysql_socket(directory))}
     with (
         lambda_endpoint(*answers) as endpoint,
-        outbox_stack(mysql_home, directory, endpoint_url=endpoint.url, metrics=listener(port)) as stack,
+        start_stack(
+            mysql_home,
+            directory,
+            Library.PLAIN,
+            endpoint_url=endpoint.url,
+            outbox=table,
+            metrics=listener(port),
+        ) as stack,
     ):
+        install(stack)
         yield Watched(stack, port, endpoint)
+
+
+def mysql_socket(directory: Path) -> Path:
+    """Of the mysqld that start_stack starts in `directory`."""
+    return directory / "mysql/mysql.sock"
 
 
 def top(stack: Stack) -> str:
@@ -201,7 +215,7 @@ def test_check_says_that_all_is_well_with_the_least_rights(mysql_home: Path, tmp
         )
     assert before == after == [(0, 0)]
     assert [re.sub(r"\d+ delivers", "N delivers", line) for line in lines] == [
-        f"ok    outbox: {mysql_socket(tmp_path)} takes the account '{USER}'@'%'",
+        f"ok    outbox: {mysql_socket(tmp_path)} takes the account '{ACCOUNT_NAME}'@'localhost'",
         f"ok    outbox: the schema has version {SCHEMA_VERSION}",
         "ok    outbox: the account has the rights that delivery needs",
         "ok    outbox: the server's connection N delivers",
@@ -227,7 +241,7 @@ def test_check_names_each_missing_right_with_the_grant_that_mends_it(
             each.stack.query(grant)
         mended = check(each.stack)
     assert lacking.returncode == 1
-    assert sorted(mending) == sorted(grant.replace(f"TO {USER}", f"TO '{USER}'@'%'") for grant in GRANTS)
+    assert sorted(mending) == sorted(GRANTS)
     assert "FAIL" not in mended.stdout
     assert "WARN" not in mended.stdout
 
@@ -242,9 +256,9 @@ def test_check_says_what_else_keeps_rows_from_being_delivered(mysql_home: Path, 
         each.stack.query("SET GLOBAL read_only = OFF")
         each.stack.query("DELETE FROM lambda_udf.schema_version")
         older = check(each.stack)
-        each.stack.query("ALTER USER lambda_outbox IDENTIFIED BY 'x'")
+        each.stack.query("ALTER USER lambda_outbox@localhost IDENTIFIED BY 'x'")
         refused = check(each.stack)
-        each.stack.query("ALTER USER lambda_outbox IDENTIFIED BY ''")
+        each.stack.query("ALTER USER lambda_outbox@localhost IDENTIFIED BY ''")
         each.stack.query("DROP DATABASE lambda_udf")
         bare = check(each.stack)
         each.stack.mysqld.stop()

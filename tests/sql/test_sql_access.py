@@ -10,8 +10,9 @@ from pathlib import Path
 
 import mysql.connector
 import pytest
+from tests.support.account import ARN
 from tests.support.component import INSTALL, status
-from tests.support.stack import ARN, Library, Stack, execute, start_stack
+from tests.support.stack import Library, Stack, execute, start_stack
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from typing import Any
 import mysql.connector
 import pytest
 from mysql.connector.abstracts import MySQLConnectionAbstract
-from tests.support.stack import ARN, Stack, execute
+from tests.support.account import ARN
+from tests.support.stack import Stack, execute
 from tests.support.waiting import wait_until
 
 PING = f"SELECT lambda_sync('{ARN}BasicTestLambda', '{{\"operation\": \"ping\"}}')"

@@ -8,7 +8,8 @@ import contextlib
 
 import mysql.connector
 import pytest
-from tests.support.stack import ARN, Stack, execute
+from tests.support.account import ARN
+from tests.support.stack import Stack, execute
 
 SYNC = "lambda_sync UDF failed; "
 ASYNC = "lambda_async UDF failed; "

@@ -11,16 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.account import ACCOUNT_ID, REGION
 from tests.support.invoker_client import InvokerStream, open_stream
 from tests.support.lambda_endpoint import Answer, Endpoint, lambda_endpoint, says
 from tests.support.sts_endpoint import StsEndpoint, sts_endpoint
 
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
-ACCOUNT_ID = "123456789012"
-REGION = "us-east-1"
-ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:"
-ROLE = f"arn:aws:iam::{ACCOUNT_ID}:role/"
 BASE_KEY = "AKIDBASE"
 BASE_SECRET = "canary-base-secret"
 OK = says(200, b'"done"', x_amzn_RequestId="r-1", X_Amz_Executed_Version="$LATEST")

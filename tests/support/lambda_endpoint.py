@@ -5,6 +5,7 @@ Real sockets; knows nothing of the sidecar."""
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -58,6 +59,17 @@ def says(status: int, body: bytes = b"", **headers: str) -> Answer:
     return lambda handler: handler.reply(status, body, **headers)
 
 
+def held(gate: threading.Event, answer: Answer) -> Answer:
+    """Gives it when the gate is set, or after a minute; whoever has gone by then is no error."""
+
+    def reply(handler: Handler) -> None:
+        gate.wait(60)
+        with contextlib.suppress(ConnectionError):
+            answer(handler)
+
+    return reply
+
+
 def hangs_up(handler: Handler) -> None:
     """Closes the connection instead of an answer."""
     handler.close_connection = True
@@ -66,6 +78,11 @@ def hangs_up(handler: Handler) -> None:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512  # a burst of connections must not wait for a second SYN
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that has gone is none: tests make them go."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # as it came
 
 
 @contextlib.contextmanager

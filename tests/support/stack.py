@@ -15,16 +15,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mysql.connector.abstracts import MySQLConnectionAbstract
+from tests.support.account import ACCOUNT_ID, REGION
 from tests.support.checkout import FUNCTIONS, ROOT
-from tests.support.ports import free_port as free_port
-from tests.support.waiting import wait_until as wait_until
+from tests.support.ports import free_port
 
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
-ACCOUNT = "123456789012"
-REGION = "us-east-1"
-ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:"
 CREATE_FUNCTIONS = (
     "CREATE FUNCTION lambda_sync RETURNS STRING SONAME 'lambda_udf.so'",
     "CREATE FUNCTION lambda_async RETURNS STRING SONAME 'lambda_udf.so'",
@@ -147,7 +144,7 @@ def local_config(port: int, functions: Path = FUNCTIONS, **top_level: Any) -> di
     """A sidecar's configuration with the local Lambda on `port`."""
     return {
         "region": REGION,
-        "account_id": ACCOUNT,
+        "account_id": ACCOUNT_ID,
         "log_level": "debug",
         **top_level,
         "local": {"functions": str(functions), "port": port, "event_retry_seconds": [0.1, 0.2]},
@@ -173,7 +170,7 @@ def start_stack(
     if endpoint_url is None:
         sidecar = SidecarProcess(directory / "sidecar", local_config(local_port, **sidecar_settings))
     else:
-        config = {"region": REGION, "account_id": ACCOUNT, "log_level": "debug", **sidecar_settings}
+        config = {"region": REGION, "account_id": ACCOUNT_ID, "log_level": "debug", **sidecar_settings}
         variables = {
             "AWS_ACCESS_KEY_ID": "AKIDTEST",
             "AWS_SECRET_ACCESS_KEY": "canary-test-secret",

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.support.checkout import ROOT
 from tests.support.waiting import wait_until
 
-from lambda_sidecar.testing.process import ServerProcess
+from lambda_sidecar.testing.process import ServerError, ServerProcess
 from lambda_sidecar.testing.server import Server
 
 SYSTEMD = Path("/lib/systemd/systemd")
@@ -26,6 +26,12 @@ OWN_UNITS = (
     *("basic.target", "sysinit.target", "local-fs.target", "sockets.target", "network.target"),
     *("shutdown.target", "umount.target", "final.target", "multi-user.target"),
     *("systemd-journald.service", "systemd-journald.socket"),
+)
+_BOOT_LOG = (
+    ("systemctl", "is-system-running"),
+    ("systemctl", "--no-pager", "--full", "status", "--state=failed"),
+    ("systemctl", "--no-pager", "list-jobs"),
+    ("journalctl", "--no-pager", "--quiet", "--boot", "--lines=300"),
 )
 _NAMESPACES = ("--mount", "--pid", "--cgroup", "--ipc", "--uts")
 # The interpreter and the checkout may be where the unit forbids to look (/root, /home), so they are mounted here.
@@ -114,6 +120,23 @@ class SystemdMachine(Server):
 
     def answers(self) -> bool:
         return self.init != 0 and self.systemctl("is-system-running").stdout.strip() == "running"
+
+    def _wait_until_ready(self, deadline: float) -> None:
+        """An error of a machine that does not come up has its boot log, for it is gone afterwards."""
+        try:
+            super()._wait_until_ready(deadline)
+        except ServerError as error:
+            raise ServerError(f"{error}\n{self.boot_log()}") from None
+
+    def boot_log(self) -> str:
+        """All that can be learnt of what has happened in it since it was booted: what booting it wrote here, its
+        state, the units that failed, the jobs that wait, and its journal."""
+        parts = {"boot.log": self.log_text()}
+        if self.running and self.init != 0:
+            for command in _BOOT_LOG:
+                done = self.run(*command)
+                parts[" ".join(command)] = done.stdout + done.stderr
+        return "\n".join(f"---- {name}\n{text}" for name, text in parts.items())
 
     def stop(self, seconds: float = 0) -> None:
         """As if the power failed: nothing in it is worth a shutdown."""

@@ -40,7 +40,8 @@ async def attempt(
     row.attempts += 1
     if isinstance(outcome, InvokeFailure):
         return judge(outcome, row.attempts, max_attempts, time.time())
-    return Accepted(outcome)
+    # An answer that is not kept would only take memory until the row is settled.
+    return Accepted(outcome if row.keep_result else dataclasses.replace(outcome, payload=b""))
 
 
 def _options(row: Row, server_uuid: str) -> Options:

@@ -18,7 +18,7 @@ from lambda_sidecar.outbox import election, store
 from lambda_sidecar.outbox.attempt import attempt
 from lambda_sidecar.outbox.backlog import BacklogWatch
 from lambda_sidecar.outbox.groups import Groups
-from lambda_sidecar.outbox.lanes import BUFFERED_ROWS, Lanes
+from lambda_sidecar.outbox.lanes import BUFFERED_ROWS, Lane, Lanes
 from lambda_sidecar.outbox.numbers import Numbers
 from lambda_sidecar.outbox.row import Row
 from lambda_sidecar.outbox.scan import Scan
@@ -39,9 +39,9 @@ DUE_SECONDS = 1.0
 BUFFERED_MAX = 2 * BUFFERED_ROWS
 # When a function whose rows are due is full, until they are looked for again.
 FULL_SECONDS = 0.05
-# How often old results and keys are forgotten.
-FORGET_SECONDS = 60.0
-# Payloads that are at Lambda, or on their way; one may be beyond.
+# How often old results and keys are forgotten, and as long as there are more.
+FORGET_SECONDS, FORGET_MORE_SECONDS = 60.0, 0.2
+# Payloads that are at Lambda, or on their way, and answers that are not stored yet; one may be beyond.
 BYTES_MAX = 64 * 1024 * 1024
 # Rows that Lambda has and the tables still have too; while there are so many, none is begun.
 UNSETTLED_ROWS = 1000
@@ -76,16 +76,18 @@ class Deliverer:
         self._groups = Groups()
         self._held: dict[int, Row] = {}
         """Rows that were read and are not settled yet; their ids are passed by."""
+        self._gone: set[int] = set()
+        """Rows that were let go since the statement under way began: its answer may still have them."""
         self._scan = Scan()
         self._backlog = BacklogWatch(settings)
         self._attempts: set[asyncio.Task[None]] = set()
         self._bytes = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._unsettled_max = max(UNSETTLED_ROWS, 4 * settings.concurrency)
         self._server_uuid = ""
         self._next_due = 0.0  # seconds since 1970
         self._next_look = 0.0
-        self._next_groups = 0.0
         self.counts = Counts()
         self.state = "not started"
         """In words, for people."""
@@ -150,9 +152,10 @@ class Deliverer:
             session = None
             try:
                 session = await connect(self._settings)
-                wait = RETRY_MIN
                 await self._stand_by(session)
             except (SessionLost, StatementFailed) as error:
+                if self.is_delivering:  # else it has been so for some time
+                    wait = RETRY_MIN
                 self._is(f"{self._settings}: {error}")
             except Exception as error:  # a defect of ours must not end the deliverer
                 log_defect(log, error)
@@ -191,12 +194,16 @@ class Deliverer:
                     return
                 next_election = now + ELECTION_SECONDS
             if now >= next_forget:
-                for statement in store.forget(self._settings.result_days, self._settings.deduplication_hours):
-                    await session.run(statement)
-                next_forget = now + FORGET_SECONDS
+                next_forget = now + await self._forget(session)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pause()):
                     await self._wakeup.event.wait()
+
+    async def _forget(self, session: Session) -> float:
+        """Some of what is too old; seconds until that is done again."""
+        old = store.forget(self._settings.result_days, self._settings.deduplication_hours)
+        gone = [await session.run(statement) for statement in old]
+        return FORGET_MORE_SECONDS if max(gone) == store.FORGET_ROWS else FORGET_SECONDS
 
     async def _begin_anew(self, session: Session) -> None:
         """Rows that have not begun are read again: it may be another server, or the same with less in it."""
@@ -208,7 +215,7 @@ class Deliverer:
         self._groups.clear()
         for key in await store.waiting_groups(session):
             self._groups.know(key)
-        self._scan.begin_anew()
+        self._scan = Scan()
         self._next_due = 0.0
         self._next_look = 0.0
 
@@ -217,79 +224,101 @@ class Deliverer:
         if self._stopping:
             return RETRY_MAX
         now = time.monotonic()
-        moments = [self._next_look - now, self._next_due - time.time()]
+        moments = [self._next_due - time.time()]
         if (resumes := self._lanes.resumes(now)) is not None:
             moments.append(resumes - now)
-        if self._scan.has_more and self._lanes.buffered < BUFFERED_MAX:
-            moments.append(0.0)
+        if self._has_room():  # else there is an event when there is some
+            has_more = self._scan.has_more or self._lanes.has_to_read_again()
+            moments.append(0.0 if has_more else self._next_look - now)
         if self._groups.to_read(1):
-            moments.append(self._next_groups - now)
+            moments.append(0.0)
         return max(0.0, min(moments))
+
+    def _has_room(self) -> bool:
+        """Whether more rows may be held: each that is read is held until it is settled, or has no room."""
+        return self._lanes.buffered < BUFFERED_MAX and self._settlement.unsettled < self._unsettled_max
 
     # ---- looking ----
 
     async def _look(self, session: Session) -> None:
         """Reads what can be begun soon, each kind when it is its time."""
         now = time.monotonic()
-        if (now >= self._next_look or self._scan.has_more) and self._lanes.buffered < BUFFERED_MAX:
+        if (now >= self._next_look or self._scan.has_more) and self._has_room():
             without = self._lanes.skipping()
+            self._gone.clear()
             for row in await self._scan.look(session, without=without, is_recent=self._wakeup.is_recent()):
                 self._take(row)
-            self._next_look = time.monotonic() + self._wakeup.interval()
-        if (lane := self._lanes.to_read_again()) is not None and lane.skipped_from is not None:
-            since, lane.skipped_from = lane.skipped_from, None
-            rows = await store.scan_function(session, lane.name, since)
-            for row in rows:
-                self._take(row)
-            if len(rows) == store.SCAN_ROWS and lane.skipped_from is None:
-                lane.skipped_from = rows[-1].id + 1
+            self._next_look = min(time.monotonic() + self._wakeup.interval(), self._scan.sweeps_on)
+        if self._has_room() and (lane := self._lanes.to_read_again()) is not None:
+            await self._read_again(session, lane)
         if time.time() >= self._next_due:
             await self._look_for_due(session)
-        if now >= self._next_groups:
-            for key in self._groups.to_read(GROUPS_AT_ONCE):
-                await self._look_at_group(session, key)
+        for name in self._groups.full_functions():
+            self._groups.has_room(name, min(self._lanes.room_for(name), GROUPS_AT_ONCE))
+        for key in self._groups.to_read(GROUPS_AT_ONCE):
+            await self._look_at_group(session, key)
         self._lanes.forget_idle(time.monotonic())
         await self._begin_rows(session)
 
+    async def _read_again(self, session: Session, lane: Lane) -> None:
+        """Rows that had no room."""
+        since, lane.skipped_from = lane.skipped_from or 0, None
+        self._gone.clear()
+        rows = await store.scan_function(session, lane.name, since)
+        for row in rows:
+            self._take(row)
+        if len(rows) == store.SCAN_ROWS and lane.skipped_from is None:
+            lane.skipped_from = rows[-1].id + 1
+
     def _take(self, row: Row) -> None:
         """A row of `outbox`."""
-        if row.id in self._held:
+        if self._is_known(row):
             return
         if row.wrong is not None:
             self._held[row.id] = row
             self._settlement.add(row, Dead(row.wrong))
         elif not row.is_plain:
             self._held[row.id] = row
+            row.payload = None  # it is read again when it is its turn
             self._settlement.add(row, Parked())
         elif self._lanes.offer(row):
             self._held[row.id] = row
 
+    def _is_known(self, row: Row) -> bool:
+        """It is under way, or was when it was read. A row that waits may be held as what it was before, while
+        nobody knows whether its transaction was committed."""
+        return row.id in self._held or row.id in self._gone
+
     async def _look_for_due(self, session: Session) -> None:
         held = [row.id for row in self._held.values() if row.is_waiting]
         without = self._lanes.full()
+        self._gone.clear()
         rows = await store.due(session, held, without=without)
+        taken = 0
         for row in rows:
             if row.group_key is not None:
                 self._groups.know(row.group_key)
-                self._groups.look_again(row.group_key)
-            elif self._lanes.offer(row):
+            elif not self._is_known(row) and self._lanes.offer(row):
                 self._held[row.id] = row
+                taken += 1
         seconds = await store.seconds_until_due(session)
         wait = DUE_SECONDS if seconds is None or seconds <= 0 else min(seconds, DUE_SECONDS)
-        if len(rows) == store.SCAN_ROWS:
+        if len(rows) == store.SCAN_ROWS and taken:
             wait = 0.0
-        elif without:
+        elif without or len(rows) == store.SCAN_ROWS:
             wait = min(wait, FULL_SECONDS)
         self._next_due = time.time() + wait
 
     async def _look_at_group(self, session: Session, key: str) -> None:
+        self._groups.reading(key)
+        self._gone.clear()
         row = await store.head_of_group(session, key)
         if row is None:
             self._groups.forget(key)
         elif row.id in self._held:
             self._groups.begin(key, row.id)
-        elif (row.due or 0.0) > time.time():
-            self._groups.wait(key)
+        elif row.id in self._gone or (row.due or 0.0) > time.time():
+            return  # the key is read again already, or its time comes
         elif row.attempts == 0 and (row.delayed_until or 0.0) > time.time():
             self._held[row.id] = row
             self._groups.begin(key, row.id)
@@ -298,7 +327,7 @@ class Deliverer:
             self._held[row.id] = row
             self._groups.begin(key, row.id)
         else:
-            self._next_groups = time.monotonic() + FULL_SECONDS
+            self._groups.full(key, row.function_name)
 
     # ---- sending ----
 
@@ -306,9 +335,11 @@ class Deliverer:
         """All that may begin now."""
         large: list[Row] = []
         begun = size = 0
-        if self._settlement.unsettled >= max(UNSETTLED_ROWS, 4 * self._settings.concurrency):
+        if self._settlement.unsettled >= self._unsettled_max:
             return
-        while self._bytes + size < BYTES_MAX and (row := self._lanes.next(time.monotonic())) is not None:
+        while not self._stopping and self._bytes + size < BYTES_MAX:
+            if (row := self._lanes.next(time.monotonic())) is None:
+                break
             if row.payload is None:
                 large.append(row)
                 size += row.payload_bytes
@@ -332,11 +363,13 @@ class Deliverer:
         finally:
             for row in rows:
                 row.payload = payloads.get(row.id)
-                if row.payload is not None:
+                if row.payload is not None and not self._stopping:
                     self._begin(row)
                 else:  # somebody has deleted it, or it is read again
                     self._lanes.failed(row, time.monotonic(), row_alone=True)
                     self._held.pop(row.id, None)
+                    if row.group_key is not None:
+                        self._groups.end(row.group_key)
 
     def _begin(self, row: Row) -> None:
         self._bytes += row.payload_bytes
@@ -361,6 +394,7 @@ class Deliverer:
             self._bytes -= row.payload_bytes
         row.payload = None  # nobody needs it any more
         if isinstance(verdict, Accepted):
+            self._bytes += len(verdict.result.payload)
             self._lanes.succeeded(row)
         else:
             self._lanes.failed(row, time.monotonic(), row_alone=isinstance(verdict, Dead))
@@ -372,8 +406,10 @@ class Deliverer:
     def _let_go(self, row: Row, verdict: Verdict, due_at: float) -> None:
         """What became of the row is committed."""
         self._held.pop(row.id, None)
+        self._gone.add(row.id)
         match verdict:
-            case Accepted():
+            case Accepted(result=result):
+                self._bytes -= len(result.payload)
                 self.counts.accepted += 1
             case Dead():
                 self.counts.dead += 1
@@ -383,7 +419,7 @@ class Deliverer:
                 self.counts.retried += 1
         if row.group_key is not None:
             if isinstance(verdict, Parked):
-                self._groups.know(row.group_key)
+                self._groups.know(row.group_key, row.id)
             else:
                 self._groups.end(row.group_key)
         if due_at:

@@ -10,17 +10,27 @@ class Groups:
 
     def __init__(self) -> None:
         self._first: dict[str, int | None] = {}
-        """The id of the row that is under way; None: the key's next row waits for its time, or to be read."""
+        """The id of the row that is under way; None: the key's first row waits for its time, for room, or to
+        be read."""
         self._to_read: dict[str, None] = {}
+        self._full: dict[str, dict[str, None]] = {}
+        """Keys by the function of their first row, which had no room. Some may have moved on since."""
 
-    def know(self, key: str) -> None:
-        """A row of that key waits in the table now."""
-        if key not in self._first:
+    def know(self, key: str, row_id: int | None = None) -> None:
+        """A row of that key waits in the table, or its time has come: the first one is read. `row_id` has
+        just been let go: it may have been seen in the table before, and taken for under way."""
+        if self._first.get(key) in (None, row_id):
             self._first[key] = None
             self._to_read[key] = None
 
-    def is_under_way(self, key: str) -> bool:
-        return self._first.get(key) is not None
+    def to_read(self, most: int) -> list[str]:
+        """Keys whose first row is to be read."""
+        return [key for key, _ in zip(self._to_read, range(most), strict=False)]
+
+    def reading(self, key: str) -> None:
+        """It is read from now on, with one of `begin`, `full`, `forget` or none at the end. If something
+        becomes known of it meanwhile, it is read once more."""
+        self._to_read.pop(key, None)
 
     def begin(self, key: str, row_id: int) -> None:
         """That row is the key's first, and under way."""
@@ -32,26 +42,31 @@ class Groups:
         self._first[key] = None
         self._to_read[key] = None
 
-    def look_again(self, key: str) -> None:
-        """The time of a row has come."""
-        if not self.is_under_way(key):
-            self._first[key] = None
-            self._to_read[key] = None
+    def full(self, key: str, function_name: str) -> None:
+        """Its first row's function has no room for it: `has_room` comes then."""
+        self._full.setdefault(function_name, {})[key] = None
 
-    def wait(self, key: str) -> None:
-        """Its first row waits for its time: `look_again` comes then."""
-        self._to_read.pop(key, None)
+    def full_functions(self) -> list[str]:
+        """The functions of which `full` has spoken."""
+        return list(self._full)
+
+    def has_room(self, function_name: str, rows: int) -> None:
+        """For so many; those keys are read again."""
+        keys = self._full[function_name]
+        for key in list(keys)[:rows]:
+            del keys[key]
+            if self._first.get(key, 0) is None:
+                self._to_read[key] = None
+        if not keys:
+            del self._full[function_name]
 
     def forget(self, key: str) -> None:
-        """No row waits any more."""
-        self._to_read.pop(key, None)
-        self._first.pop(key, None)
-
-    def to_read(self, most: int) -> list[str]:
-        """Keys whose first row is to be read."""
-        return [key for key, _ in zip(self._to_read, range(most), strict=False)]
+        """No row waited any more when it was read."""
+        if key not in self._to_read:
+            self._first.pop(key, None)
 
     def clear(self) -> None:
         """But for those with a row under way."""
         self._first = {key: row_id for key, row_id in self._first.items() if row_id is not None}
         self._to_read.clear()
+        self._full.clear()

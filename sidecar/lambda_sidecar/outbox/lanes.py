@@ -90,6 +90,11 @@ class Lanes:
         lane.paused_until = now + min(PAUSE_MAX, PAUSE_MIN * 2**lane.failures)
         lane.failures = min(lane.failures + 1, 30)
 
+    def room_for(self, function_name: str) -> int:
+        """So many more rows of outbox_waiting `offer` takes of that function."""
+        lane = self._lanes.get(function_name)
+        return self._room() if lane is None else max(0, self._room() - len(lane.rows))
+
     def full(self) -> list[str]:
         """Names of the functions whose rows have no room."""
         return [lane.name for lane in self._turns if len(lane.rows) >= self._room()]
@@ -99,7 +104,17 @@ class Lanes:
         return [lane.name for lane in self._turns if lane.skipped_from is not None]
 
     def to_read_again(self) -> Lane | None:
-        """A lane with rows that were skipped, and with room for more of them now."""
+        """A lane with rows that were skipped, and with room for more of them now; such lanes take turns."""
+        lane = self._next_to_read_again()
+        if lane is not None:
+            self._lanes[lane.name] = self._lanes.pop(lane.name)
+        return lane
+
+    def has_to_read_again(self) -> bool:
+        """Whether there is such a lane."""
+        return self._next_to_read_again() is not None
+
+    def _next_to_read_again(self) -> Lane | None:
         for lane in self._lanes.values():
             if lane.skipped_from is not None and len(lane.rows) < LANE_ROWS // 2:
                 return lane

@@ -4,7 +4,9 @@ Knows ids in the order in which they were given out; nothing of what is done wit
 
 from __future__ import annotations
 
+import math
 import time
+from collections import deque
 
 from lambda_sidecar.outbox import store
 from lambda_sidecar.outbox.row import Row
@@ -16,6 +18,8 @@ GAP_LOOK_SECONDS, GAP_SECONDS = 0.02, 10.0
 SWEEP_SECONDS = 1.0
 # And if that takes long, as behind many deleted rows that are not purged yet, no more of the time than this.
 SWEEP_SHARE = 0.05
+# So often SCAN_ROWS are read at once where ids were missing.
+GAP_SCANS = 50
 
 
 class Scan:
@@ -25,51 +29,75 @@ class Scan:
     def __init__(self) -> None:
         self._position = 0
         """Everything up to it has been looked at, but for what came late."""
+        self._gaps: deque[tuple[int, float]] = deque()
+        """The id after which one was missing, or was passed by, and until when it is looked for."""
+        self._next_gap_look = 0.0
         self._swept = 0
-        """Everything up to it has been looked at again."""
-        self._gap: tuple[int, float] | None = None
-        """The id before the lowest one that was missing lately, and until when it is looked for."""
+        """Everything up to it has been looked at once more, by the sweep that is under way."""
         self._next_sweep = 0.0
         self.has_more = False
         """Whether the last look ended before the end."""
-
-    def begin_anew(self) -> None:
-        """All of it has to be looked at."""
-        self.__init__()  # type: ignore[misc]
+        self.sweeps_on = math.inf
+        """When a sweep that has not come to its end goes on, on time.monotonic()'s clock."""
 
     async def look(self, session: Session, *, without: list[str], is_recent: bool) -> list[Row]:
-        """Some rows; among them may be those that were looked at before. Those of the functions `without` are
-        passed by. `is_recent`: something was inserted not long ago."""
-        rows, last = await store.scan(session, self._position, without=without)
-        self.has_more = len(rows) == store.SCAN_ROWS
-        if rows and not without:
-            self._note_gap(rows)
-        self._position = max(self._position, rows[-1].id if self.has_more else last)
-        now = time.monotonic()
-        if now >= self._next_sweep and self._position:
-            rows += await self._sweep(session, now, without=without, is_recent=is_recent)
-        return rows
-
-    async def _sweep(self, session: Session, now: float, *, without: list[str], is_recent: bool) -> list[Row]:
-        rows, _ = await store.scan(session, self._swept, self._position, without=without)
-        is_full = len(rows) == store.SCAN_ROWS
-        if is_full:
-            self._swept = rows[-1].id
-        elif self._gap is not None and now < self._gap[1]:
-            self._swept = self._gap[0]
-        else:
-            self._gap, self._swept = None, 0
-        took = time.monotonic() - now
-        wait = GAP_LOOK_SECONDS if self._gap is not None and is_recent else SWEEP_SECONDS
-        self._next_sweep = now + max(wait, took / SWEEP_SHARE)
-        return rows
-
-    def _note_gap(self, rows: list[Row]) -> None:
+        """Some rows, by id; among them may be those that were looked at before. Plain rows of the functions
+        `without` are passed by. `is_recent`: something was inserted not long ago."""
         before = self._position
+        rows, last = await store.scan(session, before, without=without)
+        self.has_more = len(rows) == store.SCAN_ROWS
+        self._position = max(before, rows[-1].id if self.has_more else last)
+        now = time.monotonic()
+        self._note_gap(before, rows, now, passed_by=bool(without))
+        has_group = any(row.group_key is not None for row in rows)
+        if self._gaps and (has_group or now >= self._next_gap_look):
+            # Before rows with a group_key: what has come late may be of the same key, and goes first.
+            until = rows[0].id - 1 if has_group else self._position
+            rows += await self._look_into_gaps(session, until, without=without, is_recent=is_recent)
+        if now >= self._next_sweep and self._position:
+            rows += await self._sweep(session, without=without)
+        rows.sort(key=lambda row: row.id)
+        return rows
+
+    def _note_gap(self, before: int, rows: list[Row], now: float, *, passed_by: bool) -> None:
+        while self._gaps and now >= self._gaps[0][1]:
+            self._gaps.popleft()
         for row in rows:
             if row.id != before + 1:
-                low = before if self._gap is None else min(before, self._gap[0])
-                self._gap = (low, time.monotonic() + GAP_SECONDS)
-                self._swept = min(self._swept, low) if self._swept else low
-                return
+                break
             before = row.id
+        else:
+            if before == self._position or not passed_by:
+                return
+        self._gaps.append((before, now + GAP_SECONDS))
+
+    async def _look_into_gaps(
+        self, session: Session, until: int, *, without: list[str], is_recent: bool
+    ) -> list[Row]:
+        began = time.monotonic()
+        since = self._gaps[0][0]
+        found: list[Row] = []
+        for _ in range(GAP_SCANS):
+            rows, _ = await store.scan(session, since, until, without=without)
+            found += rows
+            if len(rows) < store.SCAN_ROWS:
+                break
+            since = rows[-1].id
+        now = time.monotonic()
+        wait = GAP_LOOK_SECONDS if is_recent else SWEEP_SECONDS
+        self._next_gap_look = now + max(wait, (now - began) / SWEEP_SHARE)
+        return found
+
+    async def _sweep(self, session: Session, *, without: list[str]) -> list[Row]:
+        began = time.monotonic()
+        rows, _ = await store.scan(session, self._swept, self._position, without=without)
+        now = time.monotonic()
+        self._next_sweep = now + (now - began) / SWEEP_SHARE
+        if len(rows) == store.SCAN_ROWS:
+            self._swept = rows[-1].id
+            self.sweeps_on = self._next_sweep
+        else:
+            self._swept = 0
+            self._next_sweep = max(self._next_sweep, now + SWEEP_SECONDS)
+            self.sweeps_on = math.inf
+        return rows

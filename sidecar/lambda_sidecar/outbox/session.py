@@ -17,9 +17,8 @@ from lambda_sidecar.config.outbox import OutboxSettings
 CONNECT_SECONDS = 5.0
 # A statement of ours takes milliseconds; one that waits for a lock gives up after innodb_lock_wait_timeout.
 STATEMENT_SECONDS = 30.0
-LOCK_SECONDS = 5
-# The transaction is over, and may be tried again at once.
-_AGAIN = {errorcode.ER_LOCK_DEADLOCK, errorcode.ER_LOCK_WAIT_TIMEOUT}
+# While somebody else has locked a row of ours, the others wait.
+LOCK_SECONDS = 1
 # The server says so itself: mysqld stops, or the connection was killed.
 _GONE = {
     errorcode.ER_SERVER_SHUTDOWN,
@@ -70,8 +69,8 @@ class StatementFailed(Exception):
 
     @property
     def may_be_repeated(self) -> bool:
-        """A deadlock, or a lock that somebody else has for long."""
-        return self.code in _AGAIN
+        """A deadlock: the transaction is over, and may be tried again at once."""
+        return self.code == errorcode.ER_LOCK_DEADLOCK
 
     @property
     def is_right_missing(self) -> bool:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 from lambda_sidecar.config.outbox import OutboxSettings
+from lambda_sidecar.log.format import log_defect
 from lambda_sidecar.outbox import store
 from lambda_sidecar.outbox.row import Row
 from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
@@ -71,7 +72,7 @@ class Settlement:
                 if not await self._settle(batch):
                     await self._settle_one_by_one(batch)
                 self._under_way = 0
-                if not self._pending:
+                if not self.unsettled:
                     self._is_empty.set()
         finally:
             if self._session is not None:
@@ -94,7 +95,8 @@ class Settlement:
         wait = RETRY_MIN
         while True:
             try:
-                changed = await self._commit(wanted := list(statements(batch)))
+                wanted = list(statements(batch, self._settings.deduplication_hours))
+                changed = await self._commit(wanted)
                 break
             except SessionLost as error:
                 log.debug("outbox: the connection that settles is lost: %s", error)
@@ -103,6 +105,11 @@ class Settlement:
                 if not error.may_be_repeated:
                     self._reason = str(error)
                     return False
+            except Exception as error:  # a defect of ours must not end the settlement
+                log_defect(log, error)
+                self._reason = "internal failure"
+                await self._close()
+                return False
             await asyncio.sleep(wait)
             wait = min(2 * wait, RETRY_MAX)
         self.duplicates += _dropped(batch, wanted, changed)
@@ -150,7 +157,7 @@ def due_at(row: Row, verdict: Verdict) -> float:
     return 0.0
 
 
-def statements(batch: list[Settled]) -> Iterator[str]:
+def statements(batch: list[Settled], deduplication_hours: float) -> Iterator[str]:
     """All that has to be done for these rows, in an order that two of them may have."""
     accepted = [row for row, verdict in batch if isinstance(verdict, Accepted)]
     for row, verdict in batch:
@@ -169,18 +176,18 @@ def statements(batch: list[Settled]) -> Iterator[str]:
             case Dead(error=error):
                 yield from store.bury(row, error)
             case Parked():
-                yield from _park(row, due_at(row, verdict) or None)
+                yield from _park(row, due_at(row, verdict) or None, deduplication_hours)
     yield from store.delete(accepted)
 
 
-def _park(row: Row, at: float | None) -> Iterator[str]:
+def _park(row: Row, at: float | None, deduplication_hours: float) -> Iterator[str]:
     yield from store.put_off(row, at, None)
     if row.deduplication_key is not None:
-        yield store.remember_key(row)
+        yield store.remember_key(row, deduplication_hours)
         yield store.drop_duplicate(row)
 
 
 def _dropped(batch: list[Settled], wanted: list[str], changed: list[int]) -> int:
     """How many duplicates there were among the batch; `changed` is what came of `wanted`."""
-    drops = {store.drop_duplicate(row) for row, _ in batch if row.deduplication_key is not None}
+    drops = [store.drop_duplicate(row) for row, _ in batch if row.deduplication_key is not None]
     return sum(count for statement, count in zip(wanted, changed, strict=True) if statement in drops)

@@ -22,6 +22,8 @@ SCAN_ROWS = 200
 SMALL_BYTES = 4096
 # Payloads that are fetched at once.
 FETCH_BYTES = 8 * 1024 * 1024
+# Results, and keys, that are forgotten at once.
+FORGET_ROWS = 1000
 
 _ROWS = "COALESCE(JSON_ARRAYAGG(JSON_ARRAY({columns})), '[]')"
 _COLUMNS = "id, function_name, payload, options, caller, UNIX_TIMESTAMP(created_at), payload_bytes"
@@ -35,6 +37,10 @@ _WAITING = (
     f"SELECT id, function_name, {_SMALL}, options, caller, created_at, payload_bytes, attempts, group_key,"
     " due_at FROM lambda_udf.outbox_waiting"
 )
+_HAS_ONE_BEFORE = (
+    "EXISTS (SELECT 1 FROM lambda_udf.outbox_waiting AS b"
+    " WHERE b.group_key = outbox_waiting.group_key AND b.id < outbox_waiting.id)"
+)
 _TABLES = {False: "lambda_udf.outbox", True: "lambda_udf.outbox_waiting"}
 """By Row.is_waiting."""
 
@@ -44,9 +50,9 @@ async def scan(
 ) -> tuple[list[Row], int]:
     """Rows of `outbox` that are committed, with ids above `after` (and up to `until`), SCAN_ROWS at most, in
     the order of their ids; and the table's highest id at that moment, 0 if it is empty. Rows of the functions
-    `without` are left out."""
+    `without` are left out, but for those with a group_key: other functions' rows of the key may follow."""
     limit = "" if until is None else f" AND id <= {until}"
-    return await _outbox(session, f"id > {after}{limit}{_no_function(without)}")
+    return await _outbox(session, f"id > {after}{limit}{_no_plain_row_of(without)}")
 
 
 async def scan_function(session: Session, function_name: str, since: int) -> list[Row]:
@@ -57,10 +63,12 @@ async def scan_function(session: Session, function_name: str, since: int) -> lis
 
 async def due(session: Session, held: Sequence[int], *, without: Sequence[str]) -> list[Row]:
     """Rows of `outbox_waiting` whose time has come, but for those of the ids `held` and of the functions
-    `without`."""
+    `without`. Of each group_key the first row alone: the others wait for it, however many are due."""
     excluded = f" AND id NOT IN ({_ids(held)})" if held else ""
     return await _waiting(
-        session, f"due_at <= NOW(6){excluded}{_no_function(without)} ORDER BY due_at LIMIT {SCAN_ROWS}"
+        session,
+        f"due_at <= NOW(6){excluded}{_no_function(without)} AND (group_key IS NULL OR NOT {_HAS_ONE_BEFORE})"
+        f" ORDER BY due_at LIMIT {SCAN_ROWS}",
     )
 
 
@@ -156,13 +164,16 @@ def put_off(row: Row, due_at: float | None, error: str | None) -> list[str]:
     ]
 
 
-def remember_key(row: Row) -> str:
-    """The row's deduplication_key, unless it is known already."""
+def remember_key(row: Row, hours: float) -> str:
+    """The row's deduplication_key, unless it has been seen within so many hours: forget() comes later."""
     key = literal(row.deduplication_key or "")
+    is_old = f"seen_at < NOW(6) - INTERVAL {int(hours * 3600)} SECOND"
     return (
-        "INSERT IGNORE INTO lambda_udf.outbox_deduplication"
+        "INSERT INTO lambda_udf.outbox_deduplication"
         " (function_name, deduplication_key, outbox_id, seen_at)"
         f" VALUES ({literal(row.function_name)}, {key}, {row.id}, NOW(6))"
+        f" ON DUPLICATE KEY UPDATE outbox_id = IF({is_old}, {row.id}, outbox_id),"
+        f" seen_at = IF({is_old}, NOW(6), seen_at)"
     )
 
 
@@ -216,9 +227,9 @@ def forget(result_days: float, deduplication_hours: float) -> list[str]:
     """Results and keys that are too old, some at a time."""
     return [
         "DELETE FROM lambda_udf.outbox_results"
-        f" WHERE answered_at < NOW(6) - INTERVAL {int(result_days * 86400)} SECOND LIMIT 1000",
+        f" WHERE answered_at < NOW(6) - INTERVAL {int(result_days * 86400)} SECOND LIMIT {FORGET_ROWS}",
         "DELETE FROM lambda_udf.outbox_deduplication"
-        f" WHERE seen_at < NOW(6) - INTERVAL {int(deduplication_hours * 3600)} SECOND LIMIT 1000",
+        f" WHERE seen_at < NOW(6) - INTERVAL {int(deduplication_hours * 3600)} SECOND LIMIT {FORGET_ROWS}",
     ]
 
 
@@ -240,6 +251,13 @@ def _ids(ids: Sequence[int]) -> str:
 
 def _no_function(names: Sequence[str]) -> str:
     return f" AND function_name NOT IN ({','.join(map(literal, names))})" if names else ""
+
+
+def _no_plain_row_of(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    passed_by = ",".join(map(literal, names))
+    return f" AND (function_name NOT IN ({passed_by}) OR options->>'$.group_key' IS NOT NULL)"
 
 
 async def _outbox(session: Session, condition: str) -> tuple[list[Row], int]:

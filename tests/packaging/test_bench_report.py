@@ -6,13 +6,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 from bench import report, run
 from bench.results import CaseRound, Results
-from tests.support.checkout import ROOT
 
 
 def measure(results: Results) -> None:
@@ -41,16 +39,6 @@ def test_a_whole_run_writes_its_figures_apart_from_the_report(
     assert run.main([]) == 0
     assert files(tmp_path / "bench") == {"RESULTS.md", "results.svg"}
     assert files(tmp_path / "build/bench") == {"results.json"}
-
-
-def test_git_ignores_the_figures_and_keeps_the_report() -> None:
-    def is_ignored(path: Path) -> bool:
-        command = ["git", "check-ignore", "-q", "--no-index"]
-        return subprocess.run([*command, path.relative_to(ROOT)], cwd=ROOT, check=False).returncode == 0
-
-    assert is_ignored(run.FIGURES / "results.json")
-    assert not is_ignored(run.HERE / "RESULTS.md")
-    assert not is_ignored(run.HERE / "results.svg")
 
 
 def test_a_run_with_out_writes_everything_there_and_a_part_of_a_run_only_prints(

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from aiobotocore.config import AioConfig
 from tests.support.sts_endpoint import StsEndpoint, key, sts_endpoint
 from tests.support.waiting import until
 
@@ -157,8 +158,9 @@ async def test_a_renewal_that_fails_is_not_felt_while_the_old_credentials_serve(
 
 
 async def test_an_error_of_sts_is_every_waiting_callers_and_is_forgotten_soon(
-    sts: StsEndpoint, clock: Clock
+    sts: StsEndpoint, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("lambda_sidecar.aws.role_credentials.FAILED_SECONDS", 0.5)
     sts.error = (403, "AccessDenied", "User: x is not authorized to perform: sts:AssumeRole")
     async with role_credentials(clock) as credentials:
         calls = [credentials.get(ORDERS, APP, REGION) for _ in range(50)]
@@ -243,6 +245,7 @@ async def test_an_sts_that_is_not_there_is_an_unreachable_endpoint(
     sts: StsEndpoint, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")
+    monkeypatch.setattr("lambda_sidecar.aws.sts._CONFIG", AioConfig(retries={"total_max_attempts": 1}))
     async with role_credentials(clock) as credentials:
         with pytest.raises(InvokeFailure) as raised:
             await credentials.get(ORDERS, APP, REGION)

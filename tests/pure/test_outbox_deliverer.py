@@ -1,0 +1,187 @@
+"""The deliverer on tables in memory: whatever happens between two of its steps, no row is lost, doubled or overtaken.
+
+Each test's name is the sentence that it proves. Real servers never show most of these interleavings."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import pytest
+from tests.support.memory_outbox import Event, MemoryOutbox, MemorySession
+from tests.support.waiting import until
+
+from lambda_sidecar.aws.answer import InvocationResult
+from lambda_sidecar.calls.call import Call
+from lambda_sidecar.calls.pipeline import Pipeline
+from lambda_sidecar.config.outbox import OutboxSettings
+from lambda_sidecar.errors import ApiError, InvalidRequest, InvokeFailure
+from lambda_sidecar.outbox import backlog, lanes, scan, settlement, store, verdict, wakeup
+from lambda_sidecar.outbox import deliverer as deliverer_room
+from lambda_sidecar.outbox.deliverer import Deliverer
+
+ANSWER = InvocationResult(202, b"", "request", "", "", b"")
+FUNCTIONS = ("quick", "slow", "throttled", "refused", "rare")
+
+
+class Lambda:
+    """Takes a call for as many turns of the event loop as its function is slow; fails as the seed has it."""
+
+    def __init__(self, tables: MemoryOutbox, seed: int) -> None:
+        self.tables = tables
+        self.random = random.Random(seed)  # noqa: S311
+        self.accepted: Counter[int] = Counter()
+        self.overtaken: list[str] = []
+        self.under_way: Counter[str] = Counter()
+        self.events: dict[int, Event] = {}
+        self.heals = False
+
+    async def run(self, call: Call, _shape: object) -> InvocationResult | InvokeFailure:
+        number, name = int(call.payload), call.function_text
+        self._note_order(self.events[number])
+        self.under_way[name] += 1
+        for _ in range(self.random.randrange(40 if name == "slow" else 4)):
+            await asyncio.sleep(0)
+        self.under_way[name] -= 1
+        if not self.heals and self.random.random() < {"throttled": 0.7, "refused": 0.2}.get(name, 0.05):
+            return (
+                InvalidRequest("wrong") if name == "refused" else ApiError("TooManyRequestsException", "busy")
+            )
+        self.accepted[number] += 1
+        return ANSWER
+
+    def _note_order(self, event: Event) -> None:
+        """Rows of a key that were committed before this one was inserted, and are there still, go before it."""
+        if event.group_key is None:
+            return
+        for table in (self.tables.outbox, self.tables.waiting):
+            for other in table.values():
+                is_before = other.id < event.id and 0 < other.committed_at < event.inserted_at
+                if is_before and other.id not in self.tables.redriven and other.group_key == event.group_key:
+                    self.overtaken.append(f"{event.id} has overtaken {other.id} of {event.group_key}")
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds that are met all the time, and waits that are over soon."""
+    bounds: dict[ModuleType, dict[str, float]] = {
+        store: {"SCAN_ROWS": 7},
+        backlog: {"INTERVAL_SECONDS": 0.005},
+        lanes: {"BUFFERED_ROWS": 24, "LANE_ROWS": 4, "PAUSE_MIN": 0.0005, "PAUSE_MAX": 0.004},
+        scan: {"GAP_LOOK_SECONDS": 0.001, "GAP_SECONDS": 30.0, "SWEEP_SECONDS": 0.003, "SWEEP_SHARE": 1.0},
+        verdict: {"BACKOFF_MIN": 0.0005, "BACKOFF_MAX": 0.004},
+        wakeup: {"LOOK_MIN": 0.0002, "LOOK_RECENT": 0.001, "LOOK_IDLE": 0.002},
+        settlement: {"BATCH_ROWS": 9, "RETRY_MIN": 0.0002, "RETRY_MAX": 0.001},
+        deliverer_room: {
+            "RETRY_MIN": 0.0002,
+            "RETRY_MAX": 0.001,
+            "DUE_SECONDS": 0.003,
+            "FULL_SECONDS": 0.001,
+            "ELECTION_SECONDS": 0.05,
+            "GROUPS_AT_ONCE": 5,
+            "BUFFERED_MAX": 48,
+            "UNSETTLED_ROWS": 30,
+            "BEGIN_AT_ONCE": 3,
+        },
+    }
+    for module, values in bounds.items():
+        for name, value in values.items():
+            assert hasattr(module, name), (module, name)
+            monkeypatch.setattr(module, name, value)
+
+
+def deliverer_of(
+    tables: MemoryOutbox,
+    endpoint: Lambda,
+    monkeypatch: pytest.MonkeyPatch,
+    socket: Path,
+    *,
+    concurrency: int = 8,
+) -> Deliverer:
+    for name in (
+        "scan",
+        "scan_function",
+        "due",
+        "head_of_group",
+        "waiting_groups",
+        "seconds_until_due",
+        "payloads",
+        "backlog",
+    ):
+        monkeypatch.setattr(store, name, getattr(tables, name))
+    monkeypatch.setattr(settlement, "statements", lambda batch, _hours: batch)
+
+    async def connect(_settings: object) -> MemorySession:
+        await tables._turns()
+        return MemorySession(tables)
+
+    monkeypatch.setattr(deliverer_room, "connect", connect)
+    monkeypatch.setattr(settlement, "connect", connect)
+    monkeypatch.setattr(backlog, "connect", connect)
+    settings = OutboxSettings(mysql_socket=Path("/unused"), concurrency=concurrency, max_attempts=1000)
+    made = Deliverer(settings, cast(Pipeline, endpoint), socket)
+    made.start()
+    return made
+
+
+def random_options(chosen: random.Random) -> dict[str, Any] | None:
+    options: dict[str, Any] = {}
+    if chosen.random() < 0.4:
+        options["group_key"] = chosen.choice("abcdef")
+    if chosen.random() < 0.1:
+        options["delay_seconds"] = chosen.random() / 50
+    return options or None
+
+
+async def write(tables: MemoryOutbox, endpoint: Lambda, chosen: random.Random, rows: int) -> None:
+    """Transactions of one to four rows, some of them open for long, some rolled back."""
+    open_ones: list[list[Event]] = []
+    while rows > 0 or open_ones:
+        if rows > 0 and chosen.random() < 0.7:
+            events = [
+                tables.begin(chosen.choice(FUNCTIONS), random_options(chosen))
+                for _ in range(chosen.randint(1, 4))
+            ]
+            rows -= len(events)
+            open_ones.append(events)
+        elif open_ones:
+            events = open_ones.pop(chosen.randrange(len(open_ones)) if chosen.random() < 0.3 else -1)
+            if chosen.random() < 0.9:
+                for event in events:
+                    endpoint.events[event.id] = event
+                    tables.commit(event)
+        for _ in range(chosen.choice((0, 0, 0, 1, 10))):
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("loses_connections", [False, True], ids=["", "connections are lost"])
+@pytest.mark.parametrize("seed", range(4))
+async def test_every_committed_row_arrives_once_and_in_its_groups_order(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int, loses_connections: bool
+) -> None:
+    tables = MemoryOutbox(seed, loses_connections=loses_connections)
+    endpoint = Lambda(tables, seed)
+    delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
+    chosen = random.Random(seed)  # noqa: S311
+    try:
+        await write(tables, endpoint, chosen, 1500)
+        endpoint.heals = True
+        tables.redrive()
+
+        def all_done() -> bool:
+            if tables.dead:
+                tables.redrive()
+            return not (tables.outbox or tables.waiting)
+
+        await until(all_done, seconds=20, what=f"all rows leave (seed {seed})")
+    finally:
+        await delivering.stop(1)
+    lost = set(endpoint.events) - set(endpoint.accepted)
+    doubled = [number for number, times in endpoint.accepted.items() if times > 1]
+    assert not lost
+    assert not doubled
+    assert not endpoint.overtaken

@@ -1,0 +1,225 @@
+"""The outbox's tables in memory, for a deliverer without a server: every interleaving of its sessions can come.
+
+Does what the statements of outbox/store.py do (tests/sql shows that they do), each after and before a random number of
+turns of the event loop; loses connections at random. Knows nothing of lanes or groups."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lambda_sidecar.outbox import store
+from lambda_sidecar.outbox.row import Row, Stored, make_row
+from lambda_sidecar.outbox.session import SessionLost
+from lambda_sidecar.outbox.settlement import Settled, due_at
+from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, Verdict
+
+
+@dataclass
+class Event:
+    """A row as its transaction wrote it, and what is known of it beside the tables."""
+
+    id: int
+    function_name: str
+    options: dict[str, Any] | None
+    created: float
+    inserted_at: int
+    committed_at: int = 0
+    """Numbers of moments: what was committed before another was inserted has the lower one."""
+    due: float | None = None
+    attempts: int = 0
+
+    @property
+    def group_key(self) -> str | None:
+        return (self.options or {}).get("group_key")
+
+
+class MemoryOutbox:
+    """`begin` a transaction's row, then `commit` or forget it."""
+
+    def __init__(self, seed: int, *, loses_connections: bool = False) -> None:
+        self.random = random.Random(seed)  # noqa: S311
+        self._loss = 0.01 if loses_connections else 0.0
+        self._moment = 0
+        self._next_id = 1
+        self.outbox: dict[int, Event] = {}
+        self.waiting: dict[int, Event] = {}
+        self.dead: dict[int, Event] = {}
+        self.redriven: set[int] = set()
+        """They have lost their place in their group."""
+        self.keys: dict[tuple[str, str], int] = {}
+
+    def moment(self) -> int:
+        self._moment += 1
+        return self._moment
+
+    def begin(self, function_name: str, options: dict[str, Any] | None = None) -> Event:
+        event = Event(self._next_id, function_name, options, time.time(), self.moment())
+        self._next_id += 1
+        return event
+
+    def commit(self, event: Event) -> None:
+        event.committed_at = self.moment()
+        self.outbox[event.id] = event
+
+    def redrive(self) -> None:
+        """All that are dead."""
+        self.redriven |= self.dead.keys()
+        for number, event in self.dead.items():
+            self.waiting[number] = dataclasses.replace(event, due=time.time(), attempts=0)
+        self.dead.clear()
+
+    async def _turns(self) -> None:
+        for _ in range(self.random.choice((0, 0, 1, 1, 2, 5))):
+            await asyncio.sleep(0)
+        if self.random.random() < self._loss:
+            raise SessionLost("lost at random")
+
+    # ---- store.py ----
+
+    async def scan(
+        self, _session: object, after: int, until: int | None = None, *, without: Sequence[str] = ()
+    ) -> tuple[list[Row], int]:
+        await self._turns()
+        wanted = [
+            event
+            for number, event in sorted(self.outbox.items())
+            if number > after
+            and (until is None or number <= until)
+            and (event.function_name not in without or event.group_key is not None)
+        ]
+        rows, last = [_row(event, False) for event in wanted[: store.SCAN_ROWS]], max(self.outbox, default=0)
+        await self._turns()
+        return rows, last
+
+    async def scan_function(self, _session: object, function_name: str, since: int) -> list[Row]:
+        await self._turns()
+        wanted = [
+            event
+            for number, event in sorted(self.outbox.items())
+            if number >= since and event.function_name == function_name
+        ]
+        rows = [_row(event, False) for event in wanted[: store.SCAN_ROWS]]
+        await self._turns()
+        return rows
+
+    async def due(self, _session: object, held: Sequence[int], *, without: Sequence[str]) -> list[Row]:
+        await self._turns()
+        now = time.time()
+        wanted = [
+            event
+            for event in sorted(self.waiting.values(), key=lambda event: event.due or 0.0)
+            if event.due is not None
+            and event.due <= now
+            and event.id not in held
+            and event.function_name not in without
+            and (event.group_key is None or self._head(event.group_key) is event)
+        ]
+        rows = [_row(event, True) for event in wanted[: store.SCAN_ROWS]]
+        await self._turns()
+        return rows
+
+    def _head(self, key: str) -> Event | None:
+        return min(
+            (event for event in self.waiting.values() if event.group_key == key),
+            key=lambda event: event.id,
+            default=None,
+        )
+
+    async def head_of_group(self, _session: object, group_key: str) -> Row | None:
+        await self._turns()
+        head = self._head(group_key)
+        row = None if head is None else _row(head, True)
+        await self._turns()
+        return row
+
+    async def waiting_groups(self, _session: object) -> list[str]:
+        await self._turns()
+        return sorted({event.group_key for event in self.waiting.values() if event.group_key is not None})
+
+    async def seconds_until_due(self, _session: object) -> float | None:
+        await self._turns()
+        moment = min((event.due for event in self.waiting.values() if event.due is not None), default=None)
+        return None if moment is None else moment - time.time()
+
+    async def payloads(self, _session: object, rows: Sequence[Row]) -> dict[int, bytes]:
+        await self._turns()
+        tables = {False: self.outbox, True: self.waiting}
+        return {row.id: str(row.id).encode() for row in rows if row.id in tables[row.is_waiting]}
+
+    async def backlog(self, _session: object, *, most: int) -> store.Backlog:
+        await self._turns()
+        return store.Backlog(min(most, len(self.outbox) + len(self.waiting)), 0.0)
+
+    # ---- settlement.py's transaction ----
+
+    async def settle(self, batch: Sequence[Settled]) -> None:
+        """One transaction; after SessionLost nobody knows whether it was committed."""
+        await self._turns()
+        for row, verdict in batch:
+            self._settle_one(row, verdict)
+        await self._turns()
+
+    def _settle_one(self, row: Row, verdict: Verdict) -> None:
+        event = (self.waiting if row.is_waiting else self.outbox).pop(row.id, None)
+        if event is None:
+            return
+        match verdict:
+            case Accepted():
+                pass
+            case Dead():
+                self.dead[row.id] = dataclasses.replace(event, attempts=row.attempts)
+            case Later(at=at):
+                self.waiting[row.id] = dataclasses.replace(event, attempts=row.attempts, due=at)
+            case _:
+                key = (row.function_name, row.deduplication_key)
+                if row.deduplication_key is None or self.keys.setdefault(key, row.id) == row.id:  # type: ignore[arg-type]
+                    self.waiting[row.id] = dataclasses.replace(event, due=due_at(row, verdict) or None)
+
+
+def _row(event: Event, is_waiting: bool) -> Row:
+    """Every third is too large to come along."""
+    payload = None if event.id % 3 == 0 else str(event.id)
+    stored = Stored(
+        event.id,
+        event.function_name,
+        payload,
+        event.options,
+        "app@%",
+        event.created,
+        len(str(event.id)),
+        event.attempts,
+        event.group_key,
+        event.due,
+    )
+    return make_row(stored, is_waiting=is_waiting)
+
+
+class MemorySession:
+    """A connection to it, as Session is one to a server."""
+
+    def __init__(self, tables: MemoryOutbox) -> None:
+        self._tables = tables
+
+    async def value(self, statement: str) -> Any:
+        await self._tables._turns()
+        if "server_uuid" in statement and "COUNT" not in statement:
+            return "00000000-0000-0000-0000-000000000000"
+        return 0 if "read_only" in statement else 1
+
+    async def run(self, statement: Any) -> int:
+        if not isinstance(statement, str):
+            await self._tables.settle([statement])
+        return 0
+
+    async def transaction(self, statements: list[Any]) -> list[int]:
+        await self._tables.settle(statements)
+        return [0 for _ in statements]
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
