@@ -24,7 +24,7 @@ from tests.support.stack import CANARY, Library, Stack, start_stack
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.aws.lambda_api import ATTEMPTS
-from lambda_sidecar.outbox.store import SCHEMA_VERSION
+from lambda_sidecar.outbox import schema
 
 ACCEPTED = says(202)
 COUNTERS = ("accepted_total", "retried_total", "dead_total", "duplicates_total")
@@ -216,7 +216,7 @@ def test_check_says_that_all_is_well_with_the_least_rights(mysql_home: Path, tmp
     assert before == after == [(0, 0)]
     assert [re.sub(r"\d+ delivers", "N delivers", line) for line in lines] == [
         f"ok    outbox: {mysql_socket(tmp_path)} takes the account '{ACCOUNT_NAME}'@'localhost'",
-        f"ok    outbox: the schema has version {SCHEMA_VERSION}",
+        f"ok    outbox: the schema has version {schema.VERSION}",
         "ok    outbox: the account has the rights that delivery needs",
         "ok    outbox: the server's connection N delivers",
     ]
@@ -271,7 +271,7 @@ def test_check_says_what_else_keeps_rows_from_being_delivered(mysql_home: Path, 
     )
     assert "ok    outbox: the account has the rights to read that delivery needs" in replica.stdout
     assert "FAIL" not in replica.stdout
-    needed = f"and version {SCHEMA_VERSION} is needed: run lambda-sidecar install"
+    needed = f"and version {schema.VERSION} is needed: run lambda-sidecar install"
     assert f"FAIL  outbox: there is no schema lambda_udf, {needed}" in older.stdout
     assert f"FAIL  outbox: {where}: Access denied for user 'lambda_outbox'@'localhost'" in refused.stdout
     assert "is the account 'lambda_outbox' as password_file has it" in refused.stdout
@@ -283,4 +283,4 @@ def test_check_says_what_else_keeps_rows_from_being_delivered(mysql_home: Path, 
 def test_the_schema_that_the_sidecar_needs_is_the_one_that_is_installed() -> None:
     script = (ROOT / "udf/sql/install.sql").read_text()
     (version,) = re.findall(r"schema_version \(version\) VALUES \((\d+)\)", script)
-    assert int(version) == SCHEMA_VERSION
+    assert int(version) == schema.VERSION

@@ -19,21 +19,14 @@ from tests.support.scripted_lambda import ScriptedLambda, scripted_lambda
 from tests.support.stack import Library, Stack, execute, start_stack
 from tests.support.waiting import wait_until
 
-from lambda_sidecar.outbox.account_check import RIGHTS
+from lambda_sidecar.outbox.schema import DELIVERY
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
 ACCOUNT_NAME = "lambda_outbox"
 TABLES = ("outbox", "outbox_waiting", "outbox_dead", "outbox_results", "outbox_deduplication")
 # The rights of the account that delivers: those that it needs and no others.
-GRANTS = (
-    *(
-        f"GRANT {', '.join(rights)} ON lambda_udf.{table} TO '{ACCOUNT_NAME}'@'localhost'"
-        for table, (_, rights) in RIGHTS.items()
-    ),
-    f"GRANT SELECT ON lambda_udf.schema_version TO '{ACCOUNT_NAME}'@'localhost'",
-    f"GRANT SELECT ON performance_schema.replication_group_members TO '{ACCOUNT_NAME}'@'localhost'",
-)
+GRANTS = tuple(f"GRANT {right} TO '{ACCOUNT_NAME}'@'localhost'" for right in DELIVERY)
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,9 @@ class Deliverer:
         return FORGET_MORE_SECONDS if max(gone) == store.FORGET_ROWS else FORGET_SECONDS
 
     async def _begin_anew(self, session: Session) -> None:
-        """Rows that have not begun are read again: it may be another server, or the same with less in it."""
+        """Rows that have not begun are read again: it may be another server, or the same with less in it.
+        Raises SessionLost and StatementFailed."""
+        await self._settlement.be_ready()
         self._server_uuid = str(await session.value("SELECT @@server_uuid"))
         for row in self._lanes.clear():
             self._held.pop(row.id, None)

@@ -44,6 +44,7 @@ class Settlement:
         self._is_empty = asyncio.Event()
         self._is_empty.set()
         self._session: Session | None = None
+        self._connecting = asyncio.Lock()
         self.transactions = 0
         self.duplicates = 0
         """Rows dropped because of their deduplication_key."""
@@ -61,6 +62,11 @@ class Settlement:
     async def wait_until_empty(self) -> None:
         """Until everything that was added is committed."""
         await self._is_empty.wait()
+
+    async def be_ready(self) -> None:
+        """Connects before there is something to settle: what is accepted while a connection is made would be
+        sent again if the sidecar died meanwhile. Raises SessionLost."""
+        await self._connected()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -133,14 +139,19 @@ class Settlement:
 
     async def _commit(self, wanted: list[str]) -> list[int]:
         """How many rows each statement changed."""
-        if self._session is None:
-            self._session = await connect(self._settings)
+        session = await self._connected()
         if len(wanted) == 1:
-            changed = [await self._session.run(wanted[0])]
+            changed = [await session.run(wanted[0])]
         else:
-            changed = await self._session.transaction(wanted)
+            changed = await session.transaction(wanted)
         self.transactions += 1
         return changed
+
+    async def _connected(self) -> Session:
+        async with self._connecting:
+            if self._session is None:
+                self._session = await connect(self._settings)
+            return self._session
 
     async def _close(self) -> None:
         if self._session is not None:

@@ -15,8 +15,6 @@ import msgspec
 from lambda_sidecar.outbox.row import Row, make_row, stored_rows
 from lambda_sidecar.outbox.session import Session
 
-# Of udf/sql/install.sql.
-SCHEMA_VERSION = 1
 # What a scan brings along at most, and of each row's payload: 200 rows of 4 KB are read within a millisecond.
 SCAN_ROWS = 200
 SMALL_BYTES = 4096
@@ -182,8 +180,8 @@ def drop_duplicate(row: Row) -> str:
     by their aliases, MySQL deletes only where a database is selected (error 1046)."""
     key = literal(row.deduplication_key or "")
     return (
-        f"DELETE FROM lambda_udf.outbox_waiting WHERE id = {row.id} AND EXISTS ("
-        "SELECT 1 FROM lambda_udf.outbox_deduplication"
+        f"DELETE FROM lambda_udf.outbox_waiting WHERE {_are([row])}"
+        " AND EXISTS (SELECT 1 FROM lambda_udf.outbox_deduplication"
         f" WHERE function_name = {literal(row.function_name)} AND deduplication_key = {key}"
         f" AND outbox_id <> {row.id})"
     )
