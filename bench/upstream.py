@@ -1,8 +1,8 @@
 """The Lambda that everything calls: Debian's nginx on loopback, with a configuration and a folder of its own.
 
 Knows nginx; nothing of who calls. Functions: `echo` answers at once with the payload; `sleep-N` answers
-ANSWER after N seconds. Event invocations get 202 and no body; those of a function whose name begins with `marked`
-are reported by a datagram to the socket `marks` when they have been answered."""
+ANSWER after N seconds. Event invocations get 202 and no body; when one of a function whose name begins with
+`marked` has been answered, a datagram to the socket `marks` says so."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from lambda_sidecar.errors import ApiError, InvalidRequest, InvokeFailure
 from lambda_sidecar.outbox import backlog, lanes, scan, settlement, store, verdict, wakeup
 from lambda_sidecar.outbox import deliverer as deliverer_room
 from lambda_sidecar.outbox.deliverer import Deliverer
+from lambda_sidecar.outbox.session import SessionLost
 
 ANSWER = InvocationResult(202, b"", "request", "", "", b"")
 FUNCTIONS = ("quick", "slow", "throttled", "refused", "rare")
@@ -70,7 +71,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that are met all the time, and waits that are over soon."""
     bounds: dict[ModuleType, dict[str, float]] = {
         store: {"SCAN_ROWS": 7},
-        backlog: {"INTERVAL_SECONDS": 0.005},
         lanes: {"BUFFERED_ROWS": 24, "LANE_ROWS": 4, "PAUSE_MIN": 0.0005, "PAUSE_MAX": 0.004},
         scan: {"GAP_LOOK_SECONDS": 0.001, "GAP_SECONDS": 30.0, "SWEEP_SECONDS": 0.003, "SWEEP_SHARE": 1.0},
         verdict: {"BACKOFF_MIN": 0.0005, "BACKOFF_MAX": 0.004},
@@ -110,7 +110,6 @@ def deliverer_of(
         "waiting_groups",
         "seconds_until_due",
         "payloads",
-        "backlog",
     ):
         monkeypatch.setattr(store, name, getattr(tables, name))
     monkeypatch.setattr(settlement, "statements", lambda batch, _hours: batch)
@@ -119,9 +118,12 @@ def deliverer_of(
         await tables._turns()
         return MemorySession(tables)
 
+    async def not_asked(_settings: object) -> MemorySession:
+        raise SessionLost("nobody watches")
+
     monkeypatch.setattr(deliverer_room, "connect", connect)
     monkeypatch.setattr(settlement, "connect", connect)
-    monkeypatch.setattr(backlog, "connect", connect)
+    monkeypatch.setattr(backlog, "connect", not_asked)
     settings = OutboxSettings(mysql_socket=Path("/unused"), concurrency=concurrency, max_attempts=1000)
     made = Deliverer(settings, cast(Pipeline, endpoint), socket)
     made.start()

@@ -239,6 +239,8 @@ def test_check_names_each_missing_right_with_the_grant_that_mends_it(
         mending += re.findall(r"no schema lambda_udf: (.+)", lacking.stdout)
         for grant in mending:
             each.stack.query(grant)
+        each.restart_sidecar()
+        each.wait_for(delivering=1)
         mended = check(each.stack)
     assert lacking.returncode == 1
     assert sorted(mending) == sorted(GRANTS)
@@ -274,7 +276,7 @@ def test_check_says_what_else_keeps_rows_from_being_delivered(mysql_home: Path, 
     needed = f"and version {schema.VERSION} is needed: run lambda-sidecar install"
     assert f"FAIL  outbox: there is no schema lambda_udf, {needed}" in older.stdout
     assert f"FAIL  outbox: {where}: Access denied for user 'lambda_outbox'@'localhost'" in refused.stdout
-    assert "is the account 'lambda_outbox' as password_file has it" in refused.stdout
+    assert "; is there an account 'lambda_outbox', with the password of password_file? " in refused.stdout
     assert f"there is no schema lambda_udf, {needed}" in bare.stdout
     assert f"FAIL  outbox: {where}: " in gone.stdout
     assert gone.stdout.endswith("; is mysqld running there?")

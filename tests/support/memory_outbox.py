@@ -102,7 +102,7 @@ class MemoryOutbox:
         wanted = [
             event
             for number, event in sorted(self.outbox.items())
-            if number >= since and event.function_name == function_name
+            if number >= since and event.function_name == function_name and event.group_key is None
         ]
         rows = [_row(event, False) for event in wanted[: store.SCAN_ROWS]]
         await self._turns()
@@ -151,10 +151,6 @@ class MemoryOutbox:
         await self._turns()
         tables = {False: self.outbox, True: self.waiting}
         return {row.id: str(row.id).encode() for row in rows if row.id in tables[row.is_waiting]}
-
-    async def backlog(self, _session: object, *, most: int) -> store.Backlog:
-        await self._turns()
-        return store.Backlog(min(most, len(self.outbox) + len(self.waiting)), 0.0)
 
     # ---- settlement.py's transaction ----
 
@@ -219,7 +215,7 @@ class MemorySession:
 
     async def transaction(self, statements: list[Any]) -> list[int]:
         await self._tables.settle(statements)
-        return [0 for _ in statements]
+        return [0] * len(statements)
 
     async def close(self) -> None:
         await asyncio.sleep(0)

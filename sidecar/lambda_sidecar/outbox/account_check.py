@@ -41,9 +41,13 @@ async def look_at_outbox(settings: OutboxSettings, report: Report) -> None:
 
 
 def _hint(settings: OutboxSettings, error: SessionLost) -> str:
-    if error.is_refusal:
-        return f"; is the account '{settings.user}' as password_file has it, and is it there at all?"
-    return "; is mysqld running there?" if error.is_unreachable else ""
+    if error.is_unreachable:
+        return "; is mysqld running there?"
+    # Also where the text is another: for an account that is not there, mysqld makes up how it logs in.
+    return (
+        f"; is there an account '{settings.user}', with the password of password_file?"
+        " lambda-sidecar install --outbox-account gives it its rights"
+    )
 
 
 async def _look(session: Session, settings: OutboxSettings, report: Report) -> None:

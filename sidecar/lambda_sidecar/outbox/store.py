@@ -54,8 +54,11 @@ async def scan(
 
 
 async def scan_function(session: Session, function_name: str, since: int) -> list[Row]:
-    """Those of one function, from the id `since` on."""
-    rows, _ = await _outbox(session, f"id >= {since} AND function_name = {literal(function_name)}")
+    """Those of one function, from the id `since` on, without those with a group_key: scan() has them."""
+    is_plain = "options->>'$.group_key' IS NULL"
+    rows, _ = await _outbox(
+        session, f"id >= {since} AND function_name = {literal(function_name)} AND {is_plain}"
+    )
     return rows
 
 
