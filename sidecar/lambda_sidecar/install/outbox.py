@@ -14,20 +14,10 @@ from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.install.options import Account
 from lambda_sidecar.install.server_state import account_exists
 from lambda_sidecar.install.steps import Steps
+from lambda_sidecar.outbox.schema import DELIVERY, VERSION
 
-VERSION = 1  # the row that install.sql writes into lambda_udf.schema_version
 # Whatever is in these would be lost with them; the others hold nothing of a user's.
 _KEPT = ("outbox", "outbox_waiting", "outbox_dead", "outbox_results")
-_DELIVERY = (
-    "SELECT, DELETE ON lambda_udf.outbox",
-    "SELECT, INSERT, UPDATE, DELETE ON lambda_udf.outbox_waiting",
-    "SELECT, INSERT, UPDATE, DELETE ON lambda_udf.outbox_dead",
-    "SELECT, INSERT, UPDATE, DELETE ON lambda_udf.outbox_results",
-    "SELECT, INSERT, UPDATE, DELETE ON lambda_udf.outbox_deduplication",
-    "SELECT ON lambda_udf.schema_version",
-    # A group's primary is known there alone.
-    "SELECT ON performance_schema.replication_group_members",
-)
 _PROCEDURE = "CREATE DEFINER = lambda_udf@localhost PROCEDURE IF NOT EXISTS mysql.lambda_async("
 _INVOKES = "SET accepted = lambda_async("
 _WRITES = "SET accepted = lambda_udf.lambda_async("
@@ -57,7 +47,7 @@ def check(connection: MySQLConnectionAbstract, options: argparse.Namespace) -> N
 
 def grant_delivery(steps: Steps, account: Account) -> None:
     """The rights that delivering needs, and none else."""
-    steps.sql(f"let {account} deliver the outbox", *(f"GRANT {right} TO {account}" for right in _DELIVERY))
+    steps.sql(f"let {account} deliver the outbox", *(f"GRANT {right} TO {account}" for right in DELIVERY))
 
 
 def settle_procedure(steps: Steps, script: str, *, through_outbox: bool) -> None:
