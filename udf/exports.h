@@ -23,6 +23,12 @@ STRING_FUNCTION(lambda_sync);
 STRING_FUNCTION(lambda_async);
 STRING_FUNCTION(lambda_invoke);
 
+/* lambda_outbox_hint(), RETURNS INTEGER: 1 if a hint has left, else 0; never NULL, never an error. Nothing
+ * lives from init to the end of the statement, and so there is no deinit. */
+ENTRY_POINT bool lambda_outbox_hint_init(UDF_INIT *init, UDF_ARGS *args, char *message);
+ENTRY_POINT long long lambda_outbox_hint(UDF_INIT *init, UDF_ARGS *args, unsigned char *is_null,
+                                         unsigned char *error);
+
 /* INSTALL COMPONENT looks this up (include/mysql/components/component_implementation.h). */
 ENTRY_POINT struct mysql_component_t *list_components(void);
 

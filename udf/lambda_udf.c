@@ -5,7 +5,9 @@
 
 #include "exports.h"
 #include "invoke.h"
+#include "outbox_hint.h"
 #include "quotas.h"
+#include "server.h"
 #include "statement.h"
 
 /* {"StatusCode": 202, "RequestId": "…"} with room for a longer id than a UUID. */
@@ -173,4 +175,31 @@ void lambda_invoke_deinit(UDF_INIT *init) { end_rows(init); }
 char *lambda_invoke(UDF_INIT *init, UDF_ARGS *args, char *result, unsigned long *length,
                     unsigned char *is_null, unsigned char *error) {
   return payload_row(init, args, result, length, is_null, error);
+}
+
+/* ---- lambda_outbox_hint(): for the trigger on the outbox ---- */
+
+bool lambda_outbox_hint_init(UDF_INIT *init, UDF_ARGS *args, char *message) {
+  const char *missing = "";
+  if (args->arg_count != 0) {
+    (void)snprintf(message, MYSQL_ERRMSG_SIZE, "lambda_outbox_hint() takes no arguments, %u given",
+                   args->arg_count);
+    return true;
+  }
+  if (!server_attach(&missing)) {
+    (void)snprintf(message, MYSQL_ERRMSG_SIZE,
+                   "lambda_outbox_hint needs MySQL 8.0 or newer; this server lacks %s", missing);
+    return true;
+  }
+  init->maybe_null = false;
+  init->const_item = false; /* otherwise EXPLAIN would evaluate it */
+  return false;
+}
+
+long long lambda_outbox_hint(UDF_INIT *init, UDF_ARGS *args, unsigned char *is_null, unsigned char *error) {
+  (void)init;
+  (void)args;
+  *is_null = 0;
+  *error = 0;
+  return outbox_hint() ? 1 : 0;
 }

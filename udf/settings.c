@@ -27,13 +27,13 @@ bool settings_socket_is_valid(const char *path) {
   return path[0] == '/' && path[1] != '\0' && strlen(path) < SETTINGS_SOCKET_SIZE;
 }
 
-static bool set_socket(struct settings *settings, const char *name, const char *path,
+static bool set_socket(char socket[SETTINGS_SOCKET_SIZE], const char *name, const char *path,
                        struct failure *failure) {
   if (!settings_socket_is_valid(path))
     return failure_set(failure, FAILURE_SERVER,
                        "%s is '%.120s': an absolute path of at most %d bytes is expected", name, path,
                        SETTINGS_SOCKET_SIZE - 1);
-  memcpy(settings->socket, path, strlen(path) + 1);
+  memcpy(socket, path, strlen(path) + 1);
   return true;
 }
 
@@ -62,7 +62,7 @@ static void read_defaults(void) {
   memcpy(defaults.socket, SOCKET_DEFAULT, sizeof SOCKET_DEFAULT);
   defaults.timeout_ms = QUOTA_RUN_MAX_MS;
   defaults.connect_timeout_ms = CONNECT_TIMEOUT_DEFAULT_MS;
-  if (path != NULL && *path != '\0') set_socket(&defaults, "LAMBDA_UDF_SOCKET", path, &wrong);
+  if (path != NULL && *path != '\0') set_socket(defaults.socket, "LAMBDA_UDF_SOCKET", path, &wrong);
   if (timeout != NULL && *timeout != '\0')
     set_milliseconds(&defaults.timeout_ms, "LAMBDA_UDF_TIMEOUT_MS", timeout, &wrong);
   if (connect_timeout != NULL && *connect_timeout != '\0')
@@ -103,15 +103,21 @@ static bool read_choice(MYSQL_THD session, const char *name, const char *const *
   return false;
 }
 
+bool settings_read_socket(bool variables, char socket[SETTINGS_SOCKET_SIZE], struct failure *failure) {
+  const struct settings *built_in = settings_defaults(failure);
+  if (built_in == NULL) return false;
+  memcpy(socket, built_in->socket, SETTINGS_SOCKET_SIZE);
+  char path[VALUE_SIZE];
+  return !variables ||
+         (read_text(NULL, "socket", path, failure) && set_socket(socket, "lambda_udf.socket", path, failure));
+}
+
 bool settings_read(MYSQL_THD session, bool variables, struct settings *settings, struct failure *failure) {
   const struct settings *built_in = settings_defaults(failure);
   if (built_in == NULL) return false;
   *settings = *built_in;
   if (!variables) return true;
-
-  char path[VALUE_SIZE];
-  if (!read_text(NULL, "socket", path, failure) || !set_socket(settings, "lambda_udf.socket", path, failure))
-    return false;
+  if (!settings_read_socket(variables, settings->socket, failure)) return false;
   if (!read_milliseconds(session, "timeout_ms", &settings->timeout_ms, failure) ||
       !read_milliseconds(session, "connect_timeout_ms", &settings->connect_timeout_ms, failure))
     return false;

@@ -45,4 +45,7 @@ const struct settings *settings_defaults(struct failure *failure);
  * is a matter of taste, and the session's alone. False: failure says which value is wrong. */
 bool settings_read(MYSQL_THD session, bool variables, struct settings *settings, struct failure *failure);
 
+/* The sidecar's socket alone, as settings_read() says of variables. */
+bool settings_read_socket(bool variables, char socket[SETTINGS_SOCKET_SIZE], struct failure *failure);
+
 #endif

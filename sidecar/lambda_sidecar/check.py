@@ -53,6 +53,11 @@ async def check(config: Config, path: Path | None, function: str | None, account
         await aws.try_out(policy.defaults.region, roles=config.has_roles)
     report.ok("configuration", str(path) if path is not None else "defaults and the environment")
     look_at_socket(config.socket, report)
+    if config.outbox is not None:
+        # Imported where it is wanted: it brings MySQL's connector with it.
+        from lambda_sidecar.outbox.account_check import look_at_outbox
+
+        await look_at_outbox(config.outbox, report)
     if config.local is not None:
         report.skip("credentials", "none are needed: [local] answers every call on this machine")
         if function is not None:

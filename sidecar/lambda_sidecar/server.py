@@ -36,6 +36,7 @@ from lambda_sidecar.reload import Reload
 
 if typing.TYPE_CHECKING:
     from lambda_sidecar.outbox.deliverer import Deliverer
+    from lambda_sidecar.outbox.numbers import Numbers
 
 log = logging.getLogger(__name__)
 
@@ -152,9 +153,8 @@ class Server:
         from lambda_sidecar.monitoring.metrics_listener import MetricsListener
 
         roles = source if isinstance(source, RoleCredentials) else None
-        listener = MetricsListener(
-            settings, make_registry(Sources(service.pipeline, lambda: service.streams, invoker, roles))
-        )
+        sources = Sources(service.pipeline, lambda: service.streams, invoker, roles, self._outbox_numbers)
+        listener = MetricsListener(settings, make_registry(sources))
         self._metrics.add("metrics", listener.stop)
         try:
             await listener.start()
@@ -164,7 +164,7 @@ class Server:
             raise StartError(f"metrics: cannot listen on {settings.listen}: {reason}") from None
 
     async def _listen(self, service: LambdaInvoker) -> None:
-        listener = Listener(service)
+        listener = Listener(service, self._outbox_numbers)
         self._resources.add("the watch over health", listener.close)
         await listener.start(self._socket.bind)
         self._listener = listener
@@ -179,6 +179,9 @@ class Server:
 
         self._deliverer = Deliverer(self._config.outbox, pipeline, self._config.socket)
         self._deliverer.start()
+
+    def _outbox_numbers(self) -> Numbers | None:
+        return None if self._deliverer is None else self._deliverer.numbers()
 
     async def main_loop(self) -> None:
         await self._stop.wait()

@@ -56,6 +56,7 @@ def test_retries_errors_and_bytes_are_counted(tmp_path: Path, port: int) -> None
     assert told.table("api_errors_total") == {("ResourceNotFoundException",): 1}
     assert told.value("payload_sent_bytes_total") == len(b'"12345"' + b"12" + b"123")
     assert told.value("payload_received_bytes_total") == len(b'"done"')
+    assert not any(name.startswith("outbox") for name, _ in told.samples), "there is no [outbox]"
 
 
 def test_credentials_fetched_from_motos_sts_are_counted(tmp_path: Path, port: int, moto_url: str) -> None:

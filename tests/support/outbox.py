@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from mysql.connector.abstracts import MySQLConnectionAbstract
+from tests.support.account import ACCOUNT_ID, REGION
 from tests.support.checkout import ROOT
 from tests.support.scripted_lambda import ScriptedLambda, scripted_lambda
-from tests.support.stack import ACCOUNT, REGION, Library, Stack, execute, start_stack
+from tests.support.stack import Library, Stack, execute, start_stack
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing.mysqld import Mysqld
@@ -121,7 +122,7 @@ def another_sidecar(outbox: Outbox, directory: Path, **settings: Any) -> Sidecar
     """One more sidecar that would deliver the same outbox, with the same Lambda; `settings` are top-level keys."""
     config = {
         "region": REGION,
-        "account_id": ACCOUNT,
+        "account_id": ACCOUNT_ID,
         "log_level": "debug",
         "outbox": outbox_settings(outbox.mysqld),
         **settings,

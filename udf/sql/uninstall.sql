@@ -22,7 +22,7 @@ BEGIN
     UNION ALL SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'lambda_udf'
     UNION ALL SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = 'lambda_udf'
   ) AS found WHERE name NOT IN ('schema_version', 'outbox', 'outbox_waiting', 'outbox_dead', 'outbox_results',
-    'outbox_deduplication', 'outbox_status', 'lambda_async', 'outbox_redriven', 'outbox_redrive', 'outbox_hint');
+    'outbox_deduplication', 'outbox_status', 'lambda_async', 'outbox_redriven', 'outbox_redrive');
   IF others IS NOT NULL THEN
     SET refusal = LEFT(CONCAT('The schema lambda_udf holds what is not of lambda-udf; move it: ', others), 128);
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = refusal;
@@ -106,3 +106,4 @@ DROP USER IF EXISTS lambda_udf@localhost;
 DROP FUNCTION IF EXISTS lambda_sync;
 DROP FUNCTION IF EXISTS lambda_async;
 DROP FUNCTION IF EXISTS lambda_invoke;
+DROP FUNCTION IF EXISTS lambda_outbox_hint;

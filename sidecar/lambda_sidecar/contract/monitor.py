@@ -5,8 +5,9 @@ Reads; changes nothing. Whoever can open the socket may ask, as for calls."""
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from lambda_sidecar.calls.call import Call, Outcome
 from lambda_sidecar.calls.slow_calls import WINDOW_SECONDS, EndedCall
@@ -18,11 +19,39 @@ CALLS_DEFAULT = 100
 CALLS_MAX = 1000
 
 
+class OutboxNumbers(Protocol):
+    """The outbox at one moment; outbox/numbers.py says what each is."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def is_delivering(self) -> bool: ...
+    @property
+    def under_way(self) -> int: ...
+    @property
+    def accepted(self) -> int: ...
+    @property
+    def retried(self) -> int: ...
+    @property
+    def dead(self) -> int: ...
+    @property
+    def duplicates(self) -> int: ...
+    @property
+    def waiting(self) -> int | None: ...
+    @property
+    def oldest_seconds(self) -> float | None: ...
+
+
+# None: this sidecar has no [outbox].
+LookAtOutbox = Callable[[], OutboxNumbers | None]
+
+
 class Monitor(monitor_pb2_grpc.MonitorServicer):
     """Bounded answers: names are as long as MySQL and Lambda let them be, calls CALLS_MAX at most."""
 
-    def __init__(self, service: LambdaInvoker) -> None:
+    def __init__(self, service: LambdaInvoker, look_at_outbox: LookAtOutbox) -> None:
         self._service = service
+        self._look_at_outbox = look_at_outbox
 
     async def Snapshot(
         self, request: monitor_pb2.SnapshotRequest, _context: Any
@@ -31,6 +60,7 @@ class Monitor(monitor_pb2_grpc.MonitorServicer):
         traffic, slots = pipeline.traffic, pipeline.concurrency
         now = time.monotonic()
         most = min(request.calls_max or CALLS_DEFAULT, CALLS_MAX)
+        numbers = self._look_at_outbox()
         return monitor_pb2.SnapshotResponse(
             version=version(),
             uptime_ms=int((now - traffic.began) * 1000),
@@ -48,6 +78,7 @@ class Monitor(monitor_pb2_grpc.MonitorServicer):
             calls=[_in_flight(call, now) for call in islice(traffic.in_flight, most)],
             slow=[_ended(call, now) for call in traffic.slow.slowest(now)],
             slow_seconds=int(2 * WINDOW_SECONDS),
+            outbox=None if numbers is None else _outbox(numbers),
         )
 
 
@@ -82,4 +113,19 @@ def _ended(call: EndedCall, now: float) -> monitor_pb2.EndedCall:
         queued_us=call.queued_us,
         ago_ms=int((now - call.ended) * 1000),
         request_id=call.request_id,
+    )
+
+
+def _outbox(numbers: OutboxNumbers) -> monitor_pb2.Outbox:
+    oldest = numbers.oldest_seconds
+    return monitor_pb2.Outbox(
+        state=numbers.state,
+        delivering=numbers.is_delivering,
+        waiting=numbers.waiting,
+        oldest_ms=None if oldest is None else int(oldest * 1000),
+        under_way=numbers.under_way,
+        accepted=numbers.accepted,
+        retried=numbers.retried,
+        dead=numbers.dead,
+        duplicates=numbers.duplicates,
     )

@@ -25,6 +25,7 @@ from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.traffic import BUCKETS, OTHER, FunctionTraffic, Traffic
 from lambda_sidecar.errors import ErrorKind
 from lambda_sidecar.log.format import dropped_lines
+from lambda_sidecar.outbox.numbers import Numbers
 from lambda_sidecar.version import version
 
 _OUTCOMES = [outcome.name.lower() for outcome in Outcome]
@@ -38,12 +39,14 @@ _REFRESHES = [
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Whose numbers they are. `streams` says how many are open; `roles` is None for a sidecar without STS."""
+    """Whose numbers they are. `streams` says how many are open; `roles` is None for a sidecar without STS,
+    and so is what `outbox` gives for one without [outbox]."""
 
     pipeline: Pipeline
     streams: Callable[[], int]
     invoker: Invoker
     roles: RoleCredentials | None
+    outbox: Callable[[], Numbers | None]
 
 
 def make_registry(sources: Sources) -> CollectorRegistry:
@@ -69,6 +72,8 @@ class _SidecarCollector(Collector):
         yield from _totals(traffic)
         yield from self._now()
         yield from self._others()
+        if (numbers := self._sources.outbox()) is not None:
+            yield from _outbox(numbers)
 
     def _now(self) -> Iterator[Metric]:
         pipeline = self._sources.pipeline
@@ -126,3 +131,21 @@ def _totals(traffic: Traffic) -> Iterator[Metric]:
         ("payload_received_bytes", "Payloads that Lambda answered with.", traffic.received_bytes),
     ):
         yield CounterMetricFamily(f"lambda_sidecar_{name}", text, value)
+
+
+def _outbox(numbers: Numbers) -> Iterator[Metric]:
+    """What is not known has no sample: 0 would say that all is well."""
+    for name, text, value in (
+        ("accepted", "Rows that Lambda has accepted.", numbers.accepted),
+        ("retried", "Attempts at rows that failed, and are repeated.", numbers.retried),
+        ("dead", "Rows that were given up.", numbers.dead),
+        ("duplicates", "Rows dropped because of their deduplication_key.", numbers.duplicates),
+    ):
+        yield CounterMetricFamily(f"lambda_sidecar_outbox_{name}", text, value)
+    for name, text, now in (
+        ("waiting", "Rows that are neither accepted nor dead.", numbers.waiting),
+        ("oldest_seconds", "How long the oldest row has been due.", numbers.oldest_seconds),
+        ("under_way", "Rows at Lambda, or on the way to it.", numbers.under_way),
+        ("delivering", "Whether this sidecar delivers the outbox.", int(numbers.is_delivering)),
+    ):
+        yield GaugeMetricFamily(f"lambda_sidecar_outbox_{name}", text, now)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lambda_sidecar.monitoring.text_cells import fitted, harmless, padded, width
+from lambda_sidecar.outbox.numbers import WAITING_MAX
 from lambda_udf.v1 import monitor_pb2
 
 _TYPES = {"RequestResponse": "sync", "Event": "async", "DryRun": "dry"}
@@ -58,14 +59,16 @@ def screen(now: Moment, before: Moment | None, socket: str, *, columns: int, lin
 def _head(now: Moment, before: Moment | None, socket: str) -> list[str]:
     snapshot = now.snapshot
     calls, failed = _ended(snapshot.outcomes), _failed(snapshot.outcomes)
-    rates = ("", "")
+    rates = ["", "", ""]
     if before is not None and snapshot.uptime_ms >= before.snapshot.uptime_ms:
         seconds = max(now.seconds - before.seconds, 0.001)
-        earlier = before.snapshot.outcomes
-        rates = (
-            f" ({(calls - _ended(earlier)) / seconds:.1f}/s)",
-            f" ({(failed - _failed(earlier)) / seconds:.1f}/s)",
+        earlier = before.snapshot
+        grown = (
+            calls - _ended(earlier.outcomes),
+            failed - _failed(earlier.outcomes),
+            snapshot.outbox.accepted - earlier.outbox.accepted,
         )
+        rates = [f" ({count / seconds:.1f}/s)" for count in grown]
     kinds = [f"{count.outcome} {count.calls}" for count in snapshot.outcomes if count.calls]
     return [
         f"lambda-sidecar {harmless(snapshot.version)}, up {_duration(snapshot.uptime_ms / 1000)}, "
@@ -75,6 +78,24 @@ def _head(now: Moment, before: Moment | None, socket: str) -> list[str]:
         f"slots {snapshot.running} of {snapshot.max_concurrency}, waiting {snapshot.waiting}; "
         f"connections {snapshot.streams}",
         harmless(", ".join(kinds)) or "no call yet",
+        *(_outbox(snapshot.outbox, rates[2]) if snapshot.HasField("outbox") else ()),
+    ]
+
+
+def _outbox(queue: monitor_pb2.Outbox, rate: str) -> list[str]:
+    """Two lines: one would not fit into 80 columns."""
+    state = f"does not deliver: {harmless(queue.state)}"
+    if queue.delivering:
+        waiting = oldest = "-"
+        if queue.HasField("waiting"):
+            waiting = f"{queue.waiting}{'+' if queue.waiting >= WAITING_MAX else ''}"
+        if queue.HasField("oldest_ms"):
+            oldest = _duration(queue.oldest_ms / 1000)
+        state = f"delivers; waiting {waiting}, oldest due for {oldest}, under way {queue.under_way}"
+    return [
+        f"outbox {state}",
+        f"  accepted {queue.accepted}{rate}, retried {queue.retried}, dead {queue.dead}, "
+        f"duplicates {queue.duplicates}",
     ]
 
 

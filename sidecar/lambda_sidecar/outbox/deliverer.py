@@ -16,8 +16,10 @@ from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.log.format import log_defect
 from lambda_sidecar.outbox import election, store
 from lambda_sidecar.outbox.attempt import attempt
+from lambda_sidecar.outbox.backlog import BacklogWatch
 from lambda_sidecar.outbox.groups import Groups
 from lambda_sidecar.outbox.lanes import BUFFERED_ROWS, Lane, Lanes
+from lambda_sidecar.outbox.numbers import Numbers
 from lambda_sidecar.outbox.row import Row
 from lambda_sidecar.outbox.scan import Scan
 from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
@@ -77,6 +79,7 @@ class Deliverer:
         self._gone: set[int] = set()
         """Rows that were let go since the statement under way began: its answer may still have them."""
         self._scan = Scan()
+        self._backlog = BacklogWatch(settings)
         self._attempts: set[asyncio.Task[None]] = set()
         self._bytes = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -98,6 +101,21 @@ class Deliverer:
     def under_way(self) -> int:
         """Rows at Lambda, or on their way."""
         return self._lanes.under_way
+
+    def numbers(self) -> Numbers:
+        """As they are now."""
+        backlog = self._backlog.latest
+        return Numbers(
+            state=self.state,
+            is_delivering=self.is_delivering,
+            under_way=self.under_way,
+            accepted=self.counts.accepted,
+            retried=self.counts.retried,
+            dead=self.counts.dead,
+            duplicates=self._settlement.duplicates,
+            waiting=None if backlog is None else backlog.waiting,
+            oldest_seconds=None if backlog is None else backlog.oldest_seconds,
+        )
 
     def start(self) -> None:
         """Returns at once: the server may be there later."""
@@ -157,7 +175,8 @@ class Deliverer:
             elif not await election.take_lock(session):
                 self._is("another sidecar delivers")
             else:
-                await self._deliver(session)
+                async with self._backlog.watching():
+                    await self._deliver(session)
 
     async def _deliver(self, session: Session) -> None:
         """Until it is not its business any more. Raises SessionLost and StatementFailed."""
@@ -398,7 +417,7 @@ class Deliverer:
                 self.counts.dead += 1
                 # Not why: a message may quote the payload. outbox_dead has it.
                 log.warning("outbox: row %d is dead after %d attempts", row.id, row.attempts)
-            case Later():
+            case Later(error=error) if error is not None:  # else it has not been tried
                 self.counts.retried += 1
         if row.group_key is not None:
             if isinstance(verdict, Parked):

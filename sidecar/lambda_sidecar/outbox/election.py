@@ -27,6 +27,21 @@ async def obstacle(session: Session) -> str | None:
     return None if is_first else "the server is not the primary of its group"
 
 
+async def sees_group(session: Session) -> bool:
+    """Whether the account may read who is in the server's group. Raises SessionLost."""
+    try:
+        await session.value(_GROUP)
+    except StatementFailed:
+        return False
+    return True
+
+
+async def holder(session: Session) -> int | None:
+    """The CONNECTION_ID() that has the lock; None: nobody delivers. Raises SessionLost, StatementFailed."""
+    found = await session.value(f"SELECT IS_USED_LOCK('{LOCK}')")
+    return None if found is None else int(found)
+
+
 async def take_lock(session: Session) -> bool:
     """Waits for it for LOCK_SECONDS; once it is there it stays until the session's end."""
     return bool(await session.value(f"SELECT GET_LOCK('{LOCK}', {LOCK_SECONDS})"))

@@ -1,6 +1,6 @@
 """One row of the outbox, as it comes out of MySQL, and the options that it was written with.
 
-Pure; the table's own checks (udf/sql/outbox.sql) have let nothing else in."""
+Pure; the table's own checks (udf/sql/install.sql) have let nothing else in."""
 
 from __future__ import annotations
 

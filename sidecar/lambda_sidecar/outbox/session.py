@@ -27,8 +27,36 @@ _GONE = {
 }
 
 
+_ACCOUNT_REFUSED = {
+    errorcode.ER_ACCESS_DENIED_ERROR,
+    errorcode.ER_ACCESS_DENIED_NO_PASSWORD_ERROR,
+    errorcode.ER_ACCOUNT_HAS_BEEN_LOCKED,
+    errorcode.ER_HOST_NOT_PRIVILEGED,
+}
+_RIGHT_MISSING = {
+    errorcode.ER_TABLEACCESS_DENIED_ERROR,
+    errorcode.ER_COLUMNACCESS_DENIED_ERROR,
+    errorcode.ER_DBACCESS_DENIED_ERROR,
+}
+_NOT_THERE = {errorcode.ER_NO_SUCH_TABLE, errorcode.ER_BAD_DB_ERROR}
+
+
 class SessionLost(Exception):
     """The connection is over, or could not be made; a new one may be tried. The text says why."""
+
+    def __init__(self, text: str, code: int | None = None) -> None:
+        super().__init__(text)
+        self._code = code
+
+    @property
+    def is_refusal(self) -> bool:
+        """The server does not take the account."""
+        return self._code in _ACCOUNT_REFUSED
+
+    @property
+    def is_unreachable(self) -> bool:
+        """Nobody answers there."""
+        return self._code in (errorcode.CR_CONNECTION_ERROR, errorcode.CR_CONN_HOST_ERROR)
 
 
 class StatementFailed(Exception):
@@ -43,6 +71,16 @@ class StatementFailed(Exception):
     def may_be_repeated(self) -> bool:
         """A deadlock: the transaction is over, and may be tried again at once."""
         return self.code == errorcode.ER_LOCK_DEADLOCK
+
+    @property
+    def is_right_missing(self) -> bool:
+        """The account may not do that."""
+        return self.code in _RIGHT_MISSING
+
+    @property
+    def is_not_there(self) -> bool:
+        """There is no such table, or no such database."""
+        return self.code in _NOT_THERE
 
 
 class Session:
@@ -77,16 +115,17 @@ class Session:
         changed: int = result.get("affected_rows", 0)
         return changed
 
-    async def transaction(self, statements: list[str]) -> None:
-        """All of them, or none. Raises SessionLost, after which nobody knows, and StatementFailed."""
+    async def transaction(self, statements: list[str]) -> list[int]:
+        """All of them, or none; how many rows each changed. Raises SessionLost, after which nobody knows, and
+        StatementFailed."""
         await self.run("START TRANSACTION")
         try:
-            for statement in statements:
-                await self.run(statement)
+            changed = [await self.run(statement) for statement in statements]
             await self.run("COMMIT")
         except StatementFailed:
             await self.run("ROLLBACK")
             raise
+        return changed
 
     async def close(self) -> None:
         with contextlib.suppress(Exception):
@@ -132,9 +171,12 @@ async def connect(settings: OutboxSettings) -> Session:
     except (mysql.connector.Error, StatementFailed) as error:
         if session is not None:
             await session.close()
-        raise SessionLost(getattr(error, "msg", None) or str(error)) from None
-    except (TimeoutError, OSError) as error:
-        raise SessionLost(str(error) or "no answer") from None
+        code = error.code if isinstance(error, StatementFailed) else error.errno
+        raise SessionLost(getattr(error, "msg", None) or str(error), code) from None
+    except TimeoutError:
+        raise SessionLost("no answer", errorcode.CR_CONNECTION_ERROR) from None
+    except OSError as error:
+        raise SessionLost(error.strerror or str(error), errorcode.CR_CONNECTION_ERROR) from None
     return session
 
 

@@ -46,6 +46,8 @@ class Settlement:
         self._session: Session | None = None
         self._connecting = asyncio.Lock()
         self.transactions = 0
+        self.duplicates = 0
+        """Rows dropped because of their deduplication_key."""
 
     def add(self, row: Row, verdict: Verdict) -> None:
         self._pending.append((row, verdict))
@@ -99,7 +101,8 @@ class Settlement:
         wait = RETRY_MIN
         while True:
             try:
-                await self._commit(list(statements(batch, self._settings.deduplication_hours)))
+                wanted = list(statements(batch, self._settings.deduplication_hours))
+                changed = await self._commit(wanted)
                 break
             except SessionLost as error:
                 log.debug("outbox: the connection that settles is lost: %s", error)
@@ -115,6 +118,7 @@ class Settlement:
                 return False
             await asyncio.sleep(wait)
             wait = min(2 * wait, RETRY_MAX)
+        self.duplicates += _dropped(batch, wanted, changed)
         for row, verdict in batch:
             self._let_go(row, verdict, due_at(row, verdict))
         return True
@@ -133,13 +137,15 @@ class Settlement:
         self._refused -= 1
         self.add(row, verdict)
 
-    async def _commit(self, wanted: list[str]) -> None:
+    async def _commit(self, wanted: list[str]) -> list[int]:
+        """How many rows each statement changed."""
         session = await self._connected()
         if len(wanted) == 1:
-            await session.run(wanted[0])
+            changed = [await session.run(wanted[0])]
         else:
-            await session.transaction(wanted)
+            changed = await session.transaction(wanted)
         self.transactions += 1
+        return changed
 
     async def _connected(self) -> Session:
         async with self._connecting:
@@ -190,3 +196,9 @@ def _park(row: Row, at: float | None, deduplication_hours: float) -> Iterator[st
     if row.deduplication_key is not None:
         yield store.remember_key(row, deduplication_hours)
         yield store.drop_duplicate(row)
+
+
+def _dropped(batch: list[Settled], wanted: list[str], changed: list[int]) -> int:
+    """How many duplicates there were among the batch; `changed` is what came of `wanted`."""
+    drops = {store.drop_duplicate(row) for row, _ in batch if row.deduplication_key is not None}
+    return sum(count for statement, count in zip(wanted, changed, strict=True) if statement in drops)

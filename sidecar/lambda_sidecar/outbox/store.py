@@ -1,6 +1,6 @@
 """The statements on the outbox's tables: what is read for delivery, and what becomes of a row.
 
-Knows SQL and the schema (udf/sql/outbox.sql); nothing of when what is asked.
+Knows SQL and the schema (udf/sql/install.sql); nothing of when what is asked.
 
 Rows come as one JSON text each time: MySQL writes it and msgspec reads it in a fifth of the time that the
 connector takes for rows. Large payloads do not come along: `payloads` fetches them for the next rows."""
@@ -8,12 +8,15 @@ connector takes for rows. Large payloads do not come along: `payloads` fetches t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from lambda_sidecar.outbox.row import Row, make_row, stored_rows
 from lambda_sidecar.outbox.session import Session
 
+# Of udf/sql/install.sql.
+SCHEMA_VERSION = 1
 # What a scan brings along at most, and of each row's payload: 200 rows of 4 KB are read within a millisecond.
 SCAN_ROWS = 200
 SMALL_BYTES = 4096
@@ -90,6 +93,33 @@ async def seconds_until_due(session: Session) -> float | None:
     return None if seconds is None else float(seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits at one moment. `oldest_seconds`: how long the oldest row has been due, 0 if none is."""
+
+    waiting: int
+    oldest_seconds: float
+
+
+async def backlog(session: Session, *, most: int) -> Backlog:
+    """Counts up to `most` rows. A row is due once it is written, once its time has come, or once it is behind
+    others of its group_key: so the last are seen that a row before them holds up."""
+    count = (
+        "SELECT COUNT(*) FROM ((SELECT 1 FROM lambda_udf.outbox) UNION ALL"
+        f" (SELECT 1 FROM lambda_udf.outbox_waiting) LIMIT {most}) AS counted"
+    )
+    oldest = (
+        "SELECT MIN(moment) FROM ("
+        "(SELECT created_at AS moment FROM lambda_udf.outbox ORDER BY id LIMIT 1) UNION ALL"
+        " (SELECT MIN(due_at) FROM lambda_udf.outbox_waiting) UNION ALL"
+        " (SELECT created_at + INTERVAL COALESCE(options->>'$.delay_seconds', 0) SECOND"
+        " FROM lambda_udf.outbox_waiting WHERE due_at IS NULL ORDER BY id LIMIT 1)) AS moments"
+    )
+    age = f"TIMESTAMPDIFF(MICROSECOND, ({oldest}), NOW(6)) / 1000000"
+    waiting, seconds = await session.row(f"SELECT ({count}), {age}") or (0, None)
+    return Backlog(int(waiting), max(0.0, float(seconds or 0.0)))
+
+
 async def payloads(session: Session, rows: Sequence[Row]) -> dict[int, bytes]:
     """By id. A row that is not there any more has none."""
     found: dict[int, bytes] = {}
@@ -148,11 +178,12 @@ def remember_key(row: Row, hours: float) -> str:
 
 
 def drop_duplicate(row: Row) -> str:
-    """Out of `outbox_waiting`, if another row had its deduplication_key before."""
+    """Out of `outbox_waiting`, if another row had its deduplication_key before. From one table: from several,
+    by their aliases, MySQL deletes only where a database is selected (error 1046)."""
     key = literal(row.deduplication_key or "")
     return (
-        f"DELETE FROM lambda_udf.outbox_waiting WHERE {_are([row])}"
-        " AND EXISTS (SELECT 1 FROM lambda_udf.outbox_deduplication"
+        f"DELETE FROM lambda_udf.outbox_waiting WHERE id = {row.id} AND EXISTS ("
+        "SELECT 1 FROM lambda_udf.outbox_deduplication"
         f" WHERE function_name = {literal(row.function_name)} AND deduplication_key = {key}"
         f" AND outbox_id <> {row.id})"
     )

@@ -1,0 +1,125 @@
+"""The outbox as `lambda-sidecar check` looks at it: the server, the account's rights, and who delivers.
+
+Changes nothing: rights are found out by EXPLAIN, which needs those of the statement that it explains."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from lambda_sidecar.config.outbox import OutboxSettings
+from lambda_sidecar.outbox import election
+from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
+from lambda_sidecar.outbox.store import SCHEMA_VERSION
+
+STEP = "outbox"
+# What delivery needs, and no more: each table's rights, and one of its columns to ask with.
+_ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
+RIGHTS = {
+    "outbox": ("id", ("SELECT", "DELETE")),
+    "outbox_waiting": ("id", _ALL),
+    "outbox_dead": ("id", _ALL),
+    "outbox_results": ("outbox_id", _ALL),
+    "outbox_deduplication": ("outbox_id", _ALL),
+}
+_PROBES = {
+    "SELECT": "EXPLAIN SELECT {column} FROM lambda_udf.{table}",
+    "INSERT": "EXPLAIN INSERT INTO lambda_udf.{table} ({column}) VALUES (0)",
+    "UPDATE": "EXPLAIN UPDATE lambda_udf.{table} SET {column} = 0",
+    "DELETE": "EXPLAIN DELETE FROM lambda_udf.{table}",
+}
+
+
+class Report(Protocol):
+    def ok(self, step: str, text: str) -> None: ...
+    def warn(self, step: str, text: str) -> None: ...
+    def fail(self, step: str, text: str) -> None: ...
+
+
+async def look_at_outbox(settings: OutboxSettings, report: Report) -> None:
+    """One line for each thing that is as it should be, and one for each that is not."""
+    try:
+        session = await connect(settings)
+    except SessionLost as error:
+        report.fail(STEP, f"{settings}: {error}{_hint(settings, error)}")
+        return
+    try:
+        await _look(session, settings, report)
+    except (SessionLost, StatementFailed) as error:
+        report.fail(STEP, f"{settings}: {error}")
+    finally:
+        await session.close()
+
+
+def _hint(settings: OutboxSettings, error: SessionLost) -> str:
+    if error.is_refusal:
+        return f"; is the account '{settings.user}' as password_file has it, and is it there at all?"
+    return "; is mysqld running there?" if error.is_unreachable else ""
+
+
+async def _look(session: Session, settings: OutboxSettings, report: Report) -> None:
+    account = str(await session.value("SELECT CURRENT_USER()"))
+    report.ok(STEP, f"{settings} takes the account {_quoted(account)}")
+    if not await _look_at_schema(session, account, report):
+        return
+    obstacle = await election.obstacle(session)
+    # A server that is read-only refuses the others before it looks at the account.
+    probed = _ALL if obstacle is None else ("SELECT",)
+    missing = {table: await _missing(session, table, probed) for table in RIGHTS}
+    for table, rights in missing.items():
+        if rights:
+            grant = f"GRANT {', '.join(rights)} ON lambda_udf.{table} TO {_quoted(account)}"
+            report.fail(STEP, f"the account lacks rights: {grant}")
+    if not any(missing.values()):
+        which = "rights" if obstacle is None else "rights to read"
+        report.ok(STEP, f"the account has the {which} that delivery needs")
+    if not await election.sees_group(session):
+        grant = f"GRANT SELECT ON performance_schema.replication_group_members TO {_quoted(account)}"
+        report.warn(STEP, f"in a group of several primaries each of them would deliver: {grant}")
+    if obstacle is not None:
+        report.warn(STEP, f"{obstacle}: from here nothing is delivered until that changes")
+    elif holder := await election.holder(session):
+        report.ok(STEP, f"the server's connection {holder} delivers")
+    else:
+        report.fail(STEP, "nobody delivers; is the sidecar running? Its log says why it does not")
+
+
+async def _look_at_schema(session: Session, account: str, report: Report) -> bool:
+    """Whether the tables are those that this sidecar knows."""
+    try:
+        version = int(await session.value("SELECT MAX(version) FROM lambda_udf.schema_version") or 0)
+    except StatementFailed as error:
+        if error.is_right_missing:
+            grant = f"GRANT SELECT ON lambda_udf.schema_version TO {_quoted(account)}"
+            report.fail(STEP, f"the account lacks rights, or there is no schema lambda_udf: {grant}")
+            return True
+        if not error.is_not_there:
+            raise
+        version = 0
+    if version < SCHEMA_VERSION:
+        found = f"the schema has version {version}" if version else "there is no schema lambda_udf"
+        report.fail(STEP, f"{found}, and version {SCHEMA_VERSION} is needed: run lambda-sidecar install")
+        return False
+    report.ok(STEP, f"the schema has version {version}")
+    return True
+
+
+async def _missing(session: Session, table: str, probed: tuple[str, ...]) -> list[str]:
+    """The rights on it that the account needs and lacks, of those that are to be probed."""
+    column, rights = RIGHTS[table]
+    missing = []
+    for right in rights:
+        if right not in probed:
+            continue
+        try:
+            await session.rows(_PROBES[right].format(table=table, column=column))
+        except StatementFailed as error:
+            if not error.is_right_missing:
+                raise
+            missing.append(right)
+    return missing
+
+
+def _quoted(account: str) -> str:
+    """As GRANT takes it."""
+    user, _, host = account.rpartition("@")
+    return "@".join("'" + part.replace("\\", "\\\\").replace("'", "''") + "'" for part in (user, host))
