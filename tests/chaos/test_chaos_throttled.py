@@ -39,7 +39,8 @@ def probe(server: OutboxServer, endpoint: Endpoint, name: str, seconds: float) -
         end = time.monotonic() + seconds
         while time.monotonic() < end or len(committed) < 20:
             event = f"{name} {len(committed)}"
-            write(connection, "brisk", event)
+            call = "SELECT lambda_udf.lambda_async('brisk', %s)"
+            execute(connection, call, (json.dumps({"event": event}),))
             committed[event] = time.monotonic()
             time.sleep(PROBE_SECONDS)  # the pace is part of the measurement
     accepted = wait_until(lambda: _accepted(endpoint, committed), seconds=60, what="all probes")
