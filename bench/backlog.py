@@ -1,12 +1,13 @@
-"""`make bench-backlog`: does delivery slow down behind a million events? They are written first, then delivered.
+"""`make bench-backlog`: does delivery slow down behind a million events? They are written before it begins.
 
-Fails if the last fifth is delivered more than SLOWER_PERCENT slower than the first; writes RESULTS-backlog.md,
-which `make bench` leaves alone."""
+Fails if the last fifth is delivered more than SLOWER_PERCENT slower than the first; writes
+RESULTS-backlog.md, which `make bench` leaves alone."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import sys
 import time
 from collections.abc import Sequence
@@ -83,12 +84,12 @@ def rates_of(samples: Samples) -> list[float]:
     bounds = [first + (last - first) * part / PARTS for part in range(PARTS + 1)]
     moments = [_moment(samples, bound) for bound in bounds]
     part = (last - first) / PARTS
-    return [part / (after - before) for before, after in zip(moments, moments[1:], strict=False)]
+    return [part / (after - before) for before, after in itertools.pairwise(moments)]
 
 
 def _moment(samples: Samples, count: float) -> float:
     """When so many were accepted: between two samples, on the line through them."""
-    for (before, low), (after, high) in zip(samples, samples[1:], strict=False):
+    for (before, low), (after, high) in itertools.pairwise(samples):
         if count <= high:
             return before + (after - before) * (count - low) / (high - low)
     return samples[-1][0]

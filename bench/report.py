@@ -34,6 +34,7 @@ _OTHERS = {
 _OUTBOX = {
     "outbox_enqueue_plain_ms": ("INSERT of 1,000 rows, whose trigger writes into a plain table", "ms"),
     "outbox_enqueue_event_ms": ("the same, whose trigger writes into the outbox", "ms"),
+    "outbox_enqueue_function_ms": ("the same, whose trigger calls lambda_udf.lambda_async", "ms"),
     "outbox_per_second": ("20,000 events of one transaction: accepted and gone", "events/s"),
     "outbox_sidecar_us": ("CPU of the sidecar for each", "µs"),
     "outbox_mysqld_us": ("CPU of mysqld for each", "µs"),
@@ -42,7 +43,10 @@ _OUTBOX = {
     "outbox_idle_mysqld_percent": ("nothing to deliver: mysqld", "% of a core"),
     "outbox_idle_percent": ("nothing to deliver: both, without mysqld's own", "% of a core"),
 }
-_OUTBOX_SAMPLES = {"outbox_latency_ms": "COMMIT → Lambda has accepted"}
+_OUTBOX_SAMPLES = {
+    "outbox_function_latency_ms": "COMMIT → accepted, written by lambda_udf.lambda_async",
+    "outbox_insert_latency_ms": "COMMIT → accepted, written by INSERT after others",
+}
 _SAMPLES = {
     "kill_query_ms": "KILL QUERY → the statement has ended",
     "kill_connection_ms": "KILL CONNECTION → the statement has ended",
