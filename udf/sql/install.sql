@@ -193,7 +193,8 @@ FROM (
 GROUP BY function_name;
 
 DELIMITER //
--- DETERMINISTIC, because servers with a binary log take no other function that writes (error 1418).
+-- DETERMINISTIC, because servers with a binary log take no other function that writes (error 1418). The event stands,
+-- whatever becomes of the hint: the library may be missing, too.
 CREATE DEFINER = lambda_udf@localhost FUNCTION IF NOT EXISTS lambda_udf.lambda_async(
   called_function TEXT     CHARACTER SET utf8mb4,
   event_payload   LONGTEXT CHARACTER SET utf8mb4)
@@ -204,7 +205,6 @@ BEGIN
   DECLARE hinted INT;
   INSERT INTO lambda_udf.outbox (function_name, payload) VALUES (called_function, event_payload);
   BEGIN
-    -- The event stands, whatever becomes of the hint: the library may be missing, too.
     DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END;
     SET hinted = lambda_outbox_hint();
   END;

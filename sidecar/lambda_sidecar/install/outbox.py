@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 
-import mysql.connector
 from mysql.connector.abstracts import MySQLConnectionAbstract
 
 from lambda_sidecar.install import sql_script
@@ -22,7 +21,6 @@ _KEPT = ("outbox", "outbox_waiting", "outbox_dead", "outbox_results")
 _PROCEDURE = "CREATE DEFINER = lambda_udf@localhost PROCEDURE IF NOT EXISTS mysql.lambda_async("
 _INVOKES = "SET accepted = lambda_async("
 _WRITES = "SET accepted = lambda_udf.lambda_async("
-_NO_SUCH_TABLE = 1146  # mysqld_error.h
 
 
 def check(connection: MySQLConnectionAbstract, options: argparse.Namespace) -> None:
@@ -92,8 +90,11 @@ def _grant_again(account: Account, rights: list[str]) -> str:
 
 def refuse_unless_empty(connection: MySQLConnectionAbstract) -> None:
     """Raises InstallError if uninstalling would lose rows. uninstall.sql looks again, without a gap."""
-    counts = {table: _count(connection, table) for table in _KEPT}
-    if held := [f"{count} in {table}" for table, count in counts.items() if count]:
+    held = []
+    for table in (name for name in _KEPT if name in _tables(connection)):
+        ((count,),) = execute(connection, f"SELECT COUNT(*) FROM lambda_udf.{table}")  # noqa: S608
+        held += [f"{count} in {table}"] * bool(count)
+    if held:
         raise InstallError(
             f"the outbox is not empty ({', '.join(held)}), so nothing was changed; let the sidecar deliver "
             "the events and take what is dead or kept, or lose all of it with --drop-outbox"
@@ -119,13 +120,3 @@ def _routines(connection: MySQLConnectionAbstract) -> set[str]:
         connection, "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'lambda_udf'"
     )
     return {name for (name,) in rows}
-
-
-def _count(connection: MySQLConnectionAbstract, table: str) -> int:
-    try:
-        ((count,),) = execute(connection, f"SELECT COUNT(*) FROM lambda_udf.{table}")  # noqa: S608
-    except mysql.connector.Error as error:
-        if error.errno == _NO_SUCH_TABLE:
-            return 0
-        raise
-    return int(count)

@@ -94,8 +94,7 @@ def _declaration(name: str, kind: str, returned: int) -> str:
 
 
 def answers(connection: MySQLConnectionAbstract, function: str) -> bool:
-    """Whether the function is loaded. A call without arguments invokes nothing: lambda_outbox_hint answers it,
-    the others refuse it by themselves."""
+    """Whether the function is loaded. Called without arguments, it refuses by itself or invokes nothing."""
     try:
         execute(connection, f"SELECT `{function}`()")
     except mysql.connector.Error as error:
