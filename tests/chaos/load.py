@@ -42,9 +42,12 @@ class Load(threading.Thread):
                 except mysql.connector.Error as error:
                     if not is_lost(error):
                         raise
-                    wait_until(self._server.mysqld.answers, seconds=120, what="mysqld")
+                    wait_until(self._has_server_or_ends, seconds=120, what="mysqld")
         except BaseException as error:
             self.defect = error
+
+    def _has_server_or_ends(self) -> bool:
+        return self.stop.is_set() or self._server.mysqld.answers()
 
     def _write(self, connection: MySQLConnectionAbstract) -> None:
         while not self.stop.is_set():
@@ -62,9 +65,11 @@ class Load(threading.Thread):
 
 
 @contextlib.contextmanager
-def load(number: int, seed: int, server: OutboxServer, book: Book) -> Iterator[list[Load]]:
+def load(
+    number: int, seed: int, server: OutboxServer, book: Book, *, name: str = "load"
+) -> Iterator[list[Load]]:
     """So many clients write while the block runs; each must have written, and nothing else happened."""
-    clients = [Load(f"load{each}", seed, server, book) for each in range(number)]
+    clients = [Load(f"{name}{each}", seed, server, book) for each in range(number)]
     for client in clients:
         client.start()
     try:

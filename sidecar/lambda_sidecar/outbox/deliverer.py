@@ -246,10 +246,14 @@ class Deliverer:
     async def _look(self, session: Session) -> None:
         """Reads what can be begun soon, each kind when it is its time."""
         now = time.monotonic()
+        self._next_look = min(self._next_look, now + self._wakeup.interval())  # a hint may have come
         if (now >= self._next_look or self._scan.has_more) and self._has_room():
             without = self._lanes.skipping()
             looking = self._scan.look(session, without=without, is_recent=self._wakeup.is_recent())
-            for row in await self._read(looking):
+            rows = await self._read(looking)
+            if any(row.id not in self._held for row in rows):
+                self._wakeup.found()
+            for row in rows:
                 self._take(row)
             self._next_look = min(time.monotonic() + self._wakeup.interval(), self._scan.sweeps_on)
         if self._has_room() and (lane := self._lanes.to_read_again()) is not None:
