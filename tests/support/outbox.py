@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,19 @@ from typing import Any
 
 from mysql.connector.abstracts import MySQLConnectionAbstract
 from tests.support.account import ACCOUNT_ID, REGION
-from tests.support.outbox_stack import USER, outbox_stack
+from tests.support.checkout import ROOT
 from tests.support.scripted_lambda import ScriptedLambda, scripted_lambda
-from tests.support.stack import Stack
+from tests.support.stack import Library, Stack, execute, start_stack
 from tests.support.waiting import wait_until
 
+from lambda_sidecar.outbox.schema import DELIVERY
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
+ACCOUNT_NAME = "lambda_outbox"
 TABLES = ("outbox", "outbox_waiting", "outbox_dead", "outbox_results", "outbox_deduplication")
+# The rights of the account that delivers: those that it needs and no others.
+GRANTS = tuple(f"GRANT {right} TO '{ACCOUNT_NAME}'@'localhost'" for right in DELIVERY)
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def _text(value: Any) -> Any:
 
 def outbox_settings(mysqld: Mysqld, **settings: Any) -> dict[str, Any]:
     """The table [outbox] for a sidecar that delivers from that server."""
-    return {"mysql_socket": str(mysqld.socket), "user": USER, **settings}
+    return {"mysql_socket": str(mysqld.socket), "user": ACCOUNT_NAME, **settings}
 
 
 def another_sidecar(outbox: Outbox, directory: Path, **settings: Any) -> SidecarProcess:
@@ -119,11 +124,36 @@ def another_sidecar(outbox: Outbox, directory: Path, **settings: Any) -> Sidecar
 
 
 @contextlib.contextmanager
-def started_outbox(mysql_home: Path, directory: Path, **settings: Any) -> Iterator[Outbox]:
-    """The parts, on the library as it ships; `settings` are outbox_stack's."""
+def started_outbox(mysql_home: Path, directory: Path, **sidecar_settings: Any) -> Iterator[Outbox]:
+    """The parts, on the library as it ships. `sidecar_settings` are top-level keys; `outbox` adds to its table."""
+    own = sidecar_settings.pop("outbox", {})
+    options = sidecar_settings.pop("options", ())
+    socket = Mysqld(mysql_home, directory / "mysql").socket
+    settings = {"mysql_socket": str(socket), "user": ACCOUNT_NAME, **own}
     with (
         scripted_lambda() as endpoint,
-        outbox_stack(mysql_home, directory, endpoint_url=endpoint.url, **settings) as stack,
+        start_stack(
+            mysql_home,
+            directory,
+            Library.PLAIN,
+            endpoint_url=endpoint.url,
+            options=options,
+            outbox=settings,
+            **sidecar_settings,
+        ) as stack,
     ):
+        outbox = Outbox(stack, endpoint)
+        install(stack)
         wait_until(lambda: "outbox: delivers" in stack.sidecar.log_text(), what="the sidecar delivers")
-        yield Outbox(stack, endpoint)
+        yield outbox
+
+
+def install(stack: Stack) -> None:
+    """The schema, and the account that delivers. install.sql makes the library's functions itself."""
+    script = (ROOT / "udf/sql/install.sql").read_bytes()
+    client = [str(stack.mysqld.home / "bin" / "mysql"), f"--socket={stack.mysqld.socket}", "--user=root"]
+    subprocess.run(client, input=script, check=True, capture_output=True)
+    with contextlib.closing(stack.connect(database=None)) as connection:
+        execute(connection, f"CREATE USER IF NOT EXISTS {ACCOUNT_NAME}@localhost")
+        for statement in GRANTS:
+            execute(connection, statement)
