@@ -23,6 +23,7 @@ from mysql.connector.abstracts import MySQLConnectionAbstract
 
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.process import ServerError
+from lambda_sidecar.testing.sidecar import SidecarProcess
 from lambda_sidecar.testing.stack import Stack
 
 MAIL_SQL = CHECKOUT / "examples" / "aurora" / "ses_send_email.sql"
@@ -61,6 +62,7 @@ def main() -> int:
             demo.ping()
             demo.json_path()
             demo.trigger()
+            demo.outbox(stack.sidecar)
             demo.mail(stack.mysqld, aws)
             demo.error()
     heading("All as it should be")
@@ -116,6 +118,46 @@ class Demo:
         say(f"    {json.dumps(event, ensure_ascii=False)}")
         expect(event == {"order": 1, "customer": "Ada", "total": 42.5}, "the new row")
 
+    def outbox(self, sidecar: SidecarProcess) -> None:
+        heading("The same trigger with lambda_udf. before lambda_async: events of transactions that commit")
+        self.sql("DROP TRIGGER shop.new_order")
+        self.sql(
+            "CREATE TRIGGER shop.order_placed AFTER INSERT ON shop.orders FOR EACH ROW\n"
+            "       SELECT lambda_udf.lambda_async('OrderPlaced',\n"
+            "                JSON_OBJECT('order', NEW.id, 'customer', NEW.customer, 'total', NEW.total))\n"
+            "         INTO @result"
+        )
+        self.sql("START TRANSACTION")
+        self.sql("INSERT INTO shop.orders (customer, total) VALUES ('Grace', 10)")
+        self.sql("ROLLBACK")
+        self.sql("INSERT INTO shop.orders (customer, total) VALUES ('Barbara', 20)")
+        self.placed("Barbara", "the one event that was sent:")
+        self.wait_until_settled()
+        say("", "the sidecar is killed (SIGKILL)")
+        sidecar.kill()
+        self.sql("INSERT INTO shop.orders (customer, total) VALUES ('Edsger', 30)")
+        waiting = self.sql("SELECT waiting FROM lambda_udf.outbox_status WHERE function_name = 'OrderPlaced'")
+        expect(waiting == "1", "one event that waits")
+        sidecar.start()
+        self.placed("Edsger", "the sidecar is back, and sends what has waited:")
+
+    def wait_until_settled(self) -> None:
+        """Until the sidecar has deleted the rows of what Lambda has accepted."""
+        deadline = time.monotonic() + 20
+        with self.connection.cursor() as cursor:
+            while time.monotonic() < deadline:
+                cursor.execute("SELECT COUNT(*) FROM lambda_udf.outbox")
+                if cursor.fetchone() == (0,):
+                    return
+                time.sleep(0.01)
+        raise WrongAnswerError("the outbox is not empty within 20 s")
+
+    def placed(self, customer: str, text: str) -> None:
+        """Print the one event that OrderPlaced has received since the sidecar's start."""
+        event = self.received("OrderPlaced", only=True)
+        say("", text, f"    {json.dumps(event)}")
+        expect(event["customer"] == customer, f"the order of {customer}")
+
     def mail(self, mysqld: Mysqld, aws: AwsStandIn) -> None:
         heading("Aurora's worked example: a procedure that sends a mail through a function and Amazon SES")
         with contextlib.closing(aws.client("ses")) as ses:
@@ -157,8 +199,9 @@ class Demo:
         say(f"    {answer}")
         return answer
 
-    def received(self, function: str) -> Any:
-        """The newest event of a function, from the local Lambda's record; waits until it has been handled."""
+    def received(self, function: str, *, only: bool = False) -> Any:
+        """The newest event of a function, from the local Lambda's record; waits until it has been handled.
+        `only`: there must be no other."""
         request = urllib.request.Request(  # noqa: S310 - the URL is ours, on loopback
             f"{self.lambda_url}/_local/invocations?{urllib.parse.urlencode({'function': function})}",
             # The local Lambda serves only what a web page cannot send; it does not look at the signature.
@@ -170,6 +213,7 @@ class Demo:
             with direct.open(request, timeout=5) as answer:
                 invocations = json.load(answer)
             if invocations and invocations[-1]["finished"] is not None:
+                expect(not only or len(invocations) == 1, f"one event of {function}")
                 return json.loads(invocations[-1]["payload"])
             time.sleep(0.05)
         raise WrongAnswerError(f"{function} has not handled the event within 20 s")

@@ -22,7 +22,9 @@ from tests.support.containers import (
     INIT,
     LABELS,
     MYSQL_BASE,
+    MYSQLD,
     PASSWORD,
+    SECRET,
     SOCKETS,
     Pair,
     calls,
@@ -74,11 +76,18 @@ def orders_announced(pair: Pair) -> list[int]:
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     directory = tmp_path_factory.mktemp("containers")
-    with volume() as sockets, volume() as data, sidecar_container(sockets, directory) as sidecar:
+    with (
+        volume() as sockets,
+        volume() as mysqld,
+        volume() as data,
+        sidecar_container(sockets, directory, mysqld=mysqld) as sidecar,
+    ):
         wait_until(lambda: "listening on" in logs(sidecar), seconds=60, what="the sidecar")
         mysql = mysql_container(
             sockets,
             data=data,
+            mysqld=mysqld,
+            LAMBDA_OUTBOX_PASSWORD=PASSWORD,
             MYSQL_ROOT_PASSWORD=PASSWORD,
             MYSQL_DATABASE="shop",
             MYSQL_USER="app",
@@ -87,7 +96,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         with_init_files(mysql, directory / "init", INIT_FILES)
         with mysql:
             wait_for_mysql(mysql)
-            yield Pair(sockets, data, sidecar, mysql)
+            yield Pair(sockets, mysqld, data, sidecar, mysql)
 
 
 @pytest.fixture
@@ -131,6 +140,46 @@ def test_the_account_of_mysql_user_calls_with_the_role_from_an_init_script(pair:
             execute(connection, "SELECT lambda_sync('Echo', '1')")
 
 
+def insert_event(pair: Pair, text: str) -> None:
+    query(
+        pair.mysql,
+        f"INSERT INTO lambda_udf.outbox (function_name, payload) VALUES ('Echo', JSON_QUOTE('{text}'))",
+    )
+
+
+def events(sidecar: DockerContainer) -> list[str]:
+    return [call["payload"] for call in calls(sidecar, "Echo")]
+
+
+def test_the_outbox_is_delivered_through_mysqlds_socket_and_its_account_has_no_other_way_in(
+    pair: Pair,
+) -> None:
+    insert_event(pair, "of the outbox")
+    wait_until(lambda: '"of the outbox"' in events(pair.sidecar), what="the event")
+    wait_until(
+        lambda: query(pair.mysql, "SELECT COUNT(*) FROM lambda_udf.outbox") == [(0,)], what="an empty outbox"
+    )
+    ((host,),) = query(pair.mysql, "SELECT HOST FROM mysql.user WHERE USER = 'lambda_outbox'")
+    assert host == "localhost"
+    with pytest.raises(Error, match="Access denied"):
+        query(pair.mysql, "SELECT 1", user="lambda_outbox")
+
+
+def test_the_outboxs_account_gets_the_password_of_a_file_when_its_script_runs_again(pair: Pair) -> None:
+    script = "/usr/share/lambda-udf/outbox-account.sh"
+    other = r"it's \\ new"
+    run_in(pair.mysql, "bash", "-c", 'printf "%s\\n" "$0" >/tmp/other', other)
+    from_file = ["env", "--unset=LAMBDA_OUTBOX_PASSWORD", "LAMBDA_OUTBOX_PASSWORD_FILE=/tmp/other"]
+    run_in(pair.mysql, *from_file, script)
+    try:
+        client = ["mysql", "--user=lambda_outbox", "--skip-column-names", "--batch", "--execute", "SELECT 1"]
+        assert run_in(pair.mysql, "env", f"MYSQL_PWD={other}", *client) == "1"
+    finally:
+        run_in(pair.mysql, script)
+    insert_event(pair, "after both")
+    wait_until(lambda: '"after both"' in events(pair.sidecar), what="the event")
+
+
 def test_the_socket_is_for_the_sidecar_and_the_group_of_mysqld(pair: Pair) -> None:
     listed = run_in(pair.mysql, "stat", "-c", "%u:%g %a", SOCKETS, f"{SOCKETS}/sidecar.sock")
     assert listed.split("\n") == ["10001:999 750", "10001:999 660"]
@@ -139,14 +188,14 @@ def test_the_socket_is_for_the_sidecar_and_the_group_of_mysqld(pair: Pair) -> No
     assert refused.exit_code != 0
 
 
-def test_the_sidecar_is_not_root_and_has_nothing_of_mysql(pair: Pair) -> None:
+def test_the_sidecar_is_not_root_and_has_nothing_of_mysql_but_the_socket(pair: Pair) -> None:
     assert run_in(pair.sidecar, "id").startswith("uid=10001(lambda-sidecar) gid=999(mysql) groups=999(mysql)")
     assert run_in(pair.sidecar, "sh", "-c", "grep -h ^Uid: /proc/*/status | sort -u").split() == [
         "Uid:",
         *(["10001"] * 4),
     ]
     mounted = {mount["Destination"] for mount in container_of(pair.sidecar).attrs["Mounts"]}
-    assert mounted == {SOCKETS, "/functions", "/etc/lambda-sidecar/sidecar.toml"}
+    assert mounted == {SOCKETS, MYSQLD, SECRET, "/functions", "/etc/lambda-sidecar/sidecar.toml"}
     assert container_of(pair.sidecar).exec_run(["ls", DATA]).exit_code != 0
 
 
@@ -163,8 +212,12 @@ def test_mysql_stays_when_the_sidecar_restarts(pair: Pair) -> None:
 
 def test_mysql_stays_when_the_sidecars_container_is_a_new_one(pair: Pair, tmp_path: Path) -> None:
     container_of(pair.sidecar).stop(timeout=40)
-    with sidecar_container(pair.sockets, tmp_path):
+    with sidecar_container(pair.sockets, tmp_path, mysqld=pair.mysqld) as sidecar:
         assert query(pair.mysql, "SELECT lambda_sync('Echo', '3')") == [("3",)]
+        insert_event(pair, "of a new sidecar")
+        wait_until(
+            lambda: '"of a new sidecar"' in events(sidecar), what="the event, delivered by the new one"
+        )
 
 
 def test_a_stop_lets_the_running_call_finish(pair: Pair) -> None:

@@ -215,6 +215,9 @@ def test_the_demo_shows_all_and_leaves_nothing(folder: Path) -> None:
         "Grüße aus MySQL 🐬",
         '"StatusCode": 202',
         '"customer": "Ada"',
+        "ROLLBACK",
+        '"customer": "Barbara"',
+        '"customer": "Edsger"',
         '"subject": "Email subject"',
         "ERROR 3200",
     ):

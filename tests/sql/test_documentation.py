@@ -25,7 +25,7 @@ from tests.support.stack import Library, Stack, start_stack
 PRELUDE = """
 DROP DATABASE IF EXISTS test;
 DROP DATABASE IF EXISTS shop;
-DROP USER IF EXISTS 'app'@'%', 'app'@'10.0.0.1';
+DROP USER IF EXISTS 'app'@'%', 'app'@'10.0.0.1', lambda_outbox@localhost;
 CREATE DATABASE test;
 CREATE DATABASE shop;
 CREATE TABLE shop.orders (id INT PRIMARY KEY);
@@ -56,7 +56,9 @@ class Machine:
         assert done.returncode == 0, done.stderr
 
     def reset(self) -> None:
-        """The library freshly installed, with every variable at its default."""
+        """The library freshly installed, with every variable at its default and nothing in the outbox."""
+        done = self.stack.mysqld.client(input="DROP DATABASE IF EXISTS lambda_udf;\n")
+        assert done.returncode == 0, done.stderr
         self.script("uninstall.sql")
         done = self.stack.mysqld.client(input=PRELUDE)
         assert done.returncode == 0, done.stderr
@@ -109,7 +111,9 @@ def machine(mysql_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     for entry in ROOT.iterdir():
         if entry.name not in (".git", ".run"):
             (folder / entry.name).symlink_to(entry)
-    with start_stack(mysql_home, directory, Library.PLAIN, functions=functions) as stack:
+    # The account of [outbox]'s default is the documents' own to create.
+    outbox = {"mysql_socket": str(directory / "mysql/mysql.sock"), "user": "root"}
+    with start_stack(mysql_home, directory, Library.PLAIN, functions=functions, outbox=outbox) as stack:
         for name in ("mysql", "mysqldump", "mysqladmin"):
             client = f'"{mysql_home}/bin/{name}" --no-defaults --socket="{stack.mysqld.socket}"'
             _write_command(commands / name, f'exec {client} "$@"')

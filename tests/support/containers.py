@@ -28,6 +28,8 @@ MYSQL_IMAGE = "lambda-udf/mysql:9.7"
 SIDECAR_IMAGE = f"lambda-udf/sidecar:{SERIES}"
 MYSQL_BASE = "mysql:9.7"
 SOCKETS = "/run/lambda-sidecar"
+MYSQLD = "/run/mysqld"
+SECRET = "/run/secrets/lambda-outbox"
 DATA = "/var/lib/mysql"
 INIT = "/docker-entrypoint-initdb.d"
 CONFIG = "/etc/lambda-sidecar/sidecar.toml"
@@ -100,7 +102,7 @@ def leftovers(label: str) -> list[str]:
             *client.volumes.list(filters=filters),
             *client.networks.list(filters=filters),
         ]
-    return [str(thing.name) for thing in found]
+    return sorted(str(thing.name) for thing in found)
 
 
 def container_of(started: DockerContainer) -> Container:
@@ -123,25 +125,38 @@ def logs(started: DockerContainer) -> str:
     return text
 
 
-def sidecar_container(sockets: str, directory: Path) -> DockerContainer:
-    """The sidecar with the functions of examples/, not started; `directory` gets its configuration."""
+def sidecar_container(sockets: str, directory: Path, *, mysqld: str | None = None) -> DockerContainer:
+    """The sidecar with the functions of examples/, not started; `directory` gets its configuration. `mysqld` is the
+    volume of mysqld's socket; None: the sidecar has no outbox to deliver."""
     config = directory / "sidecar.toml"
     shipped = (ROOT / "packaging/containers/local.toml").read_text()
     config.write_text(f'log_level = "debug"\n{shipped}port = {_LOCAL_PORT}\n')
     config.chmod(0o644)
-    return (
+    container = (
         DockerContainer(SIDECAR_IMAGE)
         .with_volume_mapping(sockets, SOCKETS, "rw")
         .with_volume_mapping(config, CONFIG)
         .with_volume_mapping(FUNCTIONS, "/functions")
         .with_kwargs(labels=LABELS, init=True)
     )
+    if mysqld is None:
+        return container
+    secret = directory / "outbox.password"
+    secret.write_text(PASSWORD + "\n")
+    secret.chmod(0o644)
+    return container.with_volume_mapping(mysqld, MYSQLD, "rw").with_volume_mapping(secret, SECRET)
 
 
 def mysql_container(
-    sockets: str, *, data: str | None = None, image: str = MYSQL_IMAGE, **variables: str
+    sockets: str,
+    *,
+    data: str | None = None,
+    mysqld: str | None = None,
+    image: str = MYSQL_IMAGE,
+    **variables: str,
 ) -> DockerContainer:
-    """MySQL, not started. `data` is a volume; None: one that goes with the container."""
+    """MySQL, not started. `data` is a volume; None: one that goes with the container. `mysqld` is a volume for
+    its socket."""
     container = (
         DockerContainer(image)
         .with_volume_mapping(sockets, SOCKETS, "rw")
@@ -149,7 +164,10 @@ def mysql_container(
         .with_envs(**variables)
         .with_kwargs(labels=LABELS)
     )
-    return container if data is None else container.with_volume_mapping(data, DATA, "rw")
+    for name, folder in ((data, DATA), (mysqld, MYSQLD)):
+        if name is not None:
+            container.with_volume_mapping(name, folder, "rw")
+    return container
 
 
 def with_init_files(container: DockerContainer, directory: Path, files: Mapping[str, bytes]) -> None:
@@ -207,9 +225,10 @@ def calls(sidecar: DockerContainer, function: str) -> list[dict[str, Any]]:
 
 @dataclass
 class Pair:
-    """Two running containers that share the volume of the socket."""
+    """Two running containers that share the volumes of both sockets."""
 
     sockets: str
+    mysqld: str
     data: str
     sidecar: DockerContainer
     mysql: DockerContainer

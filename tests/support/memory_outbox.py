@@ -102,7 +102,7 @@ class MemoryOutbox:
         wanted = [
             event
             for number, event in sorted(self.outbox.items())
-            if number >= since and event.function_name == function_name
+            if number >= since and event.function_name == function_name and event.group_key is None
         ]
         rows = [_row(event, False) for event in wanted[: store.SCAN_ROWS]]
         await self._turns()

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Awaitable
 from pathlib import Path
 
 from lambda_sidecar.calls.pipeline import Pipeline
@@ -76,8 +77,8 @@ class Deliverer:
         self._groups = Groups()
         self._held: dict[int, Row] = {}
         """Rows that were read and are not settled yet; their ids are passed by."""
-        self._gone: set[int] = set()
-        """Rows that were let go since the statement under way began: its answer may still have them."""
+        self._let_go_lately: set[int] = set()
+        """Rows that were settled since the reading that is under way began."""
         self._scan = Scan()
         self._backlog = BacklogWatch(settings)
         self._attempts: set[asyncio.Task[None]] = set()
@@ -247,8 +248,8 @@ class Deliverer:
         now = time.monotonic()
         if (now >= self._next_look or self._scan.has_more) and self._has_room():
             without = self._lanes.skipping()
-            self._gone.clear()
-            for row in await self._scan.look(session, without=without, is_recent=self._wakeup.is_recent()):
+            looking = self._scan.look(session, without=without, is_recent=self._wakeup.is_recent())
+            for row in await self._read(looking):
                 self._take(row)
             self._next_look = min(time.monotonic() + self._wakeup.interval(), self._scan.sweeps_on)
         if self._has_room() and (lane := self._lanes.to_read_again()) is not None:
@@ -265,16 +266,26 @@ class Deliverer:
     async def _read_again(self, session: Session, lane: Lane) -> None:
         """Rows that had no room."""
         since, lane.skipped_from = lane.skipped_from or 0, None
-        self._gone.clear()
+        self._let_go_lately.clear()
         rows = await store.scan_function(session, lane.name, since)
-        for row in rows:
+        for row in filter(self._is_new, rows):
             self._take(row)
         if len(rows) == store.SCAN_ROWS and lane.skipped_from is None:
             lane.skipped_from = rows[-1].id + 1
 
+    async def _read(self, reading: Awaitable[list[Row]]) -> list[Row]:
+        """Those of the rows that nobody has in hand."""
+        self._let_go_lately.clear()
+        return list(filter(self._is_new, await reading))
+
+    def _is_new(self, row: Row) -> bool:
+        """False also for a row that was settled while it was being read: what was read is older. And for one
+        that waits already while it is held as what it was before: nobody knows yet that this is committed."""
+        return row.id not in self._held and row.id not in self._let_go_lately
+
     def _take(self, row: Row) -> None:
-        """A row of `outbox`."""
-        if self._is_known(row):
+        """A row of `outbox`. It may come twice in one reading."""
+        if row.id in self._held:
             return
         if row.wrong is not None:
             self._held[row.id] = row
@@ -286,26 +297,20 @@ class Deliverer:
         elif self._lanes.offer(row):
             self._held[row.id] = row
 
-    def _is_known(self, row: Row) -> bool:
-        """It is under way, or was when it was read. A row that waits may be held as what it was before, while
-        nobody knows whether its transaction was committed."""
-        return row.id in self._held or row.id in self._gone
-
     async def _look_for_due(self, session: Session) -> None:
         held = [row.id for row in self._held.values() if row.is_waiting]
         without = self._lanes.full()
-        self._gone.clear()
-        rows = await store.due(session, held, without=without)
-        taken = 0
+        rows = await self._read(store.due(session, held, without=without))
+        taken = False
         for row in rows:
             if row.group_key is not None:
                 self._groups.know(row.group_key)
-            elif not self._is_known(row) and self._lanes.offer(row):
+            elif self._lanes.offer(row):
                 self._held[row.id] = row
-                taken += 1
+                taken = True
         seconds = await store.seconds_until_due(session)
         wait = DUE_SECONDS if seconds is None or seconds <= 0 else min(seconds, DUE_SECONDS)
-        if len(rows) == store.SCAN_ROWS and taken:
+        if taken:  # there may be more
             wait = 0.0
         elif without or len(rows) == store.SCAN_ROWS:
             wait = min(wait, FULL_SECONDS)
@@ -313,13 +318,13 @@ class Deliverer:
 
     async def _look_at_group(self, session: Session, key: str) -> None:
         self._groups.reading(key)
-        self._gone.clear()
+        self._let_go_lately.clear()
         row = await store.head_of_group(session, key)
         if row is None:
             self._groups.forget(key)
         elif row.id in self._held:
             self._groups.begin(key, row.id)
-        elif row.id in self._gone or (row.due or 0.0) > time.time():
+        elif row.id in self._let_go_lately or (row.due or 0.0) > time.time():
             return  # the key is read again already, or its time comes
         elif row.attempts == 0 and (row.delayed_until or 0.0) > time.time():
             self._held[row.id] = row
@@ -408,7 +413,7 @@ class Deliverer:
     def _let_go(self, row: Row, verdict: Verdict, due_at: float) -> None:
         """What became of the row is committed."""
         self._held.pop(row.id, None)
-        self._gone.add(row.id)
+        self._let_go_lately.add(row.id)
         match verdict:
             case Accepted(result=result):
                 self._bytes -= len(result.payload)

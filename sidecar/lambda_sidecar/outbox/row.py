@@ -119,7 +119,8 @@ def _moment(text: str) -> float:
 
 def event(row: Row, payload: bytes, server_uuid: str) -> bytes:
     """The payload as Lambda gets it. With `envelope` it is a CloudEvent (CloudEvents 1.0, JSON format);
-    caller and attempt are extensions of ours."""
+    caller and attempt are extensions of ours. With `durable` each attempt has to be the same to the byte:
+    Lambda refuses a name that another payload has (DurableExecutionAlreadyStartedException)."""
     if not row.envelope:
         return payload
     created = datetime.fromtimestamp(row.created, UTC).isoformat(timespec="microseconds")
@@ -131,6 +132,6 @@ def event(row: Row, payload: bytes, server_uuid: str) -> bytes:
         "time": created.replace("+00:00", "Z"),
         "datacontenttype": "application/json",
         "caller": f"{row.account.user}@{row.account.host}",
-        "attempt": row.attempts + 1,
+        "attempt": 1 if row.durable else row.attempts + 1,
     }
     return json.dumps(head, ensure_ascii=False)[:-1].encode() + b', "data": ' + payload + b"}"

@@ -49,13 +49,12 @@ class Scan:
         self._position = max(before, rows[-1].id if self.has_more else last)
         now = time.monotonic()
         self._note_gap(before, rows, now, passed_by=bool(without))
-        has_group = any(row.group_key is not None for row in rows)
-        if self._gaps and (has_group or now >= self._next_gap_look):
-            # Before rows with a group_key: what has come late may be of the same key, and goes first.
-            until = rows[0].id - 1 if has_group else self._position
-            rows += await self._look_into_gaps(session, until, without=without, is_recent=is_recent)
         if now >= self._next_sweep and self._position:
             rows += await self._sweep(session, without=without)
+        # Before rows with a group_key: what has come late may be of the same key, and goes first.
+        has_group = any(row.group_key is not None for row in rows)
+        if self._gaps and (has_group or now >= self._next_gap_look):
+            rows += await self._look_into_gaps(session, without=without, is_recent=is_recent)
         rows.sort(key=lambda row: row.id)
         return rows
 
@@ -71,14 +70,12 @@ class Scan:
                 return
         self._gaps.append((before, now + GAP_SECONDS))
 
-    async def _look_into_gaps(
-        self, session: Session, until: int, *, without: list[str], is_recent: bool
-    ) -> list[Row]:
+    async def _look_into_gaps(self, session: Session, *, without: list[str], is_recent: bool) -> list[Row]:
         began = time.monotonic()
         since = self._gaps[0][0]
         found: list[Row] = []
         for _ in range(GAP_SCANS):
-            rows, _ = await store.scan(session, since, until, without=without)
+            rows, _ = await store.scan(session, since, self._position, without=without)
             found += rows
             if len(rows) < store.SCAN_ROWS:
                 break

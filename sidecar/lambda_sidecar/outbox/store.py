@@ -56,8 +56,11 @@ async def scan(
 
 
 async def scan_function(session: Session, function_name: str, since: int) -> list[Row]:
-    """Those of one function, from the id `since` on."""
-    rows, _ = await _outbox(session, f"id >= {since} AND function_name = {literal(function_name)}")
+    """Those of one function, from the id `since` on, without those with a group_key: scan() has them."""
+    is_plain = "options->>'$.group_key' IS NULL"
+    rows, _ = await _outbox(
+        session, f"id >= {since} AND function_name = {literal(function_name)} AND {is_plain}"
+    )
     return rows
 
 
@@ -143,24 +146,36 @@ def delete(rows: Sequence[Row]) -> list[str]:
     return [f"DELETE FROM {table} WHERE {_are(of_table)}" for table, of_table in by_table.items() if of_table]
 
 
-def put_off(row: Row, due_at: float | None, error: str | None) -> list[str]:
-    """Into `outbox_waiting` until `due_at` (seconds since 1970), or for the row before it. `row.attempts` are
-    those so far. The row's own statement of what went wrong is kept where there is no new one."""
-    due_text = "NULL" if due_at is None else f"FROM_UNIXTIME({due_at:.6f})"
-    if row.is_waiting:
-        new_error = "" if error is None else f", error = {literal(error)}"
-        return [
-            f"UPDATE lambda_udf.outbox_waiting SET due_at = {due_text}, attempts = {row.attempts}{new_error}"
-            f" WHERE {_are([row])}"
+def put_off(row: Row, due_at: float | None, error: str | None) -> str:
+    """A row of `outbox_waiting` stays there until `due_at` (seconds since 1970), or for the row before it.
+    `row.attempts` are those so far. Its own statement of what went wrong is kept where there is no new
+    one."""
+    new_error = "" if error is None else f", error = {literal(error)}"
+    return (
+        f"UPDATE lambda_udf.outbox_waiting SET due_at = {_moment(due_at)}, attempts = {row.attempts}"
+        f"{new_error} WHERE {_are([row])}"
+    )
+
+
+def copy_to_waiting(rows: Sequence[tuple[Row, float | None, str | None]]) -> list[str]:
+    """Rows of `outbox`, into `outbox_waiting`: each with its `due_at` and its error, as put_off() has them.
+    One statement for all: rows that only have to be deleted wait for it. Whoever uses it deletes these."""
+    if not rows:
+        return []
+    values = ",".join(
+        [
+            f"ROW({row.id},FROM_UNIXTIME({row.created:.6f}),{_text(row.group_key)},{_moment(due_at)},"
+            f"{row.attempts},{_text(error)})"
+            for row, due_at, error in rows
         ]
-    key = "NULL" if row.group_key is None else literal(row.group_key)
+    )
     return [
         "INSERT INTO lambda_udf.outbox_waiting (id, function_name, payload, options, caller, created_at,"
         " group_key, due_at, attempts, error)"
-        " SELECT id, function_name, payload, options, caller, created_at,"
-        f" {key}, {due_text}, {row.attempts}, {'NULL' if error is None else literal(error)}"
-        f" FROM lambda_udf.outbox WHERE {_are([row])}",
-        *delete([row]),
+        " SELECT o.id, o.function_name, o.payload, o.options, o.caller, o.created_at,"
+        " v.group_key, v.due_at, v.attempts, v.error"
+        f" FROM (VALUES {values}) AS v (id, created_at, group_key, due_at, attempts, error)"
+        " STRAIGHT_JOIN lambda_udf.outbox AS o ON o.id = v.id AND o.created_at = v.created_at"
     ]
 
 
@@ -182,8 +197,8 @@ def drop_duplicate(row: Row) -> str:
     by their aliases, MySQL deletes only where a database is selected (error 1046)."""
     key = literal(row.deduplication_key or "")
     return (
-        f"DELETE FROM lambda_udf.outbox_waiting WHERE id = {row.id} AND EXISTS ("
-        "SELECT 1 FROM lambda_udf.outbox_deduplication"
+        f"DELETE FROM lambda_udf.outbox_waiting WHERE {_are([row])}"
+        " AND EXISTS (SELECT 1 FROM lambda_udf.outbox_deduplication"
         f" WHERE function_name = {literal(row.function_name)} AND deduplication_key = {key}"
         f" AND outbox_id <> {row.id})"
     )
@@ -236,6 +251,14 @@ def forget(result_days: float, deduplication_hours: float) -> list[str]:
 def literal(text: str) -> str:
     """A string in SQL: in hexadecimal nothing needs escaping, whatever the sql_mode."""
     return f"_utf8mb4 X'{text.encode().hex()}'"
+
+
+def _text(text: str | None) -> str:
+    return "NULL" if text is None else literal(text)
+
+
+def _moment(seconds: float | None) -> str:
+    return "NULL" if seconds is None else f"FROM_UNIXTIME({seconds:.6f})"
 
 
 def _are(rows: Sequence[Row]) -> str:

@@ -23,6 +23,7 @@ _FINAL = frozenset(
         "RequestTooLargeException",
         "UnsupportedMediaTypeException",
         "ResponseTooLarge",
+        "DurableExecutionAlreadyStartedException",  # the name is another event's, as after a TRUNCATE
     }
 )
 _FINAL_KINDS = (ErrorKind.INVALID, ErrorKind.DENIED)

@@ -1,4 +1,4 @@
-"""The kit with Docker: MySQL and the sidecar as two containers that share the socket's volume.
+"""The kit with Docker: MySQL and the sidecar as two containers that share the sockets' volumes.
 
 Knows the images' folders and variables; kit.py has what a test can ask for. Docker Engine and the test have
 to be on one machine: the sidecar reaches the test's process as host.docker.internal."""
@@ -9,7 +9,7 @@ import contextlib
 import ipaddress
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Self
 
@@ -33,7 +33,12 @@ MYSQL_IMAGE = "lambda-udf/mysql:9.7"
 _SIDECAR_IMAGE = "lambda-udf/sidecar"
 # Dockerfile.mysql and Dockerfile.sidecar
 _SOCKET_FOLDER = "/run/lambda-sidecar"
+_MYSQL_SOCKET_FOLDER = "/run/mysqld"
 _CONFIGURATION = "/etc/lambda-sidecar/sidecar.toml"
+_OUTBOX = {
+    "mysql_socket": f"{_MYSQL_SOCKET_FOLDER}/mysqld.sock",
+    "password_file": "/etc/lambda-sidecar/outbox.password",
+}
 _PORT = 3306
 # What containers call this machine, on every platform (docker run --add-host, "host-gateway").
 _HOST = "host.docker.internal"
@@ -42,7 +47,7 @@ _READY_SECONDS = 180.0
 
 
 class MySqlLambdaContainer(MySqlLambdaKit):
-    """A context manager that starts two containers; they and their volume are gone afterwards.
+    """A context manager that starts two containers; they and their volumes are gone afterwards.
 
     mysql_image, sidecar_image   built from Dockerfile.mysql and Dockerfile.sidecar (docs/testing.md)
     mysqld_options               more options for mysqld, as on its command line
@@ -64,6 +69,7 @@ class MySqlLambdaContainer(MySqlLambdaKit):
         self._password = secrets.token_hex(16)
         self._resources = contextlib.ExitStack()
         self._mysql: Any = None
+        self._sidecar: Any = None
 
     def start(self) -> Self:
         """Starts both containers. If that fails, leaves nothing running and raises ServerError."""
@@ -80,28 +86,36 @@ class MySqlLambdaContainer(MySqlLambdaKit):
         resources.callback(docker.close)
         resources.callback(self._endpoint.stop)
         self._endpoint.start(*_addresses(docker))
-        # With the session's label, testcontainers' reaper removes it should this process be killed.
-        volume = docker.volumes.create(labels={LABEL_SESSION_ID: SESSION_ID})
-        resources.callback(volume.remove)
-        sidecar = self._sidecar(volume.name)
-        resources.push(sidecar)
-        sidecar.start()
-        self._mysql = self._server(volume.name)
+        volumes = {}
+        for folder in (_SOCKET_FOLDER, _MYSQL_SOCKET_FOLDER):
+            # With the session's label, testcontainers' reaper removes it should this process be killed.
+            volume = docker.volumes.create(labels={LABEL_SESSION_ID: SESSION_ID})
+            resources.callback(volume.remove)
+            volumes[volume.name] = folder
+        self._sidecar = self._make_sidecar(volumes)
+        resources.push(self._sidecar)
+        self._sidecar.start()
+        self._mysql = self._make_mysql(volumes)
         resources.push(self._mysql)
         self._mysql.start()
-        self._wait_until_ready(sidecar)
+        self._wait_until_ready(self._sidecar)
 
-    def _sidecar(self, volume: str) -> Any:
+    def _make_sidecar(self, volumes: Mapping[str, str]) -> Any:
         container = DockerContainer(self._images[1])
-        container.with_volume_mapping(volume, _SOCKET_FOLDER, "rw")
-        container.with_copy_into_container(toml_text(self._settings).encode(), _CONFIGURATION, 0o644)
+        for volume, folder in volumes.items():
+            container.with_volume_mapping(volume, folder, "rw")
+        settings = {**self._settings, "outbox": {**_OUTBOX, **self._settings.get("outbox", {})}}
+        container.with_copy_into_container(toml_text(settings).encode(), _CONFIGURATION, 0o644)
+        container.with_copy_into_container(self._password.encode(), _OUTBOX["password_file"], 0o644)
         container.with_envs(**sidecar_environment(self._endpoint, _HOST))
         return container.with_kwargs(extra_hosts={_HOST: "host-gateway"})
 
-    def _server(self, volume: str) -> Any:
+    def _make_mysql(self, volumes: Mapping[str, str]) -> Any:
         container: Any = DockerContainer(self._images[0])
-        container.with_volume_mapping(volume, _SOCKET_FOLDER, "rw")
+        for volume, folder in volumes.items():
+            container.with_volume_mapping(volume, folder, "rw")
         container.with_env("MYSQL_ROOT_PASSWORD", self._password)
+        container.with_env("LAMBDA_OUTBOX_PASSWORD", self._password)
         # Nobody but this machine: docker-py takes (address, any port) where testcontainers' types say a port.
         container.ports[f"{_PORT}/tcp"] = ("127.0.0.1", None)
         return container.with_command(self._options) if self._options else container
@@ -128,8 +142,15 @@ class MySqlLambdaContainer(MySqlLambdaKit):
 
     def stop(self) -> None:
         """Safe to call twice."""
+        self._close_connection()
         self._resources.close()
-        self._mysql = None
+        self._mysql = self._sidecar = None
+
+    @contextlib.contextmanager
+    def _stopped_sidecar(self) -> Iterator[None]:
+        self._sidecar.get_wrapped_container().kill()
+        yield
+        self._sidecar.get_wrapped_container().start()
 
     def __enter__(self) -> Self:
         return self.start()

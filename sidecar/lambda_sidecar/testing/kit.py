@@ -11,6 +11,7 @@ from typing import Any
 import mysql.connector
 from mysql.connector.abstracts import MySQLConnectionAbstract
 
+from lambda_sidecar.testing import outbox
 from lambda_sidecar.testing.call import Call
 from lambda_sidecar.testing.functions import ACCOUNT_ID, REGION, Failure, Functions
 from lambda_sidecar.testing.handler import Handler
@@ -28,6 +29,7 @@ class MySqlLambdaKit(ABC):
 
     def __init__(self) -> None:
         self._endpoint = LambdaEndpoint()
+        self._connection: MySQLConnectionAbstract | None = None
 
     def function(self, name: str, handler: Handler) -> None:
         """From now on `handler(event)`, or `handler(event, context)`, answers calls of `name`.
@@ -49,9 +51,36 @@ class MySqlLambdaKit(ABC):
         """Within it, calls of `name` fail: with a function error of this exception, or with an ApiError."""
         return self._endpoint.functions.fails(name, error)
 
+    def deliver_outbox(self, connection: Any) -> list[Call]:
+        """Delivers what the open transaction of `connection` has written into lambda_udf.outbox, for tests
+        that never commit. Returns the calls, in the order of the rows.
+
+        Handlers run in this thread. A row that is accepted is deleted and one that is refused waits or is
+        dead, all within that transaction. The sidecar delivers what is committed. `connection` is any
+        driver's (DB-API)."""
+        return outbox.deliver(connection, self._own_connection(), self._endpoint.functions)
+
     def reset(self) -> None:
-        """Forgets functions, failures and calls; databases stay. The fixture does it for each test."""
+        """Forgets functions, failures and calls, and empties the outbox; databases stay. The fixture does it
+        for each test."""
+        outbox.empty(self._own_connection(), self._stopped_sidecar)
         self._endpoint.functions = Functions()
+
+    def _own_connection(self) -> MySQLConnectionAbstract:
+        """The kit's own: a new one for each test would take longer than most tests."""
+        if self._connection is None or not self._connection.is_connected():
+            self._close_connection()
+            self._connection = self.connect()
+        return self._connection
+
+    def _close_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @abstractmethod
+    def _stopped_sidecar(self) -> AbstractContextManager[None]:
+        """Within it no sidecar runs."""
 
     @property
     @abstractmethod

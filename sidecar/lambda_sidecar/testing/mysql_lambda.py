@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -58,6 +58,7 @@ class MySqlLambda(MySqlLambdaKit):
 
     def stop(self) -> None:
         """Safe to call twice."""
+        self._close_connection()
         self._resources.close()
         self._running = None
 
@@ -94,6 +95,12 @@ class MySqlLambda(MySqlLambdaKit):
         with contextlib.closing(stack.mysqld.connect()) as connection:
             execute(connection, f"ALTER USER root@localhost IDENTIFIED BY '{stack.password}'")
         stack.mysqld.password = stack.password
+
+    @contextlib.contextmanager
+    def _stopped_sidecar(self) -> Iterator[None]:
+        self._stack.sidecar.kill()
+        yield
+        self._stack.sidecar.start()
 
     @property
     def _stack(self) -> Stack:

@@ -29,6 +29,9 @@ from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.process import ServerError
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
+# [outbox]'s default for `user`.
+_OUTBOX_ACCOUNT = "lambda_outbox@localhost"
+
 
 class Stack:
     """mysqld and sidecar in one private folder. One of `functions`, `endpoint` and `aws` says where calls go.
@@ -36,7 +39,7 @@ class Stack:
     functions   folder with the local Lambda's functions
     endpoint    URL of a Lambda API that gets the calls instead, with the environment's AWS credentials
     aws         variables with the sidecar's AWS settings instead; it inherits none then, and no proxies
-    settings    more of the sidecar's configuration
+    settings    more of the sidecar's configuration; [outbox] is on without them
     options     more of mysqld's options
     port        TCP port of mysqld on 127.0.0.1, with a password in my.cnf; None: Unix socket only
     admin_host  host of the root account that TCP reaches
@@ -70,6 +73,8 @@ class Stack:
             **(names_alone() if endpoint is not None else {"region": REGION, "account_id": ACCOUNT_ID}),
             **(settings or {}),
         }
+        # On, with whatever `settings` say of it.
+        config["outbox"] = {"mysql_socket": str(self.directory / "mysql.sock"), **config.get("outbox", {})}
         # AWS's settings and secrets do not belong in mysqld, nor in a sidecar that is all local.
         without_aws: dict[str, str | None] = {name: None for name in os.environ if name.startswith("AWS_")}
         environment: Mapping[str, str | None] = {**without_aws, **NO_AWS_FILES}
@@ -121,6 +126,7 @@ class Stack:
             server.wait_until_ready()
         # Each time: an earlier start may have been cut off before this.
         self._install()
+        self._make_outbox_account()
         self._open_tcp()
         return [f"{server.name} started (process {server.pid})" for server in missing]
 
@@ -131,6 +137,12 @@ class Stack:
                     execute(connection, statement)
                 except mysql.connector.Error as error:
                     raise ServerError(f"install.sql failed: {error}") from None
+
+    def _make_outbox_account(self) -> None:
+        """For the sidecar alone: without a password, it is reached by the socket in our private folder."""
+        with contextlib.closing(self.mysqld.connect()) as connection:
+            execute(connection, f"CREATE USER IF NOT EXISTS {_OUTBOX_ACCOUNT}")
+            execute(connection, f"GRANT SELECT, INSERT, UPDATE, DELETE ON lambda_udf.* TO {_OUTBOX_ACCOUNT}")
 
     @property
     def password(self) -> str:

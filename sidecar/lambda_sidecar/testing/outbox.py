@@ -1,0 +1,180 @@
+"""The outbox in a test: delivers what its open transaction has written, and empties the tables between tests.
+
+Rows, verdicts and statements are those of lambda_sidecar.outbox, as in the sidecar, whose process it does not
+know."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from lambda_sidecar import errors as failures
+from lambda_sidecar.aws.answer import InvocationResult
+from lambda_sidecar.local import errors
+from lambda_sidecar.local.invocation import Invocation, Outcome
+from lambda_sidecar.local.target import resolve
+from lambda_sidecar.outbox import store
+from lambda_sidecar.outbox.row import Row, event, make_row, stored_rows
+from lambda_sidecar.outbox.settlement import statements
+from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, judge
+from lambda_sidecar.testing.call import Call
+from lambda_sidecar.testing.functions import ACCOUNT_ID, REGION, Functions
+
+# The defaults of [outbox]'s max_attempts and deduplication_hours.
+_ATTEMPTS, _HOURS = 30, 24.0
+# So long the sidecar may take for the rows that a test has left, before it is stopped and they are deleted.
+_PATIENCE_SECONDS = 0.5
+_DELETED_AT_ONCE = 1000
+_COLUMNS = "id, function_name, payload, options, caller, UNIX_TIMESTAMP(created_at), payload_bytes"
+_WAITING_COLUMNS = f"{_COLUMNS}, attempts, group_key, UNIX_TIMESTAMP(due_at)"
+# Each table with a column by which its rows are found.
+_KEYS = {
+    "outbox": "id",
+    "outbox_waiting": "id",
+    "outbox_dead": "id",
+    "outbox_results": "outbox_id",
+    "outbox_deduplication": "outbox_id",
+}
+_TABLES = (
+    "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'lambda_udf'"
+    f" AND TABLE_NAME IN ({', '.join(map(repr, _KEYS))})"
+)
+# Rows that the sidecar may hold, or read before they are deleted.
+_UNDELIVERED = (
+    "SELECT EXISTS (SELECT 1 FROM lambda_udf.outbox) OR EXISTS (SELECT 1 FROM lambda_udf.outbox_waiting"
+    " WHERE due_at IS NULL OR due_at < NOW(6) + INTERVAL 1 SECOND)"
+)
+
+
+def deliver(connection: Any, others: Any, functions: Functions) -> list[Call]:
+    """Delivers the rows that `connection` sees and `others` does not, which are those of its own open
+    transaction, in the order of their ids and whenever they are due. What becomes of each is written in that
+    transaction."""
+    server_uuid = str(_rows(others, "SELECT @@server_uuid")[0][0])
+    calls: list[Call] = []
+    held_up: set[str] = set()  # keys whose row has to be tried again
+    for row in list(_own_rows(connection, others)):
+        if row.group_key in held_up or _is_duplicate(row, connection):
+            continue
+        verdict = _attempt(row, functions, server_uuid, calls)
+        for statement in statements([(row, verdict)], _HOURS):
+            _run(connection, statement)
+        if isinstance(verdict, Later) and row.group_key is not None:
+            held_up.add(row.group_key)
+    return calls
+
+
+def _own_rows(connection: Any, others: Any) -> Iterator[Row]:
+    found: list[Row] = []
+    for table, columns in (("outbox", _COLUMNS), ("outbox_waiting", _WAITING_COLUMNS)):
+        committed = {number for (number,) in _rows(others, f"SELECT id FROM lambda_udf.{table}")}
+        # In hexadecimal, so that neither the connection's character set nor the driver's types matter.
+        query = f"SELECT id, HEX(JSON_ARRAY({columns})) FROM lambda_udf.{table}"
+        own = [_text(text) for number, text in _rows(connection, query) if number not in committed]
+        stored = stored_rows(b"[" + b",".join(map(bytes.fromhex, own)) + b"]")
+        found += [make_row(each, is_waiting=table == "outbox_waiting") for each in stored]
+    return iter(sorted(found, key=lambda row: row.id))
+
+
+def _is_duplicate(row: Row, connection: Any) -> bool:
+    """Whether another row had its deduplication_key; then it is deleted."""
+    if row.deduplication_key is None:
+        return False
+    _run(connection, store.remember_key(row, _HOURS))
+    key = store.literal(row.deduplication_key)
+    ((first,),) = _rows(
+        connection,
+        "SELECT outbox_id FROM lambda_udf.outbox_deduplication"
+        f" WHERE function_name = {store.literal(row.function_name)} AND deduplication_key = {key} FOR UPDATE",
+    )
+    if first == row.id:
+        return False
+    for statement in store.delete([row]):
+        _run(connection, statement)
+    return True
+
+
+def _attempt(row: Row, functions: Functions, server_uuid: str, calls: list[Call]) -> Accepted | Later | Dead:
+    """Also appends the call, if there is one, to `calls`."""
+    if row.wrong is not None:
+        return Dead(row.wrong)
+    if row.expires is not None and time.time() >= row.expires:
+        return Dead("expired: expires_at has passed before Lambda accepted it")
+    payload = event(row, row.payload or b"", server_uuid)
+    row.attempts += 1
+    try:
+        target = resolve(
+            row.function_name,
+            row.call.qualifier or None,
+            region=row.call.region or REGION,
+            account_id=ACCOUNT_ID,
+        )
+        invocation = Invocation(target=target, invocation_type=row.call.invocation_type, event=payload)
+        account = f"{row.account.user}@{row.account.host}"
+        try:
+            call, handler = functions.receive(invocation, account)
+        finally:  # a call that is refused is one too
+            calls += [one for one in functions.calls(target.arn) if one.request_id == invocation.request_id]
+    except errors.ApiError as refusal:
+        failure = failures.ApiError(refusal.code, str(refusal).removeprefix(f"{refusal.code}: "))
+        return judge(failure, row.attempts, _ATTEMPTS, time.time())
+    if invocation.invocation_type == "DryRun":
+        functions.finish(call)
+        return Accepted(_result(204, invocation))
+    outcome = functions.run(handler, invocation, call)
+    if invocation.invocation_type == "Event":
+        return Accepted(_result(202, invocation))
+    return Accepted(_result(200, invocation, outcome))
+
+
+def _result(status: int, invocation: Invocation, outcome: Outcome | None = None) -> InvocationResult:
+    return InvocationResult(
+        status_code=status,
+        payload=b"" if outcome is None else outcome.payload,
+        request_id=invocation.request_id,
+        executed_version="" if outcome is None else "$LATEST",
+        function_error="Unhandled" if outcome is not None and outcome.function_error else "",
+        log_tail=b"",
+    )
+
+
+def empty(connection: Any, stopped: Callable[[], AbstractContextManager[object]]) -> None:
+    """Empties the tables. The sidecar may hold rows that were committed: it gets a moment to deliver them to
+    the functions of the test that has ended. Rows that are left are deleted while it is `stopped`."""
+    if _rows(connection, _TABLES) != [(len(_KEYS),)]:
+        return  # a test has dropped it
+    _run(connection, "SET SESSION transaction_isolation = 'READ-COMMITTED'")
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while _rows(connection, _UNDELIVERED) == [(1,)]:
+        if time.monotonic() >= deadline:
+            with stopped():
+                _delete_all(connection)
+            return
+        time.sleep(0.01)
+    _delete_all(connection)
+
+
+def _delete_all(connection: Any) -> None:
+    """By their keys: rows of a transaction that somebody has left open must not be waited for."""
+    for table, key in _KEYS.items():
+        query = f"SELECT {key} FROM lambda_udf.{table} LIMIT {_DELETED_AT_ONCE}"
+        while found := ",".join(str(number) for (number,) in _rows(connection, query)):
+            _run(connection, f"DELETE FROM lambda_udf.{table} WHERE {key} IN ({found})")
+
+
+def _rows(connection: Any, statement: str) -> list[Any]:
+    with contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute(statement)
+        return list(cursor.fetchall())
+
+
+def _run(connection: Any, statement: str) -> None:
+    with contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute(statement)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes | bytearray) else str(value)
