@@ -22,7 +22,7 @@ STACK = $(PYTHON) -m examples.playground
 C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h bench/load/*.c bench/load/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick check build images wheel fresh clean up sql down format bench bench-million bench-profile bench-programs
+.PHONY: help demo test test-quick check build images wheel fresh clean up sql down format bench bench-million bench-backlog bench-profile bench-programs
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -81,6 +81,9 @@ bench: bench-programs ## measures everything side by side; BENCH_ARGS='--only sy
 
 bench-million: bench-programs ## a million calls: does memory grow?
 	@$(PYTHON) -m bench.million $(BENCH_ARGS)
+
+bench-backlog: bench-programs ## a million events in the outbox: does delivery slow down?
+	@$(PYTHON) -m bench.backlog $(BENCH_ARGS)
 
 bench-profile: bench-programs ## where the time goes under 32 sessions, by py-spy and perf
 	@$(PYTHON) -m bench.hotspots $(BENCH_ARGS)

@@ -55,9 +55,17 @@ def other(*names: str) -> Measured:
 
 def p99(*names: str) -> Measured:
     """The 99th percentile of all samples; of several kinds the highest."""
+    return _of_samples(names, 0.99)
 
+
+def p50(name: str) -> Measured:
+    """The median of all samples."""
+    return _of_samples((name,), 0.5)
+
+
+def _of_samples(names: tuple[str, ...], share: float) -> Measured:
     def measured(results: Results) -> Spread | None:
-        found = [percentile(results.extra[name], 0.99) for name in names if results.extra.get(name)]
+        found = [percentile(results.extra[name], share) for name in names if results.extra.get(name)]
         return Spread.of([max(found)]) if found else None
 
     return measured
@@ -85,4 +93,9 @@ GOALS = (
     Goal("sidecar, idle after its start: RSS", other("sidecar_idle_mb"), 90, "MB"),
     Goal("mysqld, for each session that has called: RSS", other("session_called_kb"), 64, "kB"),
     Goal("5 MB there and back ÷ boto3, p50", ratio("sync/5 MB", "boto3/5 MB", "p50_us"), 2, "×"),
+    Goal("1,000 events by a trigger ÷ rows of a plain table", other("outbox_enqueue_ratio"), 1.6, "×"),
+    Goal("outbox: COMMIT → accepted, p50", p50("outbox_function_latency_ms"), 5, "ms"),
+    Goal("outbox: accepted", other("outbox_per_second"), 4000, "events/s", at_least=True),
+    Goal("outbox, idle: statements", other("outbox_idle_queries_per_second"), 5, "/s"),
+    Goal("outbox, idle: CPU of the sidecar and for it", other("outbox_idle_percent"), 1, "% of a core"),
 )

@@ -31,6 +31,22 @@ _OTHERS = {
     "session_plain_kb": ("mysqld per session that ran SELECT 1, RSS", "kB"),
     "session_called_kb": ("mysqld per session that then ran lambda_sync, more RSS", "kB"),
 }
+_OUTBOX = {
+    "outbox_enqueue_plain_ms": ("INSERT of 1,000 rows, whose trigger writes into a plain table", "ms"),
+    "outbox_enqueue_event_ms": ("the same, whose trigger writes into the outbox", "ms"),
+    "outbox_enqueue_function_ms": ("the same, whose trigger calls lambda_udf.lambda_async", "ms"),
+    "outbox_per_second": ("20,000 events of one transaction: accepted and gone", "events/s"),
+    "outbox_sidecar_us": ("CPU of the sidecar for each", "µs"),
+    "outbox_mysqld_us": ("CPU of mysqld for each", "µs"),
+    "outbox_idle_queries_per_second": ("nothing to deliver: statements", "per second"),
+    "outbox_idle_sidecar_percent": ("nothing to deliver: sidecar", "% of a core"),
+    "outbox_idle_mysqld_percent": ("nothing to deliver: mysqld", "% of a core"),
+    "outbox_idle_percent": ("nothing to deliver: both, without mysqld's own", "% of a core"),
+}
+_OUTBOX_SAMPLES = {
+    "outbox_function_latency_ms": "COMMIT → accepted, written by lambda_udf.lambda_async",
+    "outbox_insert_latency_ms": "COMMIT → accepted, written by INSERT after others",
+}
 _SAMPLES = {
     "kill_query_ms": "KILL QUERY → the statement has ended",
     "kill_connection_ms": "KILL CONNECTION → the statement has ended",
@@ -40,7 +56,7 @@ _SAMPLES = {
 
 def text(results: Results) -> str:
     """All of it, as Markdown that also reads well on a terminal."""
-    sections = (_about, _cases, _cpu, _samples, _others, _goals)
+    sections = (_about, _cases, _cpu, _samples, _others, _outbox, _goals)
     return "\n\n".join(part for section in sections if (part := section(results)))
 
 
@@ -99,6 +115,21 @@ def _others(results: Results) -> str:
         if (found := results.figure(name))
     ]
     return section("Waiting and memory", table(["", "measured", "unit"], rows))
+
+
+def _outbox(results: Results) -> str:
+    rows = [
+        [label, spread(found), unit]
+        for name, (label, unit) in _OUTBOX.items()
+        if (found := results.figure(name))
+    ]
+    for name, label in _OUTBOX_SAMPLES.items():
+        if samples := results.extra.get(name):
+            rows += [
+                [f"{label}, p{share * 100:g}", number(percentile(samples, share)), "ms"]
+                for share in (0.5, 0.95)
+            ]
+    return section("Outbox", table(["", "measured", "unit"], rows))
 
 
 def _goals(results: Results) -> str:

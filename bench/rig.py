@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from bench.load import Load
 from bench.upstream import Upstream
 from examples.checkout import CHECKOUT, mysql_home
 
+from lambda_sidecar.outbox.schema import DELIVERY
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.process import ServerError, ServerProcess
 from lambda_sidecar.testing.sidecar import SidecarProcess
@@ -43,15 +44,23 @@ class Stub(SidecarProcess):
         )
 
 
+# MySQL's defaults, which the private servers of tests are below.
+_OUTBOX_OPTIONS = ("--innodb-redo-log-capacity=100M", "--innodb-buffer-pool-size=128M")
+_OUTBOX_ACCOUNT = "lambda_outbox@localhost"
+
+
 class Rig:
     """Everything that runs during a measurement. Loads are started when they are first asked for."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, outbox: bool = False) -> None:
+        """With `outbox` the sidecar delivers it; everything else is measured without."""
         self.directory = directory
+        self._has_outbox = outbox
         self.upstream = Upstream(directory / "nginx")
+        mysqld_socket = directory / "mysql/mysql.sock"
         self.sidecar = SidecarProcess(
             directory / "sidecar",
-            _sidecar_settings(),
+            _sidecar_settings() | ({"outbox": {"mysql_socket": str(mysqld_socket)}} if outbox else {}),
             environment=aws_variables(directory, self.upstream.url),
         )
         self.mysqld = Mysqld(
@@ -59,7 +68,7 @@ class Rig:
             directory / "mysql",
             library=BUILD / "lambda_udf.so",
             performance_schema=True,  # as MySQL comes
-            options=(f"--max-connections={CROWD_MAX + 100}",),
+            options=(f"--max-connections={CROWD_MAX + 100}", *(_OUTBOX_OPTIONS if outbox else ())),
             environment={
                 **{name: None for name in os.environ if name.startswith("AWS_")},
                 "LAMBDA_UDF_SOCKET": str(self.sidecar.socket),
@@ -75,7 +84,11 @@ class Rig:
         self.mysqld.start()
         self.sidecar.wait_until_ready()
         install = (CHECKOUT / "udf" / "sql" / "install.sql").read_text(encoding="utf-8")
-        for name, script in (("install.sql", install), ("the payloads' table", store())):
+        scripts = [("install.sql", install), ("the payloads' table", store())]
+        if self._has_outbox:
+            grants = "".join(f"GRANT {right} TO {_OUTBOX_ACCOUNT};" for right in DELIVERY)
+            scripts.append(("the delivery account", f"CREATE USER {_OUTBOX_ACCOUNT}; {grants}"))
+        for name, script in scripts:
             done = self.mysqld.client(input=script)
             if done.returncode:
                 raise ServerError(f"{name} failed: {done.stderr.strip()}")
@@ -121,7 +134,7 @@ class Rig:
         return {"client": load.pid, "nginx": self.upstream.pid}
 
 
-def _sidecar_settings() -> Mapping[str, Any]:
+def _sidecar_settings() -> dict[str, Any]:
     return {"region": REGION, "account_id": "123456789012"}
 
 
@@ -140,10 +153,10 @@ def aws_variables(directory: Path, url: str) -> dict[str, str | None]:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Rig]:
+def running(*, outbox: bool = False) -> Iterator[Rig]:
     """A rig in a folder of its own; whatever happens, nothing of it is left."""
     with tempfile.TemporaryDirectory(prefix="lambda-udf-") as folder:
-        rig = Rig(Path(folder) / "rig")
+        rig = Rig(Path(folder) / "rig", outbox=outbox)
         try:
             rig.start()
             yield rig

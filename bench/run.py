@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import crowd, interrupt, memory, report
+from bench import crowd, interrupt, memory, outbox, report
 from bench.cases import Case, all_cases
 from bench.load import WrongAnswer
 from bench.machine import about
@@ -20,7 +20,7 @@ from bench.results import Results
 from bench.rig import Rig, running
 
 CASES = ("calls", "select1", "sync", "boto3", "aiobotocore", "hop", "async", "payload")
-WORDS = (*CASES, "memory", "crowd", "kill")
+WORDS = (*CASES, "memory", "crowd", "kill", "outbox")
 # A thousand sessions take a while and vary little.
 CROWD_ROUNDS = 3
 # Where a whole run writes: the repository keeps its report, and git ignores the figures of every round.
@@ -33,8 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = Results(about=about(sys.argv[1:] if arguments is None else arguments))
     began = time.monotonic()
     try:
-        with running() as rig:
-            run(rig, options, results)
+        if options.only != ["outbox"]:
+            with running() as rig:
+                run(rig, options, results)
+        if wanted(options, "outbox"):
+            with running(outbox=True) as rig:
+                outbox.measure_all(rig, results, options.rounds)
     except WrongAnswer as wrong:
         print(f"bench: WRONG: {wrong}", file=sys.stderr)
         return 1
@@ -73,25 +77,26 @@ def chosen(options: argparse.Namespace) -> list[Case]:
     ]
 
 
+def wanted(options: argparse.Namespace, word: str) -> bool:
+    """Whether what has no sessions to choose is measured."""
+    return word in options.only if options.only else not options.sessions
+
+
 def run(rig: Rig, options: argparse.Namespace, results: Results) -> None:
     """Memory, which wants a fresh rig, and then all rounds. Raises WrongAnswer."""
     answers = Answers()
     cases = chosen(options)
-
-    def wanted(word: str) -> bool:
-        return word in options.only if options.only else not options.sessions
-
-    if wanted("memory"):
+    if wanted(options, "memory"):
         memory.measure_start(rig, results)
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
         for case in cases:
             results.cases.setdefault(case.name, []).append(measure(rig, case, options.seconds, answers))
-        if wanted("kill"):
+        if wanted(options, "kill"):
             interrupt.measure(rig, results)
-        if wanted("crowd") and number < CROWD_ROUNDS:
+        if wanted(options, "crowd") and number < CROWD_ROUNDS:
             crowd.measure(rig, results)
-    if wanted("memory"):
+    if wanted(options, "memory"):
         memory.measure_end(rig, results)
 
 

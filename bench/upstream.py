@@ -1,7 +1,8 @@
 """The Lambda that everything calls: Debian's nginx on loopback, with a configuration and a folder of its own.
 
 Knows nginx; nothing of who calls. Functions: `echo` answers at once with the payload; `sleep-N` answers
-ANSWER after N seconds. Event invocations get 202 and no body."""
+ANSWER after N seconds. Event invocations get 202 and no body; when one of a function whose name begins with
+`marked` has been answered, a datagram to the socket `marks` says so."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ pid {folder}/nginx.pid;
 error_log stderr warn;
 events {{ worker_connections {connections}; multi_accept on; }}
 http {{
-  access_log off;
+  log_format mark $msec;
+  map $uri $is_marked {{ default ""; ~[/:]marked 1; }}
+  access_log syslog:server=unix:{marks},nohostname mark if=$is_marked;
   default_type application/json;
   keepalive_requests 1000000000;
   keepalive_timeout 1h;
@@ -76,6 +79,7 @@ class Upstream(Server):
             self.port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.configuration = directory.absolute() / "nginx.conf"
+        self.marks = directory.absolute() / "marks.sock"
         super().__init__("nginx", directory, directory / "nginx.log", ("-c", str(self.configuration)))
 
     def _spawn(self) -> ServerProcess:
@@ -99,6 +103,7 @@ class Upstream(Server):
             files=files,
             connections=min(16384, files - 64),
             folder=self.directory.absolute(),
+            marks=self.marks,
             port=self.port,
             request_id=REQUEST_ID,
             echo=ECHO,

@@ -180,15 +180,16 @@ char *lambda_invoke(UDF_INIT *init, UDF_ARGS *args, char *result, unsigned long 
 /* ---- lambda_outbox_hint(): for the trigger on the outbox ---- */
 
 bool lambda_outbox_hint_init(UDF_INIT *init, UDF_ARGS *args, char *message) {
+  static const char name[] = "lambda_outbox_hint";
   const char *missing = "";
   if (args->arg_count != 0) {
-    (void)snprintf(message, MYSQL_ERRMSG_SIZE, "lambda_outbox_hint() takes no arguments, %u given",
+    (void)snprintf(message, MYSQL_ERRMSG_SIZE, "%s%s, %u given", name, "() takes no arguments",
                    args->arg_count);
     return true;
   }
   if (!server_attach(&missing)) {
-    (void)snprintf(message, MYSQL_ERRMSG_SIZE,
-                   "lambda_outbox_hint needs MySQL 8.0 or newer; this server lacks %s", missing);
+    (void)snprintf(message, MYSQL_ERRMSG_SIZE, "%s needs MySQL 8.0 or newer; this server lacks %s", name,
+                   missing);
     return true;
   }
   init->maybe_null = false;

@@ -153,10 +153,19 @@ def test_the_procedures_definer_may_invoke_and_run_it_and_nobody_can_be_it(bare:
         "GRANT USAGE ON *.* TO `lambda_udf`@`localhost`",
         "GRANT INVOKE_LAMBDA ON *.* TO `lambda_udf`@`localhost`",
         "GRANT EXECUTE ON PROCEDURE `mysql`.`lambda_async` TO `lambda_udf`@`localhost`",
+        "GRANT SELECT (`created_at`, `function_name`, `options`), INSERT (`function_name`, `options`, `payload`)"
+        " ON `lambda_udf`.`outbox` TO `lambda_udf`@`localhost`",
+        "GRANT SELECT, INSERT ON `lambda_udf`.`outbox_waiting` TO `lambda_udf`@`localhost`",
+        "GRANT SELECT, DELETE ON `lambda_udf`.`outbox_dead` TO `lambda_udf`@`localhost`",
+        "GRANT EXECUTE ON FUNCTION `lambda_udf`.`lambda_async` TO `lambda_udf`@`localhost`",
+        "GRANT EXECUTE ON FUNCTION `lambda_udf`.`outbox_redriven` TO `lambda_udf`@`localhost`",
+        "GRANT EXECUTE ON PROCEDURE `lambda_udf`.`outbox_redrive` TO `lambda_udf`@`localhost`",
     }
     with pytest.raises(mysql.connector.Error, match="Account is locked"):
         bare.connect(user="lambda_udf", database=None)
-    holders = bare.query("SELECT User, Host FROM mysql.procs_priv WHERE Routine_name = 'lambda_async'")
+    holders = bare.query(
+        "SELECT User, Host FROM mysql.procs_priv WHERE Db = 'mysql' AND Routine_name = 'lambda_async'"
+    )
     assert holders == [("lambda_udf", "localhost")]
 
 

@@ -227,7 +227,7 @@ def test_the_example_of_orders_announces_what_is_committed_to_its_function(kit: 
         execute(connection, "DROP DATABASE IF EXISTS shop")
         execute(connection, "CREATE DATABASE shop")
         script = (ROOT / "examples/outbox/orders.sql").read_text()
-        done = kit._stack.mysqld.client("shop", input=script)
+        done = kit._stack.mysqld.client(f"--password={kit.password}", "shop", input=script)
         assert done.returncode == 0, done.stderr
         execute(connection, "USE shop")
         execute(connection, "START TRANSACTION")

@@ -20,9 +20,10 @@ from lambda_sidecar.calls.call import Call
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.errors import ApiError, InvalidRequest, InvokeFailure
+from lambda_sidecar.outbox import backlog, lanes, scan, settlement, store, verdict, wakeup
 from lambda_sidecar.outbox import deliverer as deliverer_room
-from lambda_sidecar.outbox import lanes, scan, settlement, store, verdict, wakeup
 from lambda_sidecar.outbox.deliverer import Deliverer
+from lambda_sidecar.outbox.session import SessionLost
 
 ANSWER = InvocationResult(202, b"", "request", "", "", b"")
 FUNCTIONS = ("quick", "slow", "throttled", "refused", "rare")
@@ -117,8 +118,12 @@ def deliverer_of(
         await tables._turns()
         return MemorySession(tables)
 
+    async def not_asked(_settings: object) -> MemorySession:
+        raise SessionLost("nobody watches")
+
     monkeypatch.setattr(deliverer_room, "connect", connect)
     monkeypatch.setattr(settlement, "connect", connect)
+    monkeypatch.setattr(backlog, "connect", not_asked)
     settings = OutboxSettings(mysql_socket=Path("/unused"), concurrency=concurrency, max_attempts=1000)
     made = Deliverer(settings, cast(Pipeline, endpoint), socket)
     made.start()

@@ -9,10 +9,10 @@ import re
 
 import pytest
 from tests.support.checkout import ROOT
+from tests.support.sidecar_modules import modules
 
 from lambda_sidecar import quotas
 
-SIDECAR = ROOT / "sidecar/lambda_sidecar"
 # The names of C, which may have the prefix QUOTA_, for the numbers of Python.
 IN_C = {
     "REQUEST_RESPONSE_MAX": quotas.REQUEST_RESPONSE_MAX,
@@ -49,9 +49,9 @@ def test_the_library_refuses_no_name_that_the_sidecar_would_take() -> None:
 )
 def test_a_quota_stands_in_one_file_of_the_sidecar(quota: int) -> None:
     holding = [
-        path.relative_to(SIDECAR).as_posix()
-        for path in sorted(SIDECAR.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
+        path.as_posix()
+        for path, tree in modules()
+        for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and node.value == quota
     ]
     assert holding == ["quotas.py"]

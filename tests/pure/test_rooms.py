@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.checkout import ROOT
+from tests.support.sidecar_modules import PACKAGE, imports, modules
 
-PACKAGE = ROOT / "sidecar/lambda_sidecar"
 # From the top down: a room imports itself and those that come later. Files at the top are rooms of their own.
 FLOORS = (
     ("cli", "testing"),
@@ -49,21 +48,6 @@ WORLDS = {
 FOREIGN = {"lambda_function.py", "bootstrap.py", "lambda_runtime_client.py"}
 
 
-def modules() -> Iterator[tuple[Path, ast.Module]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield path.relative_to(PACKAGE), ast.parse(path.read_text())
-
-
-def imported(tree: ast.Module) -> Iterator[str]:
-    """Whole names, also of what is imported within functions."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
 def room(path: Path) -> str:
     return path.parts[0].removesuffix(".py")
 
@@ -72,8 +56,8 @@ def arrows() -> dict[tuple[str, str], str]:
     """From room to room, with an example of each."""
     found = {}
     rooms = {room(path) for path, _ in modules()}
-    for path, tree in modules():
-        for name in imported(tree):
+    for path, names in imports().items():
+        for name in names:
             parts = name.split(".")
             if parts[0] == "lambda_sidecar" and len(parts) > 1 and parts[1] in rooms - {room(path)}:
                 found[room(path), parts[1]] = f"{path} imports {name}"
@@ -92,7 +76,7 @@ def test_no_room_imports_one_above_it_or_beside_it() -> None:
 @pytest.mark.parametrize("world", WORLDS)
 def test_what_knows_another_world_is_where_it_belongs(world: str) -> None:
     """And every place that may know it does: a permission that nobody needs is a sign that lies."""
-    users = {path for path, tree in modules() if any(name.split(".")[0] == world for name in imported(tree))}
+    users = {path for path, names in imports().items() if any(name.split(".")[0] == world for name in names)}
     places = {
         next((place for place in (str(path), room(path), path.parts[0]) if place in WORLDS[world]), str(path))
         for path in users

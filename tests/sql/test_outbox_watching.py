@@ -17,14 +17,14 @@ from pathlib import Path
 from tests.support.checkout import ROOT
 from tests.support.invoker_client import snapshot
 from tests.support.lambda_endpoint import Answer, Endpoint, Handler, lambda_endpoint, says
-from tests.support.outbox_stack import GRANTS, USER, mysql_socket, outbox_stack
+from tests.support.outbox import ACCOUNT_NAME, GRANTS, install
 from tests.support.ports import free_port
 from tests.support.scrape import Scrape, listener, scrape
-from tests.support.stack import CANARY, Stack
+from tests.support.stack import CANARY, Library, Stack, start_stack
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.aws.lambda_api import ATTEMPTS
-from lambda_sidecar.outbox.store import SCHEMA_VERSION
+from lambda_sidecar.outbox import schema
 
 ACCEPTED = says(202)
 COUNTERS = ("accepted_total", "retried_total", "dead_total", "duplicates_total")
@@ -59,11 +59,25 @@ class Watched:
 @contextlib.contextmanager
 def watched(mysql_home: Path, directory: Path, *answers: Answer) -> Iterator[Watched]:
     port = free_port()
+    table = {"mysql_socket": str(mysql_socket(directory))}
     with (
         lambda_endpoint(*answers) as endpoint,
-        outbox_stack(mysql_home, directory, endpoint_url=endpoint.url, metrics=listener(port)) as stack,
+        start_stack(
+            mysql_home,
+            directory,
+            Library.PLAIN,
+            endpoint_url=endpoint.url,
+            outbox=table,
+            metrics=listener(port),
+        ) as stack,
     ):
+        install(stack)
         yield Watched(stack, port, endpoint)
+
+
+def mysql_socket(directory: Path) -> Path:
+    """Of the mysqld that start_stack starts in `directory`."""
+    return directory / "mysql/mysql.sock"
 
 
 def top(stack: Stack) -> str:
@@ -201,8 +215,8 @@ def test_check_says_that_all_is_well_with_the_least_rights(mysql_home: Path, tmp
         )
     assert before == after == [(0, 0)]
     assert [re.sub(r"\d+ delivers", "N delivers", line) for line in lines] == [
-        f"ok    outbox: {mysql_socket(tmp_path)} takes the account '{USER}'@'%'",
-        f"ok    outbox: the schema has version {SCHEMA_VERSION}",
+        f"ok    outbox: {mysql_socket(tmp_path)} takes the account '{ACCOUNT_NAME}'@'localhost'",
+        f"ok    outbox: the schema has version {schema.VERSION}",
         "ok    outbox: the account has the rights that delivery needs",
         "ok    outbox: the server's connection N delivers",
     ]
@@ -225,9 +239,11 @@ def test_check_names_each_missing_right_with_the_grant_that_mends_it(
         mending += re.findall(r"no schema lambda_udf: (.+)", lacking.stdout)
         for grant in mending:
             each.stack.query(grant)
+        each.restart_sidecar()
+        each.wait_for(delivering=1)
         mended = check(each.stack)
     assert lacking.returncode == 1
-    assert sorted(mending) == sorted(grant.replace(f"TO {USER}", f"TO '{USER}'@'%'") for grant in GRANTS)
+    assert sorted(mending) == sorted(GRANTS)
     assert "FAIL" not in mended.stdout
     assert "WARN" not in mended.stdout
 
@@ -242,9 +258,9 @@ def test_check_says_what_else_keeps_rows_from_being_delivered(mysql_home: Path, 
         each.stack.query("SET GLOBAL read_only = OFF")
         each.stack.query("DELETE FROM lambda_udf.schema_version")
         older = check(each.stack)
-        each.stack.query("ALTER USER lambda_outbox IDENTIFIED BY 'x'")
+        each.stack.query("ALTER USER lambda_outbox@localhost IDENTIFIED BY 'x'")
         refused = check(each.stack)
-        each.stack.query("ALTER USER lambda_outbox IDENTIFIED BY ''")
+        each.stack.query("ALTER USER lambda_outbox@localhost IDENTIFIED BY ''")
         each.stack.query("DROP DATABASE lambda_udf")
         bare = check(each.stack)
         each.stack.mysqld.stop()
@@ -257,10 +273,10 @@ def test_check_says_what_else_keeps_rows_from_being_delivered(mysql_home: Path, 
     )
     assert "ok    outbox: the account has the rights to read that delivery needs" in replica.stdout
     assert "FAIL" not in replica.stdout
-    needed = f"and version {SCHEMA_VERSION} is needed: run lambda-sidecar install"
+    needed = f"and version {schema.VERSION} is needed: run lambda-sidecar install"
     assert f"FAIL  outbox: there is no schema lambda_udf, {needed}" in older.stdout
     assert f"FAIL  outbox: {where}: Access denied for user 'lambda_outbox'@'localhost'" in refused.stdout
-    assert "is the account 'lambda_outbox' as password_file has it" in refused.stdout
+    assert "; is there an account 'lambda_outbox', with the password of password_file? " in refused.stdout
     assert f"there is no schema lambda_udf, {needed}" in bare.stdout
     assert f"FAIL  outbox: {where}: " in gone.stdout
     assert gone.stdout.endswith("; is mysqld running there?")
@@ -269,4 +285,4 @@ def test_check_says_what_else_keeps_rows_from_being_delivered(mysql_home: Path, 
 def test_the_schema_that_the_sidecar_needs_is_the_one_that_is_installed() -> None:
     script = (ROOT / "udf/sql/install.sql").read_text()
     (version,) = re.findall(r"schema_version \(version\) VALUES \((\d+)\)", script)
-    assert int(version) == SCHEMA_VERSION
+    assert int(version) == schema.VERSION

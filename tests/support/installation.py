@@ -27,9 +27,13 @@ _KEPT = (
     "SELECT * FROM mysql.default_roles",
     "SELECT * FROM mysql.global_grants",
     "SELECT user, host, db, routine_name, routine_type, grantor, proc_priv FROM mysql.procs_priv",
-    "SELECT * FROM mysql.tables_priv",
+    "SELECT host, db, user, table_name, table_priv, column_priv FROM mysql.tables_priv",
+    "SELECT host, db, user, table_name, column_name, column_priv FROM mysql.columns_priv",
     "SELECT * FROM mysql.db",
     "SELECT routine_schema, routine_name, routine_definition, created FROM information_schema.routines",
+    "SELECT table_schema, table_name, create_time FROM information_schema.tables WHERE table_schema <> 'test'",
+    "SELECT schema_name FROM information_schema.schemata",
+    "SELECT * FROM information_schema.check_constraints",
     "SELECT * FROM performance_schema.persisted_variables",
     "SHOW GLOBAL VARIABLES LIKE 'lambda%'",
 )
@@ -115,7 +119,8 @@ def installed(bare: Bare) -> Iterator[None]:
     before = bare.snapshot()
     assert bare.install().status == 0
     yield
-    assert bare.uninstall().status == 0
+    done = bare.uninstall()
+    assert (done.status, done.err) == (0, "")
     assert bare.snapshot() == before
 
 

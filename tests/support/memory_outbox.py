@@ -213,8 +213,9 @@ class MemorySession:
             await self._tables.settle([statement])
         return 0
 
-    async def transaction(self, statements: list[Any]) -> None:
+    async def transaction(self, statements: list[Any]) -> list[int]:
         await self._tables.settle(statements)
+        return [0] * len(statements)
 
     async def close(self) -> None:
         await asyncio.sleep(0)

@@ -19,21 +19,14 @@ from tests.support.scripted_lambda import ScriptedLambda, scripted_lambda
 from tests.support.stack import Library, Stack, execute, start_stack
 from tests.support.waiting import wait_until
 
+from lambda_sidecar.outbox.schema import DELIVERY
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
 ACCOUNT_NAME = "lambda_outbox"
 TABLES = ("outbox", "outbox_waiting", "outbox_dead", "outbox_results", "outbox_deduplication")
-# The account that delivers, with the rights that it needs and no others.
-_GRANTS = (
-    f"CREATE USER IF NOT EXISTS {ACCOUNT_NAME}@localhost",
-    f"GRANT SELECT, DELETE ON lambda_udf.outbox TO {ACCOUNT_NAME}@localhost",
-    *(
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON lambda_udf.{table} TO {ACCOUNT_NAME}@localhost"
-        for table in TABLES[1:]
-    ),
-    f"GRANT SELECT ON performance_schema.replication_group_members TO {ACCOUNT_NAME}@localhost",
-)
+# The rights of the account that delivers: those that it needs and no others.
+GRANTS = tuple(f"GRANT {right} TO '{ACCOUNT_NAME}'@'localhost'" for right in DELIVERY)
 
 
 @dataclass(frozen=True)
@@ -150,16 +143,17 @@ def started_outbox(mysql_home: Path, directory: Path, **sidecar_settings: Any) -
         ) as stack,
     ):
         outbox = Outbox(stack, endpoint)
-        install(outbox)
+        install(stack)
         wait_until(lambda: "outbox: delivers" in stack.sidecar.log_text(), what="the sidecar delivers")
         yield outbox
 
 
-def install(outbox: Outbox) -> None:
+def install(stack: Stack) -> None:
     """The schema, and the account that delivers. install.sql makes the library's functions itself."""
     script = (ROOT / "udf/sql/install.sql").read_bytes()
-    client = [str(outbox.mysqld.home / "bin" / "mysql"), f"--socket={outbox.mysqld.socket}", "--user=root"]
+    client = [str(stack.mysqld.home / "bin" / "mysql"), f"--socket={stack.mysqld.socket}", "--user=root"]
     subprocess.run(client, input=script, check=True, capture_output=True)
-    with contextlib.closing(outbox.connect(database=None)) as connection:
-        for statement in _GRANTS:
+    with contextlib.closing(stack.connect(database=None)) as connection:
+        execute(connection, f"CREATE USER IF NOT EXISTS {ACCOUNT_NAME}@localhost")
+        for statement in GRANTS:
             execute(connection, statement)

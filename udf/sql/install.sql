@@ -193,7 +193,8 @@ FROM (
 GROUP BY function_name;
 
 DELIMITER //
--- DETERMINISTIC, because servers with a binary log take no other function that writes (error 1418).
+-- DETERMINISTIC, because servers with a binary log take no other function that writes (error 1418). The event stands,
+-- whatever becomes of the hint: the library may be missing, too.
 CREATE DEFINER = lambda_udf@localhost FUNCTION IF NOT EXISTS lambda_udf.lambda_async(
   called_function TEXT     CHARACTER SET utf8mb4,
   event_payload   LONGTEXT CHARACTER SET utf8mb4)
@@ -204,7 +205,6 @@ BEGIN
   DECLARE hinted INT;
   INSERT INTO lambda_udf.outbox (function_name, payload) VALUES (called_function, event_payload);
   BEGIN
-    -- The event stands, whatever becomes of the hint: the library may be missing, too.
     DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END;
     SET hinted = lambda_outbox_hint();
   END;
@@ -236,6 +236,8 @@ CREATE DEFINER = lambda_udf@localhost PROCEDURE IF NOT EXISTS lambda_udf.outbox_
   DO lambda_udf.outbox_redriven(dead_id)//
 DELIMITER ;
 GRANT EXECUTE ON FUNCTION lambda_udf.outbox_redriven TO lambda_udf@localhost;
+-- For mysql.lambda_async, where that writes into the outbox.
+GRANT EXECUTE ON FUNCTION lambda_udf.lambda_async TO lambda_udf@localhost;
 GRANT EXECUTE ON PROCEDURE lambda_udf.outbox_redrive TO lambda_udf@localhost;
 
 -- Nobody may write another's name into `caller`.

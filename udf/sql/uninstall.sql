@@ -1,7 +1,7 @@
 -- Takes back everything that install.sql brought, and what was granted and persisted since. Can be run again without
 -- harm. Nothing of it is written to the binary log; run it on every server, replicas last. Stop the calls first:
--- while some are in flight it changes nothing and says so; nor while the outbox holds anything, which goes with
--- DROP DATABASE lambda_udf alone. Then remove lambda_udf.so from plugin_dir.
+-- while some are in flight it changes nothing and says so, and the same while the outbox holds anything.
+-- Then remove lambda_udf.so from plugin_dir.
 --
 --   mysql --user=root < uninstall.sql
 SET SESSION sql_log_bin = 0;
@@ -16,6 +16,21 @@ CREATE PROCEDURE mysql.lambda_udf_uninstall_outbox()
 BEGIN
   DECLARE others TEXT;
   DECLARE refusal TEXT;
+  DECLARE done BOOL DEFAULT FALSE;
+  DECLARE revocation TEXT;
+  -- Grants would outlive the tables, and count again after the next install.
+  DECLARE revocations CURSOR FOR
+    SELECT CONCAT('REVOKE ', what, ' FROM ', QUOTE(User), '@', QUOTE(Host)) FROM (
+      SELECT User, Host, CONCAT('GRANT OPTION ON lambda_udf.`', Table_name, '`') AS what
+      FROM mysql.tables_priv WHERE Db = 'lambda_udf' AND FIND_IN_SET('Grant', Table_priv)
+      UNION ALL SELECT User, Host, CONCAT('ALL PRIVILEGES ON lambda_udf.`', Table_name, '`')
+      FROM mysql.tables_priv WHERE Db = 'lambda_udf'
+      UNION ALL SELECT User, Host, CONCAT('GRANT OPTION ON ', Routine_type, ' lambda_udf.`', Routine_name, '`')
+      FROM mysql.procs_priv WHERE Db = 'lambda_udf' AND FIND_IN_SET('Grant', Proc_priv)
+      UNION ALL SELECT User, Host, CONCAT('ALL PRIVILEGES ON ', Routine_type, ' lambda_udf.`', Routine_name, '`')
+      FROM mysql.procs_priv WHERE Db = 'lambda_udf'
+    ) AS granted;
+  DECLARE CONTINUE HANDLER FOR NOT FOUND SET done = TRUE;
   SELECT GROUP_CONCAT(name ORDER BY name SEPARATOR ', ') INTO others FROM (
     SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'lambda_udf'
     UNION ALL SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'lambda_udf'
@@ -33,7 +48,7 @@ BEGIN
                  AND CONSTRAINT_NAME = 'lambda_udf_is_being_uninstalled') THEN
     BEGIN
       DECLARE EXIT HANDLER FOR 3819
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'lambda_udf.outbox holds events; let the sidecar deliver them, or DROP DATABASE lambda_udf, then run this again';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'lambda_udf.outbox holds events; let the sidecar deliver them, or TRUNCATE it, then run this again';
       ALTER TABLE lambda_udf.outbox ADD CONSTRAINT lambda_udf_is_being_uninstalled CHECK (FALSE);
     END;
   END IF;
@@ -45,8 +60,19 @@ BEGIN
     END;
     IF EXISTS (SELECT 1 FROM lambda_udf.outbox_waiting) OR EXISTS (SELECT 1 FROM lambda_udf.outbox_dead)
        OR EXISTS (SELECT 1 FROM lambda_udf.outbox_results) THEN
-      SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'outbox_waiting, outbox_dead or outbox_results holds rows; empty them, or DROP DATABASE lambda_udf, then run this again';
+      SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'outbox_waiting, outbox_dead or outbox_results holds rows; take or TRUNCATE them, then run this again';
     END IF;
+    OPEN revocations;
+    FETCH revocations INTO revocation;
+    WHILE NOT done DO
+      SET @lambda_udf_revoke = revocation;
+      PREPARE lambda_udf_revoke FROM @lambda_udf_revoke;
+      EXECUTE lambda_udf_revoke;
+      DEALLOCATE PREPARE lambda_udf_revoke;
+      FETCH revocations INTO revocation;
+    END WHILE;
+    CLOSE revocations;
+    SET @lambda_udf_revoke = NULL;
     DROP DATABASE lambda_udf;
   END;
 END//

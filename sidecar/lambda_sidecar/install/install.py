@@ -1,4 +1,4 @@
-"""lambda-sidecar install: the library into plugin_dir, and its functions, component, role and procedure.
+"""lambda-sidecar install: the library into plugin_dir, its functions, component, role, procedure, outbox.
 
 Decides which steps a server needs; the SQL is that of udf/sql/install.sql."""
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import mysql.connector
 from mysql.connector.abstracts import MySQLConnectionAbstract
 
-from lambda_sidecar.install import library_file, preflight, sql_script
+from lambda_sidecar.install import library_file, outbox, preflight, sql_script
 from lambda_sidecar.install.connection import connect, execute
 from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.install.options import Account, quoted
@@ -74,6 +74,7 @@ class _Install:
         for account in self.options.grant:
             if not account_exists(self.connection, account):
                 raise InstallError(f"there is no account {account} on this server; CREATE USER comes first")
+        outbox.check(self.connection, self.options)
         if self._copies:
             how = f"install -m 0755 {self.library} {self.state.place}"
             preflight.plugin_dir(self.state, f"run there: {how}; then this again, with --no-copy")
@@ -99,6 +100,7 @@ class _Install:
             elif library:
                 steps.say(f"{state.place} is this library already")
             self._run_script()
+        outbox.settle_procedure(steps, self.script, through_outbox=self.options.procedure_through_outbox)
         self._grant()
         if socket := self.options.socket_of_sidecar:
             steps.sql(
@@ -109,6 +111,8 @@ class _Install:
         self.steps.sql("run install.sql", *sql_script.statements(self.script))
 
     def _grant(self) -> None:
+        if account := self.options.outbox_account:
+            outbox.grant_delivery(self.steps, account)
         for account in self.options.grant:
             self.steps.sql(f"grant {_ROLE.user} to {account}", f"GRANT {_ROLE} TO {account}")
             if self.options.default_role:

@@ -76,6 +76,17 @@ def add_install(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--socket-of-sidecar", type=socket_path, metavar="PATH", help="SET PERSIST lambda_udf.socket"
     )
+    parser.add_argument(
+        "--outbox-account",
+        type=account,
+        metavar="ACCOUNT",
+        help="give this account what the sidecar needs to deliver the outbox, and nothing else",
+    )
+    parser.add_argument(
+        "--procedure-through-outbox",
+        action="store_true",
+        help="CALL mysql.lambda_async writes into the outbox; without this it invokes at once",
+    )
     parser.add_argument("--verify", metavar="FUNCTION", help="invoke this Lambda function with {} at the end")
 
 
@@ -83,6 +94,9 @@ def add_uninstall(parser: argparse.ArgumentParser) -> None:
     _add_common(parser)
     parser.add_argument(
         "--no-remove", action="store_true", help="leave the library in plugin_dir: only the SQL"
+    )
+    parser.add_argument(
+        "--drop-outbox", action="store_true", help="lose the events, results and errors that the outbox holds"
     )
 
 

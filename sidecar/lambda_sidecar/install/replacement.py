@@ -127,11 +127,10 @@ class Replacement:
                 _drop_functions(quiet, now)
                 old.replace(before.place)
                 now = look(self.steps.connection, [])
-            for name, kind in before.functions.items():
+            for name, declaration in before.functions.items():
                 if name not in now.functions:
-                    function = f"{'AGGREGATE ' if kind == 'aggregate' else ''}FUNCTION `{name}`"
                     library = quoted(library_file.NAME)
-                    quiet.sql("create again", f"CREATE {function} RETURNS STRING SONAME {library}")
+                    quiet.sql("create again", f"CREATE {declaration} SONAME {library}")
             if before.component and not now.component:
                 quiet.sql("install again", _INSTALL)
             restore_values(quiet, before.values)

@@ -15,12 +15,13 @@ from lambda_sidecar.install.connection import execute
 from lambda_sidecar.install.options import Account, quoted
 
 COMPONENT = "file://lambda_udf"
+_RETURNED = {0: "STRING", 1: "REAL", 2: "INTEGER", 4: "DECIMAL"}  # udf_registration_types.h
 _CANT_INITIALIZE_UDF = 1123  # mysqld_error.h; our init functions refuse a call without arguments
 
 
 @dataclass(frozen=True)
 class ServerState:
-    """functions     the rows of lambda_udf.so in mysql.func: name and kind (function, aggregate)
+    """functions     those that mysql.func has of lambda_udf.so: name, and how CREATE declares it
     answering     those of them that are loaded; the rest are rows of a library that failed to load
     foreign       functions with our names that belong to another library: name and library
     component     whether mysql.component names ours
@@ -65,8 +66,12 @@ def look(connection: MySQLConnectionAbstract, names: list[str]) -> ServerState:
         connection,
         "SELECT @@plugin_dir, @@datadir, @@pid_file, @@server_uuid, @@read_only, @@super_read_only",
     )
-    rows = execute(connection, "SELECT name, dl, type FROM mysql.func")
-    functions = {name: kind for name, library, kind in rows if library == library_file.NAME}
+    rows = execute(connection, "SELECT name, dl, type, ret FROM mysql.func")
+    functions = {
+        name: _declaration(name, kind, returned)
+        for name, library, kind, returned in rows
+        if library == library_file.NAME
+    }
     components = execute(connection, "SELECT component_urn FROM mysql.component")
     return ServerState(
         plugin_dir=Path(plugin_dir),
@@ -77,19 +82,24 @@ def look(connection: MySQLConnectionAbstract, names: list[str]) -> ServerState:
         super_read_only=bool(super_read_only),
         functions=functions,
         answering=frozenset(name for name in functions if answers(connection, name)),
-        foreign={name: library for name, library, _ in rows if name in names and name not in functions},
+        foreign={name: library for name, library, *_ in rows if name in names and name not in functions},
         component=(COMPONENT,) in components,
         values=variables(connection),
     )
 
 
+def _declaration(name: str, kind: str, returned: int) -> str:
+    """`kind` and `returned` as mysql.func has them: function or aggregate, and an enum Item_result."""
+    return f"{'AGGREGATE ' if kind == 'aggregate' else ''}FUNCTION `{name}` RETURNS {_RETURNED[returned]}"
+
+
 def answers(connection: MySQLConnectionAbstract, function: str) -> bool:
-    """Whether the function is loaded: without arguments it refuses a call by itself, and invokes nothing."""
+    """Whether the function is loaded. Called without arguments, it refuses by itself or invokes nothing."""
     try:
         execute(connection, f"SELECT `{function}`()")
     except mysql.connector.Error as error:
         return error.errno == _CANT_INITIALIZE_UDF
-    return False
+    return True
 
 
 def variables(connection: MySQLConnectionAbstract) -> dict[str, str]:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent.parent
-_FUNCTION = re.compile(r"^CREATE (?:AGGREGATE )?FUNCTION IF NOT EXISTS (\w+)", re.MULTILINE)
+_FUNCTION = re.compile(r"^CREATE (?:AGGREGATE )?FUNCTION IF NOT EXISTS (\w+) +RETURNS", re.MULTILINE)
 
 
 def checkout() -> Path | None:

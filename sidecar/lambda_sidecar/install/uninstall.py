@@ -10,7 +10,7 @@ import contextlib
 import mysql.connector
 from mysql.connector.abstracts import MySQLConnectionAbstract
 
-from lambda_sidecar.install import library_file, preflight, sql_script
+from lambda_sidecar.install import library_file, outbox, preflight, sql_script
 from lambda_sidecar.install.connection import connect
 from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.install.idle import wait_until_idle
@@ -39,20 +39,24 @@ def _uninstall(connection: MySQLConnectionAbstract, options: argparse.Namespace,
         preflight.plugin_dir(
             state, f"run this with --no-remove, then remove {state.place} on the server's machine"
         )
+    if not options.drop_outbox and not steps.dry_run:
+        outbox.refuse_unless_empty(connection)
     if state.loaded and not steps.dry_run:
         wait_until_idle(connection)
-    _drop(steps, state)
+    _drop(steps, state, drop_outbox=options.drop_outbox)
     if not options.no_remove and state.place.exists():
         steps.act(f"remove {state.place}", lambda: library_file.remove(state.place))
     if read_only:
         raise InstallError("the server is read-only; nothing was changed")
 
 
-def _drop(steps: Steps, state: ServerState) -> None:
+def _drop(steps: Steps, state: ServerState, *, drop_outbox: bool) -> None:
     script = sql_script.read("uninstall.sql")
     steps.sql("keep everything out of the binary log", "SET SESSION sql_log_bin = 0")
     if rows := dead_rows(state):
         steps.sql("forget what the server names but could not load", *rows)
+    if drop_outbox:
+        outbox.empty(steps)
     steps.sql("run uninstall.sql", *sql_script.statements(script))
     # Functions of a library that is newer than this command.
     known = {name for name in state.answering if f"DROP FUNCTION IF EXISTS {name};" in script}

@@ -14,6 +14,7 @@ The way of a row, file by file:
     settlement.py  verdicts become one transaction
     deliverer.py   all of it on one server, as long as this sidecar is its deliverer
     session.py     one connection to MySQL; election.py: whether this sidecar delivers
+    schema.py      which tables there are, and what the account may do with them
     backlog.py     how much waits; numbers.py: that and the rest, for metrics and top
     account_check.py   `lambda-sidecar check` looks at the server and the account
 """

@@ -7,20 +7,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from lambda_sidecar.config.outbox import OutboxSettings
-from lambda_sidecar.outbox import election
+from lambda_sidecar.outbox import election, schema
 from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
-from lambda_sidecar.outbox.store import SCHEMA_VERSION
 
 STEP = "outbox"
-# What delivery needs, and no more: each table's rights, and one of its columns to ask with.
-_ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
-RIGHTS = {
-    "outbox": ("id", ("SELECT", "DELETE")),
-    "outbox_waiting": ("id", _ALL),
-    "outbox_dead": ("id", _ALL),
-    "outbox_results": ("outbox_id", _ALL),
-    "outbox_deduplication": ("outbox_id", _ALL),
-}
 _PROBES = {
     "SELECT": "EXPLAIN SELECT {column} FROM lambda_udf.{table}",
     "INSERT": "EXPLAIN INSERT INTO lambda_udf.{table} ({column}) VALUES (0)",
@@ -51,9 +41,13 @@ async def look_at_outbox(settings: OutboxSettings, report: Report) -> None:
 
 
 def _hint(settings: OutboxSettings, error: SessionLost) -> str:
-    if error.is_refusal:
-        return f"; is the account '{settings.user}' as password_file has it, and is it there at all?"
-    return "; is mysqld running there?" if error.is_unreachable else ""
+    if error.is_unreachable:
+        return "; is mysqld running there?"
+    # Also where the text is another: for an account that is not there, mysqld makes up how it logs in.
+    return (
+        f"; is there an account '{settings.user}', with the password of password_file?"
+        " lambda-sidecar install --outbox-account gives it its rights"
+    )
 
 
 async def _look(session: Session, settings: OutboxSettings, report: Report) -> None:
@@ -63,8 +57,8 @@ async def _look(session: Session, settings: OutboxSettings, report: Report) -> N
         return
     obstacle = await election.obstacle(session)
     # A server that is read-only refuses the others before it looks at the account.
-    probed = _ALL if obstacle is None else ("SELECT",)
-    missing = {table: await _missing(session, table, probed) for table in RIGHTS}
+    probed = schema.ALL_RIGHTS if obstacle is None else ("SELECT",)
+    missing = {table: await _missing(session, table, probed) for table in schema.RIGHTS}
     for table, rights in missing.items():
         if rights:
             grant = f"GRANT {', '.join(rights)} ON lambda_udf.{table} TO {_quoted(account)}"
@@ -73,7 +67,7 @@ async def _look(session: Session, settings: OutboxSettings, report: Report) -> N
         which = "rights" if obstacle is None else "rights to read"
         report.ok(STEP, f"the account has the {which} that delivery needs")
     if not await election.sees_group(session):
-        grant = f"GRANT SELECT ON performance_schema.replication_group_members TO {_quoted(account)}"
+        grant = f"GRANT SELECT ON {schema.GROUP_MEMBERS} TO {_quoted(account)}"
         report.warn(STEP, f"in a group of several primaries each of them would deliver: {grant}")
     if obstacle is not None:
         report.warn(STEP, f"{obstacle}: from here nothing is delivered until that changes")
@@ -95,9 +89,9 @@ async def _look_at_schema(session: Session, account: str, report: Report) -> boo
         if not error.is_not_there:
             raise
         version = 0
-    if version < SCHEMA_VERSION:
+    if version < schema.VERSION:
         found = f"the schema has version {version}" if version else "there is no schema lambda_udf"
-        report.fail(STEP, f"{found}, and version {SCHEMA_VERSION} is needed: run lambda-sidecar install")
+        report.fail(STEP, f"{found}, and version {schema.VERSION} is needed: run lambda-sidecar install")
         return False
     report.ok(STEP, f"the schema has version {version}")
     return True
@@ -105,7 +99,7 @@ async def _look_at_schema(session: Session, account: str, report: Report) -> boo
 
 async def _missing(session: Session, table: str, probed: tuple[str, ...]) -> list[str]:
     """The rights on it that the account needs and lacks, of those that are to be probed."""
-    column, rights = RIGHTS[table]
+    column, rights = schema.RIGHTS[table]
     missing = []
     for right in rights:
         if right not in probed:

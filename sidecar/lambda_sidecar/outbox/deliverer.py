@@ -249,7 +249,10 @@ class Deliverer:
         if (now >= self._next_look or self._scan.has_more) and self._has_room():
             without = self._lanes.skipping()
             looking = self._scan.look(session, without=without, is_recent=self._wakeup.is_recent())
-            for row in await self._read(looking):
+            rows = await self._read(looking)
+            if any(row.id not in self._held for row in rows):
+                self._wakeup.found()
+            for row in rows:
                 self._take(row)
             self._next_look = min(time.monotonic() + self._wakeup.interval(), self._scan.sweeps_on)
         if self._has_room() and (lane := self._lanes.to_read_again()) is not None:

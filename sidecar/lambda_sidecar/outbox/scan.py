@@ -49,7 +49,9 @@ class Scan:
         self._position = max(before, rows[-1].id if self.has_more else last)
         now = time.monotonic()
         self._note_gap(before, rows, now, passed_by=bool(without))
-        if now >= self._next_sweep and self._position:
+        if not last:  # the table is empty: a sweep would find nothing
+            self._swept, self.sweeps_on = 0, math.inf
+        elif now >= self._next_sweep and self._position:
             rows += await self._sweep(session, without=without)
         # Before rows with a group_key: what has come late may be of the same key, and goes first.
         has_group = any(row.group_key is not None for row in rows)

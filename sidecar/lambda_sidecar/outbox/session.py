@@ -27,12 +27,6 @@ _GONE = {
 }
 
 
-_ACCOUNT_REFUSED = {
-    errorcode.ER_ACCESS_DENIED_ERROR,
-    errorcode.ER_ACCESS_DENIED_NO_PASSWORD_ERROR,
-    errorcode.ER_ACCOUNT_HAS_BEEN_LOCKED,
-    errorcode.ER_HOST_NOT_PRIVILEGED,
-}
 _RIGHT_MISSING = {
     errorcode.ER_TABLEACCESS_DENIED_ERROR,
     errorcode.ER_COLUMNACCESS_DENIED_ERROR,
@@ -47,11 +41,6 @@ class SessionLost(Exception):
     def __init__(self, text: str, code: int | None = None) -> None:
         super().__init__(text)
         self._code = code
-
-    @property
-    def is_refusal(self) -> bool:
-        """The server does not take the account."""
-        return self._code in _ACCOUNT_REFUSED
 
     @property
     def is_unreachable(self) -> bool:

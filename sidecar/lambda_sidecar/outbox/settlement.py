@@ -200,5 +200,5 @@ def statements(batch: list[Settled], deduplication_hours: float) -> Iterator[str
 
 def _dropped(batch: list[Settled], wanted: list[str], changed: list[int]) -> int:
     """How many duplicates there were among the batch; `changed` is what came of `wanted`."""
-    drops = {store.drop_duplicate(row) for row, _ in batch if row.deduplication_key is not None}
+    drops = [store.drop_duplicate(row) for row, _ in batch if row.deduplication_key is not None]
     return sum(count for statement, count in zip(wanted, changed, strict=True) if statement in drops)

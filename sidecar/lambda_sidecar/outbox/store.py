@@ -15,8 +15,6 @@ import msgspec
 from lambda_sidecar.outbox.row import Row, make_row, stored_rows
 from lambda_sidecar.outbox.session import Session
 
-# Of udf/sql/install.sql.
-SCHEMA_VERSION = 1
 # What a scan brings along at most, and of each row's payload: 200 rows of 4 KB are read within a millisecond.
 SCAN_ROWS = 200
 SMALL_BYTES = 4096

@@ -1,8 +1,10 @@
 """When to look for new rows: soon after the library's hint that one was inserted, else now and then.
 
 A hint comes before its transaction's end, so one look is not enough: each next one waits half as long as the
-time that has passed since the hint. A locking read would wait for the commit itself, but behind one long
-transaction it would not see the short ones that commit meanwhile. Knows a datagram socket and a clock."""
+time that has passed since the hint. Whoever writes into the table without lambda_udf.lambda_async gives none;
+then a row that is found stands for a hint that more follow. A locking read would wait for the commit itself,
+but behind one long transaction it would not see the short ones that commit meanwhile. Knows a datagram socket
+and a clock."""
 
 from __future__ import annotations
 
@@ -70,8 +72,12 @@ class Wakeup:
 
     def hint(self) -> None:
         """A row has been inserted, or will be seen soon."""
-        self._hinted = asyncio.get_running_loop().time()
+        self.found()
         self.event.set()
+
+    def found(self) -> None:
+        """There were new rows, whether hinted at or not: more may follow."""
+        self._hinted = asyncio.get_running_loop().time()
 
     def is_recent(self) -> bool:
         """Whether there was a hint not long ago."""

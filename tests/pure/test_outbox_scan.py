@@ -1,0 +1,207 @@
+"""The scan: every committed row is offered within few looks, however late its transaction ends.
+
+Each test's name is the sentence that it proves. Its clock is the test's own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from lambda_sidecar.access.account import Account
+from lambda_sidecar.outbox import scan as room
+from lambda_sidecar.outbox import store
+from lambda_sidecar.outbox.row import Row
+from lambda_sidecar.outbox.scan import GAP_LOOK_SECONDS, GAP_SECONDS, SWEEP_SECONDS, Scan
+from lambda_sidecar.outbox.session import Session
+
+APP = Account("app", "%")
+SESSION = cast(Session, None)
+
+
+class Table:
+    """`outbox`, with a clock that goes on when a test says so. Each row is (function, group_key)."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.rows: dict[int, tuple[str, str | None]] = {}
+        self.statements = 0
+
+    def commit(self, *ids: int, function: str = "f", group_key: str | None = None) -> None:
+        self.rows.update(dict.fromkeys(ids, (function, group_key)))
+
+    async def scan(
+        self, _session: object, after: int, until: int | None = None, *, without: Sequence[str] = ()
+    ) -> tuple[list[Row], int]:
+        self.statements += 1
+        wanted = [
+            Row(number, function, b"", APP, 0.0, 0, group_key=key)
+            for number, (function, key) in sorted(self.rows.items())
+            if number > after
+            and (until is None or number <= until)
+            and (function not in without or key is not None)
+        ]
+        return wanted[: store.SCAN_ROWS], max(self.rows, default=0)
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> Table:
+    made = Table()
+    monkeypatch.setattr(store, "scan", made.scan)
+    monkeypatch.setattr(store, "SCAN_ROWS", 10)
+    monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: made.now))
+    return made
+
+
+async def look(scan: Scan, **options: Any) -> list[int]:
+    rows = await scan.look(SESSION, **{"without": [], "is_recent": True, **options})
+    return [row.id for row in rows]
+
+
+async def test_rows_are_offered_once_they_are_committed(table: Table) -> None:
+    scan = Scan()
+    assert await look(scan) == []
+    table.commit(1, 2)
+    assert set(await look(scan)) == {1, 2}
+    table.commit(3)
+    assert set(await look(scan)) == {3}
+
+
+async def test_many_rows_are_read_in_pieces_without_a_pause(table: Table) -> None:
+    scan = Scan()
+    table.commit(*range(1, 36))
+    seen = set()
+    for _ in range(3):
+        seen |= set(await look(scan))
+        assert scan.has_more
+    seen |= set(await look(scan))
+    assert not scan.has_more
+    assert seen == set(range(1, 36))
+
+
+async def test_a_transaction_that_ends_a_little_later_is_seen_soon(table: Table) -> None:
+    scan = Scan()
+    table.commit(1, 3)
+    await look(scan)
+    table.commit(2)
+    table.now += GAP_LOOK_SECONDS
+    assert 2 in await look(scan)
+
+
+async def test_a_transaction_that_ends_after_minutes_is_seen_within_a_sweep(table: Table) -> None:
+    scan = Scan()
+    table.commit(1, 3)
+    await look(scan)
+    table.now += GAP_SECONDS + 60
+    await look(scan)
+    table.commit(2)
+    table.now += SWEEP_SECONDS
+    assert 2 in await look(scan)
+
+
+async def test_others_that_are_missing_all_the_time_do_not_hide_a_row_that_comes_late(table: Table) -> None:
+    """As with auto_increment_increment above one, or with one transaction in ten rolled back."""
+    scan = Scan()
+    next_id = 3
+    for _ in range(300):  # a minute
+        table.now += 0.2
+        table.rows = {number: each for number, each in table.rows.items() if number > next_id - 7}
+        table.commit(next_id)
+        next_id += 7
+        await look(scan)
+    table.commit(1)
+    for _ in range(int(SWEEP_SECONDS / 0.2) + 1):
+        table.now += 0.2
+        table.commit(next_id)
+        next_id += 7
+        if 1 in await look(scan):
+            return
+    pytest.fail("the late row was not offered")
+
+
+async def test_ids_that_begin_again_are_read_quickly(table: Table) -> None:
+    """As after a TRUNCATE: all ids are below what has been looked at."""
+    scan = Scan()
+    table.commit(1_000_000)
+    await look(scan)
+    table.rows.clear()
+    table.now += SWEEP_SECONDS
+    await look(scan)
+    table.commit(*range(1, 1001))
+    seen: set[int] = set()
+    table.now += SWEEP_SECONDS
+    for _ in range(120):
+        seen |= set(await look(scan))
+        assert len(seen) == 1000 or scan.sweeps_on <= table.now
+    assert seen == set(range(1, 1001))
+
+
+async def test_plain_rows_of_a_function_that_has_no_room_are_passed_by(table: Table) -> None:
+    scan = Scan()
+    table.commit(1, 2, function="full")
+    table.commit(3, function="other")
+    assert set(await look(scan, without=["full"])) == {3}
+
+
+async def test_rows_with_a_group_key_are_passed_by_for_no_function(table: Table) -> None:
+    scan = Scan()
+    table.commit(1, function="full", group_key="k")
+    table.commit(2, function="other", group_key="k")
+    assert list(dict.fromkeys(await look(scan, without=["full"]))) == [1, 2]
+
+
+@pytest.mark.parametrize("without", [[], ["full"]], ids=["", "with a full function"])
+async def test_a_row_of_a_key_that_came_late_is_offered_with_those_behind_it_and_before_them(
+    table: Table, without: list[str]
+) -> None:
+    """Both transactions were serialized by their user: 2 ended before 4 was inserted."""
+    scan = Scan()
+    table.commit(1, 3)
+    await look(scan, without=without)
+    table.commit(2, group_key="k")
+    table.commit(4, group_key="k")
+    offered = list(dict.fromkeys(await look(scan, without=without)))
+    assert offered.index(2) < offered.index(4)
+
+
+async def test_looking_costs_one_statement_where_nothing_is_missing(table: Table) -> None:
+    scan = Scan()
+    table.commit(1)
+    await look(scan)
+    before = table.statements
+    for number in range(2, 12):
+        table.commit(number)
+        await look(scan)
+    assert table.statements - before == 10
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_every_committed_row_is_offered_within_bounded_looks(table: Table, seed: int) -> None:
+    chosen = random.Random(seed)  # noqa: S311
+    scan = Scan()
+    next_id, open_ids = 1, list[int]()
+    committed_at: dict[int, float] = {}
+    for step in range(1500):
+        table.now += 0.01
+        if chosen.random() < 0.5:
+            open_ids.append(next_id)
+            next_id += chosen.choice((1, 1, 1, 7))
+        if open_ids and chosen.random() < 0.5:
+            number = open_ids.pop(chosen.choice((0, -1)))
+            if chosen.random() < 0.9:
+                table.commit(number)
+                committed_at[number] = table.now
+        if step == 700:
+            for number in open_ids:
+                table.commit(number)
+                committed_at[number] = table.now
+            open_ids.clear()
+        for number in await look(scan):
+            if number in committed_at:
+                del committed_at[number]  # it is delivered
+                del table.rows[number]
+        late = [number for number, at in committed_at.items() if table.now - at > SWEEP_SECONDS + 0.1]
+        assert not late, f"seed {seed}: {late}"
