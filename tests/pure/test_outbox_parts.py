@@ -314,7 +314,7 @@ def test_a_deduplication_key_is_remembered_before_its_second_row_is_dropped() ->
     *_, remembered, dropped = sql((made({"deduplication_key": "d"}), Parked()))
     assert remembered.startswith("INSERT INTO lambda_udf.outbox_deduplication")
     assert "INTERVAL 86400 SECOND" in remembered
-    assert dropped.startswith("DELETE w FROM lambda_udf.outbox_waiting AS w")
+    assert dropped.startswith("DELETE FROM lambda_udf.outbox_waiting WHERE")
 
 
 TEXTS = [
