@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from lambda_sidecar.outbox.row import Row, make_row, stored_rows
-from lambda_sidecar.outbox.session import Session
+from lambda_sidecar.outbox.session import Session, StatementFailed
 
 # What a scan brings along at most, and of each row's payload: 200 rows of 4 KB are read within a millisecond.
 SCAN_ROWS = 200
@@ -51,6 +51,21 @@ async def scan(
     `without` are left out, but for those with a group_key: other functions' rows of the key may follow."""
     limit = "" if until is None else f" AND id <= {until}"
     return await _outbox(session, f"id > {after}{limit}{_no_plain_row_of(without)}")
+
+
+async def is_being_written(session: Session, after: int, until: int) -> bool:
+    """Whether somebody has written a row with an id above `after`, up to `until`, and has not ended the
+    transaction: a plain read does not see it, and a locking one meets its lock. Says so too while rows of
+    these ids are being deleted. Raises SessionLost and StatementFailed."""
+    try:
+        await session.rows(
+            f"SELECT id FROM lambda_udf.outbox WHERE id > {after} AND id <= {until} FOR SHARE NOWAIT"
+        )
+    except StatementFailed as error:
+        if not error.is_locked:
+            raise
+        return True
+    return False
 
 
 async def scan_function(session: Session, function_name: str, since: int) -> list[Row]:
