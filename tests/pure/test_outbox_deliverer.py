@@ -107,6 +107,7 @@ def deliverer_of(
 ) -> Deliverer:
     for name in (
         "scan",
+        "is_being_written",
         "scan_function",
         "due",
         "head_of_group",
