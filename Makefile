@@ -38,6 +38,11 @@ test: build $(SANITIZED) ## every test; PYTEST_ARGS='-k trigger -x' chooses
 test-quick: $(VENV)/.ready $(CONTRACT) ## the tests that need no MySQL, no built library and no process: some seconds
 	@$(PYTHON) -m pytest -q -n $(JOBS) --dist worksteal tests/pure $(PYTEST_ARGS)
 
+# Without N each scenario has the length that it has by hand; `make test` runs them short.
+chaos-outbox: build ## kill -9, failover, throttling for as long as one likes; SCENARIO=sidecar, N=1000, SEED=7
+	@LAMBDA_UDF_CHAOS=1 $(if $(N),LAMBDA_UDF_CHAOS_N=$(N)) $(if $(SEED),LAMBDA_UDF_CHAOS_SEED=$(SEED)) \
+	  $(PYTHON) -m pytest -s -p no:cacheprovider tests/chaos $(if $(SCENARIO),-k "$(SCENARIO)") $(PYTEST_ARGS)
+
 check: build ## formatting, warnings, types, lint
 	$(VENV)/bin/clang-format --dry-run --Werror $(C_FILES)
 	$(MAKE) --no-print-directory -C udf tidy BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))

@@ -25,6 +25,10 @@ from tests.chaos.endpoint import (
 from tests.chaos.outbox_server import OutboxServer, outbox_server
 from tests.support.stack import execute
 
+from lambda_sidecar.config.outbox import OutboxSettings
+from lambda_sidecar.outbox import store
+from lambda_sidecar.outbox.session import connect
+
 KEYS = 8
 FUNCTIONS = ("ledger", "stock")
 SLOW = Answer(seconds=0.2)
@@ -105,3 +109,23 @@ def test_the_order_within_each_key_holds_at_a_lambda_that_throttles_fails_hangs_
     assert [order for order in orders if order != sorted(order)] == []
     assert doubles == unheard
     assert endpoint.refused.keys() == {0, 429, 500}
+
+
+async def test_a_row_that_is_written_and_not_committed_is_met_by_its_lock(
+    mysql_home: Path, tmp_path: Path
+) -> None:
+    """By this the deliverer knows how long it has to look for an id that is missing."""
+    with OutboxServer(mysql_home, tmp_path, "http://127.0.0.1:9") as server:
+        server.start_mysqld()
+        session = await connect(OutboxSettings(mysql_socket=server.mysqld.socket))
+        with closing(server.connect()) as writer, closing(server.connect()) as other:
+            row = ("f", "{}", None)
+            execute(other, INSERT, row)
+            execute(writer, "START TRANSACTION")
+            execute(writer, INSERT, row)
+            execute(other, INSERT, row)
+            assert not await store.is_being_written(session, 0, 1)
+            assert await store.is_being_written(session, 1, 3)
+            execute(writer, "ROLLBACK")
+            assert not await store.is_being_written(session, 0, 3)
+        await session.close()

@@ -28,6 +28,7 @@ class Table:
     def __init__(self) -> None:
         self.now = 1000.0
         self.rows: dict[int, tuple[str, str | None]] = {}
+        self.uncommitted: set[int] = set()
         self.statements = 0
 
     def commit(self, *ids: int, function: str = "f", group_key: str | None = None) -> None:
@@ -46,11 +47,16 @@ class Table:
         ]
         return wanted[: store.SCAN_ROWS], max(self.rows, default=0)
 
+    async def is_being_written(self, _session: object, after: int, until: int) -> bool:
+        self.statements += 1
+        return any(after < number <= until for number in self.uncommitted)
+
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> Table:
     made = Table()
     monkeypatch.setattr(store, "scan", made.scan)
+    monkeypatch.setattr(store, "is_being_written", made.is_being_written)
     monkeypatch.setattr(store, "SCAN_ROWS", 10)
     monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: made.now))
     return made
@@ -100,6 +106,23 @@ async def test_a_transaction_that_ends_after_minutes_is_seen_within_a_sweep(tabl
     table.commit(2)
     table.now += SWEEP_SECONDS
     assert 2 in await look(scan)
+
+
+async def test_however_long_a_transaction_took_its_row_comes_before_later_ones_of_its_group(
+    table: Table,
+) -> None:
+    scan = Scan()
+    table.commit(1, 3)
+    table.uncommitted = {2}
+    await look(scan)
+    for _ in range(600):
+        table.now += 0.2
+        await look(scan)
+    table.uncommitted = set()
+    table.commit(2, group_key="k")
+    table.commit(4, group_key="k")
+    found = await look(scan)
+    assert found.index(2) < found.index(4)
 
 
 async def test_others_that_are_missing_all_the_time_do_not_hide_a_row_that_comes_late(table: Table) -> None:

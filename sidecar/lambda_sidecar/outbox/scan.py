@@ -12,7 +12,8 @@ from lambda_sidecar.outbox import store
 from lambda_sidecar.outbox.row import Row
 from lambda_sidecar.outbox.session import Session
 
-# An id that is missing may be a transaction's that has not ended: it is looked for so often, and so long.
+# An id that is missing may be a transaction's that has not ended: it is looked for so often, and so long. Then it
+# is looked for on if a row is there that is not committed: most ids that are missing never come.
 GAP_LOOK_SECONDS, GAP_SECONDS = 0.02, 10.0
 # However late a transaction ends: everything is looked at so often, at least.
 SWEEP_SECONDS = 1.0
@@ -29,8 +30,8 @@ class Scan:
     def __init__(self) -> None:
         self._position = 0
         """Everything up to it has been looked at, but for what came late."""
-        self._gaps: deque[tuple[int, float]] = deque()
-        """The id after which one was missing, or was passed by, and until when it is looked for."""
+        self._gaps: deque[tuple[int, int, float]] = deque()
+        """Between which ids one was missing, or was passed by, and until when it is looked for."""
         self._next_gap_look = 0.0
         self._swept = 0
         """Everything up to it has been looked at once more, by the sweep that is under way."""
@@ -48,6 +49,7 @@ class Scan:
         self.has_more = len(rows) == store.SCAN_ROWS
         self._position = max(before, rows[-1].id if self.has_more else last)
         now = time.monotonic()
+        await self._forget_gaps(session, now)
         self._note_gap(before, rows, now, passed_by=bool(without))
         if not last:  # the table is empty: a sweep would find nothing
             self._swept, self.sweeps_on = 0, math.inf
@@ -60,9 +62,14 @@ class Scan:
         rows.sort(key=lambda row: row.id)
         return rows
 
+    async def _forget_gaps(self, session: Session, now: float) -> None:
+        """Those that are old, and where nobody is writing."""
+        while self._gaps and now >= self._gaps[0][2]:
+            after, until, _ = self._gaps.popleft()
+            if await store.is_being_written(session, after, until):
+                self._gaps.append((after, until, now + GAP_SECONDS))
+
     def _note_gap(self, before: int, rows: list[Row], now: float, *, passed_by: bool) -> None:
-        while self._gaps and now >= self._gaps[0][1]:
-            self._gaps.popleft()
         for row in rows:
             if row.id != before + 1:
                 break
@@ -70,11 +77,11 @@ class Scan:
         else:
             if before == self._position or not passed_by:
                 return
-        self._gaps.append((before, now + GAP_SECONDS))
+        self._gaps.append((before, self._position, now + GAP_SECONDS))
 
     async def _look_into_gaps(self, session: Session, *, without: list[str], is_recent: bool) -> list[Row]:
         began = time.monotonic()
-        since = self._gaps[0][0]
+        since = min(after for after, _, _ in self._gaps)
         found: list[Row] = []
         for _ in range(GAP_SCANS):
             rows, _ = await store.scan(session, since, self._position, without=without)

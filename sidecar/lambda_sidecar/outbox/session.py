@@ -19,6 +19,8 @@ CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 30.0
 # While somebody else has locked a row of ours, the others wait.
 LOCK_SECONDS = 1
+# The transaction is over: a deadlock, or a conflict with another member of a group.
+_AGAIN = {errorcode.ER_LOCK_DEADLOCK, errorcode.ER_TRANSACTION_ROLLBACK_DURING_COMMIT}
 # The server says so itself: mysqld stops, or the connection was killed.
 _GONE = {
     errorcode.ER_SERVER_SHUTDOWN,
@@ -57,9 +59,14 @@ class StatementFailed(Exception):
         self.code = code
 
     @property
+    def is_locked(self) -> bool:
+        """Somebody else has a lock for which the statement does not wait."""
+        return self.code == errorcode.ER_LOCK_NOWAIT
+
+    @property
     def may_be_repeated(self) -> bool:
-        """A deadlock: the transaction is over, and may be tried again at once."""
-        return self.code == errorcode.ER_LOCK_DEADLOCK
+        """The transaction is over, and may be tried again at once."""
+        return self.code in _AGAIN
 
     @property
     def is_right_missing(self) -> bool:
@@ -127,11 +134,16 @@ class Session:
             async with asyncio.timeout(STATEMENT_SECONDS):
                 yield
         except mysql.connector.Error as error:
-            if error.sqlstate is not None and error.errno not in _GONE and error.errno < 2000:
+            if error.sqlstate is not None and error.errno not in _GONE and not _is_of_client(error.errno):
                 raise StatementFailed(error.errno, error.msg or str(error)) from None
             raise SessionLost(error.msg or str(error)) from None
         except (TimeoutError, OSError, EOFError) as error:
             raise SessionLost(str(error) or type(error).__name__) from None
+
+
+def _is_of_client(number: int) -> bool:
+    """The connector's own errors: MySQL keeps 2000 to 2999 for clients. A server's are below and above."""
+    return 2000 <= number < 3000
 
 
 async def connect(settings: OutboxSettings) -> Session:

@@ -170,7 +170,12 @@ def due_at(row: Row, verdict: Verdict) -> float:
 
 def statements(batch: list[Settled], deduplication_hours: float) -> Iterator[str]:
     """All that has to be done for these rows, in an order that two of them may have."""
-    accepted = [row for row, verdict in batch if isinstance(verdict, Accepted)]
+    moved = [
+        (row, due_at(row, verdict) or None, verdict.error if isinstance(verdict, Later) else None)
+        for row, verdict in batch
+        if isinstance(verdict, Later | Parked) and not row.is_waiting
+    ]
+    yield from store.copy_to_waiting(moved)
     for row, verdict in batch:
         match verdict:
             case Accepted(result=result) if row.keep_result:
@@ -182,20 +187,15 @@ def statements(batch: list[Settled], deduplication_hours: float) -> Iterator[str
                     executed_version=result.executed_version,
                     request_id=result.request_id,
                 )
-            case Later(error=error, at=at):
-                yield from store.put_off(row, at, error)
+            case Later(error=error, at=at) if row.is_waiting:
+                yield store.put_off(row, at, error)
             case Dead(error=error):
                 yield from store.bury(row, error)
-            case Parked():
-                yield from _park(row, due_at(row, verdict) or None, deduplication_hours)
-    yield from store.delete(accepted)
-
-
-def _park(row: Row, at: float | None, deduplication_hours: float) -> Iterator[str]:
-    yield from store.put_off(row, at, None)
-    if row.deduplication_key is not None:
-        yield store.remember_key(row, deduplication_hours)
-        yield store.drop_duplicate(row)
+            case Parked() if row.deduplication_key is not None:
+                yield store.remember_key(row, deduplication_hours)
+                yield store.drop_duplicate(row)
+    accepted = [row for row, verdict in batch if isinstance(verdict, Accepted)]
+    yield from store.delete([*accepted, *(row for row, _, _ in moved)])
 
 
 def _dropped(batch: list[Settled], wanted: list[str], changed: list[int]) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from lambda_sidecar.outbox.row import Row, make_row, stored_rows
-from lambda_sidecar.outbox.session import Session
+from lambda_sidecar.outbox.session import Session, StatementFailed
 
 # What a scan brings along at most, and of each row's payload: 200 rows of 4 KB are read within a millisecond.
 SCAN_ROWS = 200
@@ -51,6 +51,21 @@ async def scan(
     `without` are left out, but for those with a group_key: other functions' rows of the key may follow."""
     limit = "" if until is None else f" AND id <= {until}"
     return await _outbox(session, f"id > {after}{limit}{_no_plain_row_of(without)}")
+
+
+async def is_being_written(session: Session, after: int, until: int) -> bool:
+    """Whether somebody has written a row with an id above `after`, up to `until`, and has not ended the
+    transaction: a plain read does not see it, and a locking one meets its lock. Says so too while rows of
+    these ids are being deleted. Raises SessionLost and StatementFailed."""
+    try:
+        await session.rows(
+            f"SELECT id FROM lambda_udf.outbox WHERE id > {after} AND id <= {until} FOR SHARE NOWAIT"
+        )
+    except StatementFailed as error:
+        if not error.is_locked:
+            raise
+        return True
+    return False
 
 
 async def scan_function(session: Session, function_name: str, since: int) -> list[Row]:
@@ -144,24 +159,36 @@ def delete(rows: Sequence[Row]) -> list[str]:
     return [f"DELETE FROM {table} WHERE {_are(of_table)}" for table, of_table in by_table.items() if of_table]
 
 
-def put_off(row: Row, due_at: float | None, error: str | None) -> list[str]:
-    """Into `outbox_waiting` until `due_at` (seconds since 1970), or for the row before it. `row.attempts` are
-    those so far. The row's own statement of what went wrong is kept where there is no new one."""
-    due_text = "NULL" if due_at is None else f"FROM_UNIXTIME({due_at:.6f})"
-    if row.is_waiting:
-        new_error = "" if error is None else f", error = {literal(error)}"
-        return [
-            f"UPDATE lambda_udf.outbox_waiting SET due_at = {due_text}, attempts = {row.attempts}{new_error}"
-            f" WHERE {_are([row])}"
+def put_off(row: Row, due_at: float | None, error: str | None) -> str:
+    """A row of `outbox_waiting` stays there until `due_at` (seconds since 1970), or for the row before it.
+    `row.attempts` are those so far. Its own statement of what went wrong is kept where there is no new
+    one."""
+    new_error = "" if error is None else f", error = {literal(error)}"
+    return (
+        f"UPDATE lambda_udf.outbox_waiting SET due_at = {_moment(due_at)}, attempts = {row.attempts}"
+        f"{new_error} WHERE {_are([row])}"
+    )
+
+
+def copy_to_waiting(rows: Sequence[tuple[Row, float | None, str | None]]) -> list[str]:
+    """Rows of `outbox`, into `outbox_waiting`: each with its `due_at` and its error, as put_off() has them.
+    One statement for all: rows that only have to be deleted wait for it. Whoever uses it deletes these."""
+    if not rows:
+        return []
+    values = ",".join(
+        [
+            f"ROW({row.id},FROM_UNIXTIME({row.created:.6f}),{_text(row.group_key)},{_moment(due_at)},"
+            f"{row.attempts},{_text(error)})"
+            for row, due_at, error in rows
         ]
-    key = "NULL" if row.group_key is None else literal(row.group_key)
+    )
     return [
         "INSERT INTO lambda_udf.outbox_waiting (id, function_name, payload, options, caller, created_at,"
         " group_key, due_at, attempts, error)"
-        " SELECT id, function_name, payload, options, caller, created_at,"
-        f" {key}, {due_text}, {row.attempts}, {'NULL' if error is None else literal(error)}"
-        f" FROM lambda_udf.outbox WHERE {_are([row])}",
-        *delete([row]),
+        " SELECT o.id, o.function_name, o.payload, o.options, o.caller, o.created_at,"
+        " v.group_key, v.due_at, v.attempts, v.error"
+        f" FROM (VALUES {values}) AS v (id, created_at, group_key, due_at, attempts, error)"
+        " STRAIGHT_JOIN lambda_udf.outbox AS o ON o.id = v.id AND o.created_at = v.created_at"
     ]
 
 
@@ -237,6 +264,14 @@ def forget(result_days: float, deduplication_hours: float) -> list[str]:
 def literal(text: str) -> str:
     """A string in SQL: in hexadecimal nothing needs escaping, whatever the sql_mode."""
     return f"_utf8mb4 X'{text.encode().hex()}'"
+
+
+def _text(text: str | None) -> str:
+    return "NULL" if text is None else literal(text)
+
+
+def _moment(seconds: float | None) -> str:
+    return "NULL" if seconds is None else f"FROM_UNIXTIME({seconds:.6f})"
 
 
 def _are(rows: Sequence[Row]) -> str:
