@@ -170,7 +170,7 @@ def _throughput(
 
 
 def accepted(sidecar: MonitorClient) -> int:
-    """Events that are out of the table by now. Raises WrongAnswer where one was not accepted at once."""
+    """Events so far, which are out of the table too. Raises WrongAnswer where an attempt has failed."""
     told = _outbox(sidecar)
     if told.dead or told.retried:
         raise WrongAnswer(f"outbox: {told.dead} events are dead, {told.retried} attempts failed")

@@ -19,5 +19,11 @@ MYSQL_PWD=${MYSQL_ROOT_PASSWORD-} mysql --protocol=socket --user=root <<SQL
 SET SESSION sql_log_bin = 0, sql_mode = '';
 CREATE USER IF NOT EXISTS lambda_outbox@localhost;
 ALTER USER lambda_outbox@localhost IDENTIFIED BY '${text//\'/\\\'}';
-GRANT SELECT, INSERT, UPDATE, DELETE ON lambda_udf.* TO lambda_outbox@localhost;
+GRANT SELECT, DELETE ON lambda_udf.outbox TO lambda_outbox@localhost;
+GRANT SELECT, INSERT, UPDATE, DELETE ON lambda_udf.outbox_waiting TO lambda_outbox@localhost;
+GRANT SELECT, INSERT, UPDATE, DELETE ON lambda_udf.outbox_dead TO lambda_outbox@localhost;
+GRANT SELECT, INSERT, UPDATE, DELETE ON lambda_udf.outbox_results TO lambda_outbox@localhost;
+GRANT SELECT, INSERT, UPDATE, DELETE ON lambda_udf.outbox_deduplication TO lambda_outbox@localhost;
+GRANT SELECT ON lambda_udf.schema_version TO lambda_outbox@localhost;
+GRANT SELECT ON performance_schema.replication_group_members TO lambda_outbox@localhost;
 SQL

@@ -5,6 +5,7 @@
  *   call FUNCTION ARG…              -> ok MS LENGTH HEX… | error MS ERRNO FLAGS HEX-TEXT | refused HEX-TEXT
  *   rows FUNCTION COLLATION COUNT ARG… -> rows RESULT…   (a result in hex, or ! and its error in hex; row n
  *     has id n)
+ *   hint CALLS THREADS -> hinted MS SENT   (lambda_outbox_hint in statements of one row; datagrams that left)
  *   load FUNCTION NAME ARG CALLS THREADS ROWS -> loaded MS FAILED HEX-TEXT-OF-A-FAILURE
  *   interrupt STATUS MS             -> done        (the next call's session gets STATUS after MS; 0: before)
  *   client KIND MS ACT              -> done        (the next call's session has a client of this
@@ -369,6 +370,53 @@ static void command_load(char *fields[]) {
   for (int i = 0; i < 2; i++) free(load.arguments[i].bytes);
 }
 
+/* ---- lambda_outbox_hint ---- */
+
+struct hints {
+  bool (*init)(UDF_INIT *, UDF_ARGS *, char *);
+  long long (*row)(UDF_INIT *, UDF_ARGS *, unsigned char *, unsigned char *);
+  long calls, sent; /* of one thread */
+};
+
+static void *run_hints(void *arg) {
+  struct hints *hints = arg;
+  struct fake_session session;
+  fake_session_start(&session);
+  for (long i = 0; i < hints->calls; i++) {
+    UDF_INIT init = {.const_item = true, .maybe_null = true};
+    UDF_ARGS args = {.arg_count = 0};
+    char refusal[MYSQL_ERRMSG_SIZE];
+    unsigned char is_null = 1, error = 1;
+    if (hints->init(&init, &args, refusal)) stop_here(refusal);
+    if (init.const_item || init.maybe_null) stop_here("the hint counts as constant, or as NULL");
+    hints->sent += hints->row(&init, &args, &is_null, &error);
+    if (is_null != 0 || error != 0 || session.times_raised != 0) stop_here("a hint failed");
+  }
+  return NULL;
+}
+
+static void command_hint(char *fields[]) {
+  enum { THREADS_MAX = 16 };
+  struct hints all[THREADS_MAX];
+  pthread_t threads[THREADS_MAX];
+  long sent = 0, count = strtol(fields[2], NULL, 10);
+  if (count < 1 || count > THREADS_MAX) stop_here("too many threads");
+  struct hints hints = {.calls = strtol(fields[1], NULL, 10) / count};
+  void *entry[] = {symbol("lambda_outbox_hint", "_init"), symbol("lambda_outbox_hint", "")};
+  int64_t began = clock_ms();
+  memcpy(&hints.init, &entry[0], sizeof entry[0]);
+  memcpy(&hints.row, &entry[1], sizeof entry[1]);
+  for (long i = 0; i < count; i++) {
+    all[i] = hints;
+    if (pthread_create(&threads[i], NULL, run_hints, &all[i]) != 0) stop_here("no thread");
+  }
+  for (long i = 0; i < count; i++) {
+    pthread_join(threads[i], NULL);
+    sent += all[i].sent;
+  }
+  (void)printf("hinted\t%ld\t%ld", (long)(clock_ms() - began), sent);
+}
+
 static int open_descriptors(void) {
   int count = 0;
   DIR *directory = opendir("/proc/self/fd");
@@ -437,6 +485,8 @@ static bool run_command(char *fields[], int count, int descriptors) {
     command_rows(fields, count);
   else if (strcmp(fields[0], "load") == 0 && count == 7)
     command_load(fields);
+  else if (strcmp(fields[0], "hint") == 0 && count == 3)
+    command_hint(fields);
   else if (strcmp(fields[0], "unload") == 0)
     return command_unload(descriptors);
   else if (!command_setting(fields, count))

@@ -52,6 +52,25 @@ def test_callables_of_the_test_answer_calls_from_the_containers(kit: MySqlLambda
     assert json.loads(accepted)["RequestId"] == calls[1].request_id
 
 
+def test_events_of_the_outbox_arrive_and_reset_leaves_none_to_the_next_test(
+    kit: MySqlLambdaContainer,
+) -> None:
+    kit.function("f", lambda event: event)
+    insert = "INSERT INTO lambda_udf.outbox (function_name, payload) VALUES ('f', '1')"
+    with contextlib.closing(kit.connect()) as connection:
+        execute(connection, insert)
+        (call,) = kit.wait_for_calls("f", timeout=30)
+        assert (call.payload, call.caller) == (1, "root@%")
+        with kit.fails("f", ApiError("TooManyRequestsException")):
+            execute(connection, insert)
+            kit.wait_for_calls("f", 2)
+            kit.reset()  # which stops the sidecar's container and starts it again
+        assert execute(connection, "SELECT * FROM lambda_udf.outbox_status") == []
+        kit.function("f", lambda event: event)
+        assert execute(connection, "SELECT lambda_sync('f', '2')") == [("2",)]
+    assert [call.payload for call in kit.calls("f")] == [2]
+
+
 def test_fails_reaches_the_statement_and_ends(kit: MySqlLambdaContainer) -> None:
     kit.function("f", lambda event: "fine")
     failures = {

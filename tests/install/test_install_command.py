@@ -155,7 +155,8 @@ def test_the_procedures_definer_may_invoke_and_run_it_and_nobody_can_be_it(bare:
         "GRANT EXECUTE ON PROCEDURE `mysql`.`lambda_async` TO `lambda_udf`@`localhost`",
         "GRANT SELECT (`created_at`, `function_name`, `options`), INSERT (`function_name`, `options`, `payload`)"
         " ON `lambda_udf`.`outbox` TO `lambda_udf`@`localhost`",
-        "GRANT SELECT, INSERT ON `lambda_udf`.`outbox_waiting` TO `lambda_udf`@`localhost`",
+        "GRANT SELECT (`attempts`, `created_at`, `due_at`, `function_name`, `id`), INSERT"
+        " ON `lambda_udf`.`outbox_waiting` TO `lambda_udf`@`localhost`",
         "GRANT SELECT, DELETE ON `lambda_udf`.`outbox_dead` TO `lambda_udf`@`localhost`",
         "GRANT EXECUTE ON FUNCTION `lambda_udf`.`lambda_async` TO `lambda_udf`@`localhost`",
         "GRANT EXECUTE ON FUNCTION `lambda_udf`.`outbox_redriven` TO `lambda_udf`@`localhost`",

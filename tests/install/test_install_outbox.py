@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import mysql.connector
 import pytest
 from tests.support.checkout import ROOT
-from tests.support.installation import Bare, Outcome, installed
+from tests.support.installation import TABLES_OF_THE_OUTBOX, Bare, Outcome, installed
 from tests.support.stack import execute
 from tests.support.waiting import wait_until
 
@@ -177,16 +177,11 @@ def test_uninstall_refuses_while_the_outbox_holds_something(bare: Bare, table: s
         bare.query(f"DROP PROCEDURE mysql.{left}")  # as the next run of the script would
     after = bare.snapshot()
     # ALTER TABLE has made the table anew, with and without the constraint.
-    assert {**after, _CREATED: None} == {**before, _CREATED: None}
+    assert {**after, TABLES_OF_THE_OUTBOX: None} == {**before, TABLES_OF_THE_OUTBOX: None}
     bare.query(ASYNC)
     told = bare.uninstall("--drop-outbox", "--dry-run")
     assert f"TRUNCATE TABLE lambda_udf.{table};" in told.out
     assert_done(bare.uninstall("--drop-outbox"))
-
-
-_CREATED = (
-    "SELECT table_schema, table_name, create_time FROM information_schema.tables WHERE table_schema <> 'test'"
-)
 
 
 def test_what_others_have_put_into_the_schema_is_not_dropped(bare: Bare) -> None:
@@ -201,7 +196,6 @@ def test_what_others_have_put_into_the_schema_is_not_dropped(bare: Bare) -> None
 
 
 def test_an_event_that_is_not_committed_yet_when_uninstall_looks_is_not_lost(bare: Bare) -> None:
-    bare.query("SET GLOBAL lock_wait_timeout = 30")
     outcome: list[Outcome] = []
     with contextlib.closing(bare.connect(autocommit=False)) as connection:
         execute(connection, ASYNC)

@@ -13,7 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from bench import crowd, goals, interrupt, memory, million, report, rig, run, upstream
+from bench import backlog, crowd, goals, interrupt, memory, million, outbox, report, rig, run, upstream
 from bench.cases import PAYLOAD, PAYLOADS, Case, all_cases, document, sync
 from bench.load import Figures, WrongAnswer
 from bench.measurement import Answers, measure
@@ -156,6 +156,47 @@ def test_kill_and_memory_and_the_long_run_give_their_figures(
     assert {name for name, rows in samples.items() if rows} == {"mysqld", "sidecar"}
 
 
+def test_the_outbox_and_its_backlog_give_their_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "PAIRS": 1,
+        "LATENCIES": 2,
+        "BURST": 2000,
+        "IDLE_SECONDS": 0.5,
+        "QUIET_SECONDS": 0,
+    }.items():
+        monkeypatch.setattr(outbox, name, value)
+    results = Results()
+    with rig.running(outbox=True) as delivering:
+        outbox.measure_all(delivering, results, rounds=1)
+        samples = backlog.run(delivering, 5000)
+    shown = report.text(results)
+    labels = [label for label, _ in report._OUTBOX.values()] + list(report._OUTBOX_SAMPLES.values())
+    assert [label for label in labels if label not in shown] == []
+    assert all(values for values in results.extra.values())
+    assert len(results.extra["outbox_function_latency_ms"]) == 2
+    assert samples[-1][1] == 5000
+    assert len(backlog.rates_of(samples)) == backlog.PARTS
+
+
+def test_an_event_that_is_not_accepted_at_once_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "CONFIGURATION", upstream.CONFIGURATION.replace("return 202", "return 404"))
+    with rig.running(outbox=True) as refusing, pytest.raises(WrongAnswer, match="attempts failed"):
+        backlog.run(refusing, 1000)
+
+
+def test_a_backlog_that_is_delivered_ever_more_slowly_fails_its_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    even = [(float(second), 100 * second) for second in range(101)]
+    slow = [*even[:81], *((80 + (second - 80) * 1.25, 100 * second) for second in range(81, 101))]
+    monkeypatch.setattr(backlog, "running", lambda **_: contextlib.nullcontext())
+    for samples, status in ((even, 0), (slow, 1)):
+        monkeypatch.setattr(backlog, "run", lambda *_, found=samples: found)
+        assert backlog.main(["--out", str(tmp_path)]) == status
+    assert "the end was 20 % slower than the beginning" in capsys.readouterr().err
+    assert "| 20.0 % | MISSED |" in (tmp_path / "RESULTS-backlog.md").read_text()
+
+
 def test_memory_that_grows_in_the_second_half_fails_the_long_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -179,7 +220,10 @@ def test_a_goal_that_is_missed_is_said_and_one_that_holds_too() -> None:
     (hop,) = [line for line in lines if "hop alone" in line]
     assert ratio.endswith("| 0.70 | MISSED |")
     assert hop.endswith("| 150 | holds |")
-    assert {goal.limit for goal in goals.GOALS} == {0.6, 200, 4, 300, 100, 3, 20, 90, 64, 2}
+    assert {goal.limit for goal in goals.GOALS} == {
+        *(0.6, 200, 4, 300, 100, 3, 20, 90, 64, 2),
+        *(1.6, 5, 4000, 1),  # the outbox; 5 ms, and 5 statements a second
+    }
 
 
 @pytest.mark.parametrize("size", PAYLOADS)

@@ -242,3 +242,18 @@ def test_a_lane_always_has_room_for_some_rows() -> None:
             number += 1
             assert lanes.offer(row(number, str(function)))
         assert lanes.room_for(str(function)) <= lanes.room_for("another")
+
+
+def test_rows_are_read_again_from_the_lowest_one_that_had_no_room() -> None:
+    lanes = Lanes(10)
+    number = 100
+    while lanes.offer(row(number)):
+        number += 1
+    assert not lanes.offer(row(7))  # its transaction ended late
+    assert lanes.skipping() == ["f"]
+    while rows := begun(lanes):
+        for each in rows:
+            lanes.succeeded(each)
+    lane = lanes.to_read_again()
+    assert lane is not None
+    assert lane.skipped_from == 7

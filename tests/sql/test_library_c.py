@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -508,6 +509,45 @@ def test_an_argument_in_another_character_set_arrives_in_utf8(echo: Path, lacks:
 def test_a_library_that_was_never_called_unloads(tmp_path: Path) -> None:
     with Host(tmp_path / "nothing.sock"):
         pass
+
+
+# ---- hints ----
+
+
+@EACH_SERVER
+def test_hints_from_many_threads_are_one_datagram_a_millisecond_at_most(tmp_path: Path, lacks: str) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener, Host(path, lacks=lacks) as host:
+        listener.bind(f"{path}.hint")
+        listener.settimeout(10)
+        assert host.hint(1)[1] == 1
+        assert len(listener.recv(10)) == 1
+        milliseconds, sent = host.hint(100_000, threads=4)
+        assert 0 <= sent <= milliseconds + 1
+        for _ in range(sent):
+            assert len(listener.recv(10)) == 1
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.recv(10)
+
+
+def test_a_hint_that_nobody_takes_is_none_and_costs_no_descriptor(tmp_path: Path) -> None:
+    """The host program looks for descriptors when it unloads the library."""
+    path = tmp_path / "s"
+    with Host(path) as host:
+        assert host.hint(10_000)[1] == 0
+        (tmp_path / "s.hint").write_text("a file")
+        assert host.hint(10_000)[1] == 0
+    room = 107 - len(f"{tmp_path}/") - len(".hint")
+    for length, expected in ((room, True), (room + 1, False)):
+        path = tmp_path / ("x" * length)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener, Host(path) as host:
+            short = tmp_path / f"l{length}"
+            listener.bind(str(short))
+            short.rename(f"{path}.hint")
+            assert (host.hint(1)[1] == 1) is expected
+    with Host(Path("relative")) as host:
+        assert host.hint(1)[1] == 0
 
 
 # ---- the file ----

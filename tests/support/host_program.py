@@ -189,6 +189,11 @@ class Host:
         fields = Path(f"/proc/{self._program.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def hint(self, calls: int, *, threads: int = 1) -> tuple[int, int]:
+        """So many statements with lambda_outbox_hint() in all: milliseconds, and how many datagrams left."""
+        _, milliseconds, sent = self.command("hint", calls, threads)
+        return int(milliseconds), int(sent)
+
     def load(
         self, *, calls: int, threads: int, rows: int, payload: str | int = '{"n": 1}', seconds: float = 120
     ) -> int:

@@ -18,6 +18,9 @@ from lambda_sidecar.cli import main
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
+TABLES_OF_THE_OUTBOX = (
+    "SELECT table_name, create_time FROM information_schema.tables WHERE table_schema = 'lambda_udf'"
+)
 # Everything that an installation could leave behind.
 _KEPT = (
     "SELECT * FROM mysql.func",
@@ -31,7 +34,7 @@ _KEPT = (
     "SELECT host, db, user, table_name, column_name, column_priv FROM mysql.columns_priv",
     "SELECT * FROM mysql.db",
     "SELECT routine_schema, routine_name, routine_definition, created FROM information_schema.routines",
-    "SELECT table_schema, table_name, create_time FROM information_schema.tables WHERE table_schema <> 'test'",
+    TABLES_OF_THE_OUTBOX,
     "SELECT schema_name FROM information_schema.schemata",
     "SELECT * FROM information_schema.check_constraints",
     "SELECT * FROM performance_schema.persisted_variables",

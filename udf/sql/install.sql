@@ -166,7 +166,7 @@ CREATE TABLE IF NOT EXISTS lambda_udf.outbox_deduplication (
 -- lambda_udf@localhost owns what follows, so that nobody's account can be dropped from under it; this is all it may do.
 GRANT SELECT (function_name, options, created_at), INSERT (function_name, payload, options)
   ON lambda_udf.outbox TO lambda_udf@localhost;
-GRANT SELECT, INSERT ON lambda_udf.outbox_waiting TO lambda_udf@localhost;
+GRANT SELECT (id, function_name, created_at, due_at, attempts), INSERT ON lambda_udf.outbox_waiting TO lambda_udf@localhost;
 GRANT SELECT, DELETE ON lambda_udf.outbox_dead TO lambda_udf@localhost;
 
 -- Counts per function: whoever may read it sees no payloads. due: those that wait for nothing but their delivery.

@@ -246,12 +246,13 @@ class Deliverer:
     async def _look(self, session: Session) -> None:
         """Reads what can be begun soon, each kind when it is its time."""
         now = time.monotonic()
+        if self._wakeup.take_hint():
+            self._next_look = min(self._next_look, now + self._wakeup.seconds_after_hint())
         if (now >= self._next_look or self._scan.has_more) and self._has_room():
             without = self._lanes.skipping()
             looking = self._scan.look(session, without=without, is_recent=self._wakeup.is_recent())
             rows = await self._read(looking)
-            if any(row.id not in self._held for row in rows):
-                self._wakeup.found()
+            self._wakeup.looked(found=any(row.id not in self._held for row in rows))
             for row in rows:
                 self._take(row)
             self._next_look = min(time.monotonic() + self._wakeup.interval(), self._scan.sweeps_on)

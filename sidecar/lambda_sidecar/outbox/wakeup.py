@@ -18,6 +18,8 @@ SUFFIX = ".hint"
 HINT_MODE = 0o660
 # Between two looks: at least, and while hints are recent at most, and else.
 LOOK_MIN, LOOK_RECENT, LOOK_IDLE = 0.001, 0.02, 0.5
+# So many looks without a new row, while hints go on, are not paused after.
+LOOKS_IN_VAIN = 4
 # So long a hint is recent.
 RECENT_SECONDS = 10.0
 
@@ -30,6 +32,10 @@ class Wakeup:
         self._socket: socket.socket | None = None
         self._inode = 0
         self._hinted = -RECENT_SECONDS
+        self._is_new = False
+        self._looked = -RECENT_SECONDS
+        self._in_vain = 0
+        """Looks since the last one that found something, or since a time without hints."""
         self.event = asyncio.Event()
         """Set by a hint, and by whoever else has something to do."""
 
@@ -72,20 +78,39 @@ class Wakeup:
 
     def hint(self) -> None:
         """A row has been inserted, or will be seen soon."""
-        self.found()
+        now = asyncio.get_running_loop().time()
+        if now - self._hinted > LOOK_RECENT:
+            self._in_vain = 0
+        self._hinted, self._is_new = now, True
         self.event.set()
 
-    def found(self) -> None:
-        """There were new rows, whether hinted at or not: more may follow."""
-        self._hinted = asyncio.get_running_loop().time()
+    def looked(self, *, found: bool) -> None:
+        """A look has ended. `found`: there were new rows, whether hinted at or not; more may follow."""
+        self._looked = asyncio.get_running_loop().time()
+        self._in_vain = 0 if found else self._in_vain + 1
+        if found:
+            self._hinted = self._looked
+
+    def take_hint(self) -> bool:
+        """Whether there was a hint since it was last asked."""
+        was_new, self._is_new = self._is_new, False
+        return was_new
 
     def is_recent(self) -> bool:
         """Whether there was a hint not long ago."""
         return asyncio.get_running_loop().time() - self._hinted < RECENT_SECONDS
 
     def interval(self) -> float:
-        """Seconds until the next look."""
+        """Seconds until the next look, if no hint comes before."""
         passed = asyncio.get_running_loop().time() - self._hinted
         if passed >= RECENT_SECONDS:
             return LOOK_IDLE
-        return min(max(passed / 2, LOOK_MIN), LOOK_RECENT)
+        return min(max(passed / 2, self._pause()), LOOK_RECENT)
+
+    def seconds_after_hint(self) -> float:
+        """Until the look that a hint has asked for."""
+        return max(0.0, self._looked + self._pause() - asyncio.get_running_loop().time())
+
+    def _pause(self) -> float:
+        """At least so long between two looks: hints without rows are those of a long transaction."""
+        return min(LOOK_MIN * 2.0 ** min(max(0, self._in_vain - LOOKS_IN_VAIN), 10), LOOK_RECENT)

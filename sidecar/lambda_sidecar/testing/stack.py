@@ -17,6 +17,7 @@ import mysql.connector
 
 from lambda_sidecar.install import sql_script
 from lambda_sidecar.install.connection import execute
+from lambda_sidecar.outbox.schema import DELIVERY
 from lambda_sidecar.testing.aws_environment import (
     ACCOUNT_ID,
     NO_AWS_FILES,
@@ -142,7 +143,8 @@ class Stack:
         """For the sidecar alone: without a password, it is reached by the socket in our private folder."""
         with contextlib.closing(self.mysqld.connect()) as connection:
             execute(connection, f"CREATE USER IF NOT EXISTS {_OUTBOX_ACCOUNT}")
-            execute(connection, f"GRANT SELECT, INSERT, UPDATE, DELETE ON lambda_udf.* TO {_OUTBOX_ACCOUNT}")
+            for right in DELIVERY:
+                execute(connection, f"GRANT {right} TO {_OUTBOX_ACCOUNT}")
 
     @property
     def password(self) -> str:
