@@ -16,15 +16,15 @@ from tests.support.checkout import ROOT
 from tests.support.stack import Library, execute
 from tests.support.waiting import wait_until
 
+from lambda_sidecar.outbox.schema import DELIVERY
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
-# The deliverer's account may do this, and no more.
-DELIVERER = """
-CREATE USER IF NOT EXISTS lambda_outbox@localhost;
-GRANT SELECT, INSERT, UPDATE, DELETE ON lambda_udf.* TO lambda_outbox@localhost;
-GRANT SELECT ON performance_schema.replication_group_members TO lambda_outbox@localhost;
-"""
+# The deliverer's account may do what delivery needs, and no more.
+ACCOUNT = "lambda_outbox@localhost"
+DELIVERER = ";".join(
+    [f"CREATE USER IF NOT EXISTS {ACCOUNT}", *(f"GRANT {right} TO {ACCOUNT}" for right in DELIVERY)]
+)
 _numbers = itertools.count(1)
 
 
@@ -66,7 +66,7 @@ class OutboxServer:
         """With the schema. What is installed is not in the binary log."""
         self.mysqld.start()
         done = self.mysqld.client(
-            input=(ROOT / "udf/sql/install.sql").read_text() + f"SET SESSION sql_log_bin = 0;{DELIVERER}"
+            input=(ROOT / "udf/sql/install.sql").read_text() + f"SET SESSION sql_log_bin = 0;{DELIVERER};"
         )
         assert done.returncode == 0, done.stderr
 

@@ -120,12 +120,14 @@ async def test_a_row_that_is_written_and_not_committed_is_met_by_its_lock(
         session = await connect(OutboxSettings(mysql_socket=server.mysqld.socket))
         with closing(server.connect()) as writer, closing(server.connect()) as other:
             row = ("f", "{}", None)
-            execute(other, INSERT, row)
+            for _ in range(2):
+                execute(other, INSERT, row)
             execute(writer, "START TRANSACTION")
             execute(writer, INSERT, row)
             execute(other, INSERT, row)
-            assert not await store.is_being_written(session, 0, 1)
-            assert await store.is_being_written(session, 1, 3)
+            before = await store.is_being_written(session, 0, 1)
+            during = await store.is_being_written(session, 2, 4)
             execute(writer, "ROLLBACK")
-            assert not await store.is_being_written(session, 0, 3)
+            afterwards = await store.is_being_written(session, 0, 4)
         await session.close()
+    assert (before, during, afterwards) == (False, True, False)

@@ -12,8 +12,8 @@ from lambda_sidecar.outbox import store
 from lambda_sidecar.outbox.row import Row
 from lambda_sidecar.outbox.session import Session
 
-# An id that is missing may be a transaction that has not ended: it is looked for so often, and so long. Then
-# it is looked for on if a row is there that is not committed: most ids that are missing never come.
+# An id that is missing may be a transaction's that has not ended: it is looked for so often, and so long, and
+# then only if a row is there that is not committed: most ids that are missing never come.
 GAP_LOOK_SECONDS, GAP_SECONDS = 0.02, 10.0
 # However late a transaction ends: everything is looked at so often, at least.
 SWEEP_SECONDS = 1.0

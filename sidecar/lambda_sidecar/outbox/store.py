@@ -56,7 +56,8 @@ async def scan(
 async def is_being_written(session: Session, after: int, until: int) -> bool:
     """Whether somebody has written a row with an id above `after`, up to `until`, and has not ended the
     transaction: a plain read does not see it, and a locking one meets its lock. Says so too while rows of
-    these ids are being deleted. Raises SessionLost and StatementFailed."""
+    these ids are being deleted, and where the row behind them is not committed. Raises SessionLost and
+    StatementFailed."""
     try:
         await session.rows(
             f"SELECT id FROM lambda_udf.outbox WHERE id > {after} AND id <= {until} FOR SHARE NOWAIT"
