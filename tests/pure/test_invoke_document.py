@@ -23,7 +23,7 @@ from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.concurrency.slots import Concurrency, Share
 from lambda_sidecar.contract.service import MESSAGE_MAX, RESULT_MAX, LambdaInvoker, Request
-from lambda_sidecar.errors import ApiError
+from lambda_sidecar.errors import ApiError, InvalidRequest
 from lambda_sidecar.quotas import RESPONSE_MAX
 from lambda_sidecar.text.json_text import STRING_STEP
 from lambda_sidecar.text.pacer import at_once
@@ -90,6 +90,45 @@ def test_client_context_is_sent_as_it_was_written_but_for_spaces() -> None:
     context = '{"custom" : {"a": 1e400, "b": 1.10, "c": "ключ \\ud83d\\ude00"} }'
     options = parse_options(f'{{"client_context": {context}}}')
     assert options.client_context == '{"custom":{"a":1e400,"b":1.10,"c":"ключ \\ud83d\\ude00"}}'
+
+
+TENANT = "option tenant_id must have 1 to 256 of letters, digits, space and ._:/=+-@"
+DURABLE = "option durable_execution_name must have 1 to 64 of letters, digits, - and _"
+
+
+@pytest.mark.parametrize("name", ["tenant_id", "durable_execution_name"])
+@pytest.mark.parametrize("value", ["a", "Tenant-7_b", "9" * 64])
+def test_a_tenant_and_a_durable_name_are_taken_as_they_are(name: str, value: str) -> None:
+    assert getattr(parse_options(json.dumps({name: value})), name) == value
+
+
+@pytest.mark.parametrize("value", [" ", "a b", "/:=+@.", "t" * 256], ids=lambda value: value[:8])
+def test_a_tenant_has_what_lambda_takes_beside_letters_and_digits(value: str) -> None:
+    assert parse_options(json.dumps({"tenant_id": value})).tenant_id == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("tenant_id", "t" * 257, TENANT),
+        ("tenant_id", "é", TENANT),
+        ("tenant_id", "a\r\nx-amz-other: 1", TENANT),
+        ("tenant_id", "a\n", TENANT),
+        ("tenant_id", "", "option tenant_id must be a string that is not empty"),
+        ("tenant_id", 7, "option tenant_id must be a string that is not empty"),
+        ("durable_execution_name", "d" * 65, DURABLE),
+        ("durable_execution_name", "a b", DURABLE),
+        ("durable_execution_name", "a.b", DURABLE),
+        ("durable_execution_name", "a\n", DURABLE),
+        ("durable_execution_name", None, "option durable_execution_name must be a string that is not empty"),
+    ],
+)
+def test_a_wrong_tenant_or_durable_name_is_an_error_that_says_what_is_taken(
+    name: str, value: Any, expected: str
+) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        parse_options(json.dumps({name: value}))
+    assert raised.value.text == expected
 
 
 # ---- error documents ----

@@ -58,6 +58,18 @@ def test_an_answer_that_no_message_could_hold_fails_and_its_stream_and_the_other
     assert "outcome=api code=ResponseTooLarge request_id=r-9 " in line
 
 
+def test_a_tenant_and_a_durable_name_reach_lambda_in_headers_that_are_signed(tmp_path: Path) -> None:
+    options = {"tenant_id": "tenant 7/a", "durable_execution_name": "order-17_1"}
+    with aws_sidecar(tmp_path) as aws:
+        assert aws.stream.ask("f", options_json=json.dumps(options)).HasField("result")
+        assert aws.stream.ask("f").HasField("result")
+        with_both, without = aws.endpoint.headers
+    names = ("x-amz-tenant-id", "x-amz-durable-execution-name")
+    assert [with_both[name] for name in names] == ["tenant 7/a", "order-17_1"]
+    assert all(name in with_both["authorization"] for name in names)
+    assert not any(name in without for name in names)
+
+
 def test_answers_with_huge_names_leave_neither_memory_nor_log_behind(tmp_path: Path) -> None:
     huge = says(400, b'{"__type": "%s", "message": "%s"}' % (b"x" * 3_000_000, b"y\\n" * 900_000))
     with aws_sidecar(tmp_path, huge) as aws:

@@ -1,0 +1,246 @@
+"""The outbox while parts stop, die, lose rights or are changed: it recovers by itself, loses nothing, doubles nothing.
+
+Each test's name is the sentence that it proves. What may be doubled, where a sidecar dies, tests/chaos/ counts."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.outbox import ACCOUNT_NAME, Outbox, another_sidecar, send, started_outbox
+from tests.support.scripted_lambda import ACCEPTED, NOT_FOUND, Gate, held
+from tests.support.stack import execute
+from tests.support.waiting import wait_until
+
+from lambda_sidecar.outbox import election
+from lambda_sidecar.testing.sidecar import SidecarProcess
+
+DRAIN_SECONDS = 10
+HELD = 4
+
+
+@pytest.fixture(scope="module")
+def running(mysql_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outbox]:
+    directory = tmp_path_factory.mktemp("faults")
+    with started_outbox(
+        mysql_home, directory, drain_seconds=DRAIN_SECONDS, outbox={"concurrency": 20}
+    ) as made:
+        yield made
+        assert "Traceback" not in made.sidecar.log_text()
+
+
+@pytest.fixture
+def outbox(running: Outbox) -> Outbox:
+    """It delivers, and nothing is left of a test before."""
+    running.wait_for(running.send("ready"))
+    running.clear()
+    running.endpoint.arrivals.clear()
+    return running
+
+
+@contextlib.contextmanager
+def under_way(outbox: Outbox, function: str) -> Iterator[list[int]]:
+    """So many events that Lambda has and has not answered; at the end it has. Each arrives once."""
+    gate = Gate()
+    outbox.endpoint.answer(function, held(ACCEPTED, gate))
+    try:
+        numbers = [outbox.send(function, json.dumps(each)) for each in range(HELD)]
+        outbox.wait_for_arrivals(function, HELD)
+        yield numbers
+    finally:
+        gate.open()
+    outbox.wait_for(*numbers)
+    assert arrived(outbox, function) == {str(each): 1 for each in range(HELD)}
+
+
+def arrived(outbox: Outbox, function: str) -> Counter[str]:
+    return Counter(payload.decode() for payload in outbox.endpoint.payloads(function))
+
+
+def delivers(outbox: Outbox, function: str) -> None:
+    """One more event arrives, once."""
+    outbox.wait_for(outbox.send(function))
+    assert len(outbox.endpoint.of(function)) == 1
+
+
+def connections(outbox: Outbox) -> list[int]:
+    rows = outbox.query(
+        "SELECT PROCESSLIST_ID FROM performance_schema.threads WHERE PROCESSLIST_USER = %s", (ACCOUNT_NAME,)
+    )
+    return [number for (number,) in rows]
+
+
+def lock_holder(outbox: Outbox) -> int | None:
+    holder = outbox.value(f"SELECT IS_USED_LOCK('{election.LOCK}')")
+    return None if holder is None else int(holder)
+
+
+# ---- sidecars ----
+
+
+@pytest.mark.parametrize("end", [SidecarProcess.stop, SidecarProcess.kill], ids=["stopped", "killed"])
+def test_another_sidecar_takes_over_when_the_one_that_delivers_is(
+    outbox: Outbox, tmp_path: Path, end: object, request: pytest.FixtureRequest
+) -> None:
+    function = f"taken-over-{request.node.callspec.id}"
+    with another_sidecar(outbox, tmp_path) as other:
+        holder = lock_holder(outbox)
+        waiting = "SELECT COUNT(*) FROM performance_schema.metadata_locks WHERE LOCK_STATUS = 'PENDING'"
+        wait_until(lambda: outbox.value(waiting) == 1, what="the other one waits for the lock")
+        delivers(outbox, f"{function}-before")
+        assert "outbox: delivers" not in other.log_text()
+        assert callable(end)
+        end(outbox.sidecar)
+        delivers(outbox, function)
+        assert lock_holder(outbox) not in (None, holder)
+        outbox.sidecar.start()
+    delivers(outbox, f"{function}-again")
+
+
+def test_a_sidecar_that_is_stopped_lets_what_is_under_way_end_and_begins_nothing_more(outbox: Outbox) -> None:
+    gate = Gate()
+    outbox.endpoint.answer("drained", held(ACCEPTED, gate))
+    outbox.query(
+        "INSERT INTO lambda_udf.outbox (function_name, payload)"
+        " WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50) SELECT 'drained', i FROM n"
+    )
+    outbox.hint()
+    outbox.wait_for_arrivals("drained", 10)
+    stops = outbox.sidecar.log_text().count("stopping;")
+    stopping = threading.Thread(target=outbox.sidecar.stop)
+    stopping.start()
+    try:
+        wait_until(lambda: outbox.sidecar.log_text().count("stopping;") > stops, what="it stops")
+    finally:
+        gate.open()
+        stopping.join()
+        arrivals, left = len(outbox.endpoint.of("drained")), outbox.count()
+        outbox.sidecar.start()
+    assert (arrivals, left) == (10, 40)
+    outbox.wait_until_delivered()
+    assert arrived(outbox, "drained") == {str(each): 1 for each in range(1, 51)}
+
+
+# ---- the server ----
+
+
+def test_rows_under_way_are_settled_after_the_server_was_restarted(outbox: Outbox) -> None:
+    with under_way(outbox, "restarted"):
+        outbox.mysqld.restart()
+    delivers(outbox, "after-restart")
+
+
+def test_rows_under_way_are_settled_after_the_connections_were_killed(outbox: Outbox) -> None:
+    with under_way(outbox, "cut-off"):
+        for number in connections(outbox):
+            outbox.query(f"KILL {number}")
+        wait_until(lambda: lock_holder(outbox) is not None, what="the lock is taken again")
+    delivers(outbox, "after-kill")
+
+
+def test_from_a_server_that_is_read_only_nothing_is_sent_until_it_is_not(outbox: Outbox) -> None:
+    with under_way(outbox, "read-only-meanwhile"):
+        outbox.query("SET GLOBAL read_only = ON")
+        try:
+            says_so = "outbox: the server is read-only"
+            wait_until(lambda: says_so in outbox.sidecar.log_text(), what=says_so)
+            number = outbox.send("read-only")  # by root, who still may
+        finally:
+            outbox.query("SET GLOBAL read_only = OFF")
+        assert outbox.endpoint.of("read-only") == []
+    outbox.wait_for(number)
+    assert len(outbox.endpoint.of("read-only")) == 1
+
+
+@pytest.mark.parametrize("right", ["SELECT", "DELETE"])
+def test_after_a_right_was_taken_away_and_given_back_all_goes_on(outbox: Outbox, right: str) -> None:
+    before = outbox.sidecar.log_text().count("denied")
+    with under_way(outbox, f"without-{right}"):
+        outbox.query(f"REVOKE {right} ON lambda_udf.outbox FROM {ACCOUNT_NAME}@localhost")
+        number = outbox.send(f"meanwhile-{right}")
+        try:
+            wait_until(lambda: outbox.sidecar.log_text().count("denied") > before, what="it is logged")
+        finally:
+            outbox.query(f"GRANT {right} ON lambda_udf.outbox TO {ACCOUNT_NAME}@localhost")
+    outbox.wait_for(number)
+    assert len(outbox.endpoint.of(f"meanwhile-{right}")) == 1
+
+
+def test_ids_that_begin_again_after_truncate_are_other_events(outbox: Outbox) -> None:
+    gate = Gate()
+    outbox.query("TRUNCATE TABLE lambda_udf.outbox")
+    outbox.endpoint.answer("truncated", held(ACCEPTED, gate))
+    old = [outbox.send("truncated", "0") for _ in range(3)]
+    outbox.wait_for_arrivals("truncated", 3)
+    outbox.query("TRUNCATE TABLE lambda_udf.outbox")
+    new = [outbox.send("truncated-new", "0") for _ in range(5)]
+    assert old == new[:3]
+    gate.open()
+    outbox.wait_until_delivered()
+    assert len(outbox.endpoint.of("truncated-new")) == 5
+    assert len(outbox.endpoint.of("truncated")) == 3
+
+
+def test_the_tables_may_be_altered_while_events_come_and_go(outbox: Outbox) -> None:
+    numbers = range(300)
+
+    def write() -> None:
+        with contextlib.closing(outbox.connect()) as connection:
+            for number in numbers:
+                send(
+                    connection, "altered", str(number), **({"delay_seconds": 0.1} if number % 10 == 0 else {})
+                )
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    for table in ("outbox", "outbox_waiting", "outbox_dead"):
+        outbox.query(f"ALTER TABLE lambda_udf.{table} ENGINE = InnoDB")
+        outbox.query(f"ALTER TABLE lambda_udf.{table} ADD COLUMN note INT NULL, ALGORITHM = INSTANT")
+        outbox.query(f"ALTER TABLE lambda_udf.{table} DROP COLUMN note")
+    writing.join()
+    outbox.hint()
+    outbox.wait_until_delivered()
+    assert arrived(outbox, "altered") == {str(number): 1 for number in numbers}
+
+
+# ---- single rows that cannot be settled ----
+
+
+def test_a_row_that_somebody_has_locked_holds_up_no_other(outbox: Outbox) -> None:
+    with contextlib.closing(outbox.connect(autocommit=False)) as connection:
+        number = outbox.send("locked", delay_seconds=0.2)
+        wait_until(lambda: outbox.count("outbox_waiting") == 1, what="it waits")
+        execute(connection, "SELECT id FROM lambda_udf.outbox_waiting WHERE id = %s FOR UPDATE", (number,))
+        outbox.wait_for_arrivals("locked", 1)
+        outbox.wait_for(*(outbox.send("not-locked") for _ in range(20)))
+        assert outbox.is_left(number)
+        connection.rollback()
+    outbox.wait_for(number)
+    assert len(outbox.endpoint.of("locked")) == 1
+    assert len(outbox.endpoint.of("not-locked")) == 20
+
+
+def test_a_row_whose_place_among_the_dead_is_taken_holds_up_no_other(outbox: Outbox) -> None:
+    """As when ids began again after a TRUNCATE."""
+    outbox.endpoint.answer("dies", NOT_FOUND)
+    number = outbox.send("first")
+    taken = number + 1
+    outbox.query(
+        "INSERT INTO lambda_udf.outbox_dead (id, function_name, payload, caller, error)"
+        " VALUES (%s, 'dies', '\"old\"', 'root@localhost', 'old')",
+        (taken,),
+    )
+    assert outbox.send("dies", '"new"') == taken
+    outbox.wait_for_arrivals("dies", 1)
+    outbox.wait_for(*(outbox.send("lives") for _ in range(20)))
+    assert outbox.is_left(taken)
+    assert [error for _, error, _ in outbox.dead()] == ["old"]
+    outbox.query("DELETE FROM lambda_udf.outbox_dead")
+    outbox.wait_for(taken)
+    assert [number for number, _, _ in outbox.dead()] == [taken]
+    assert len(outbox.endpoint.of("dies")) == 1
