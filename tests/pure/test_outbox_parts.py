@@ -266,7 +266,10 @@ def test_no_statement_touches_another_row_that_has_the_id_by_now() -> None:
         row = made({"deduplication_key": "d"}, is_waiting=is_waiting, group_key=None)
         for verdict in (later, accepted, Dead("e"), Parked()):
             for text in sql((row, verdict)):
-                if "outbox_deduplication" not in text:
+                if "STRAIGHT_JOIN lambda_udf.outbox AS o" in text:
+                    assert "ROW(17,FROM_UNIXTIME(1800000000.123456)," in text
+                    assert text.endswith("ON o.id = v.id AND o.created_at = v.created_at")
+                elif not text.startswith("INSERT INTO lambda_udf.outbox_deduplication"):
                     assert "(id, created_at) IN ((17,FROM_UNIXTIME(1800000000.123456)))" in text
 
 
@@ -289,8 +292,17 @@ def test_a_row_is_put_off_into_the_waiting_ones_with_its_attempts() -> None:
     row.attempts = 2
     moved, deleted = sql((row, Later(7.5, "e")))
     assert moved.startswith("INSERT INTO lambda_udf.outbox_waiting")
-    assert f"{store.literal('k')}, FROM_UNIXTIME(7.500000), 2, {store.literal('e')}" in moved
+    assert f"{store.literal('k')},FROM_UNIXTIME(7.500000),2,{store.literal('e')})" in moved
     assert deleted.startswith("DELETE FROM lambda_udf.outbox ")
+
+
+def test_rows_that_go_to_wait_and_accepted_ones_leave_by_two_statements_however_many_they_are() -> None:
+    """Each statement is a round trip, and what Lambda has accepted waits for it."""
+    later = [(made({"group_key": "k"}, id=number), Parked()) for number in (1, 2, 3)]
+    accepted = [(made(id=number), Accepted(ANSWER)) for number in (4, 5)]
+    moved, deleted = sql(*later, *accepted)
+    assert moved.count("ROW(") == 3
+    assert "id IN (4,5,1,2,3)" in deleted
 
 
 def test_a_row_that_waits_keeps_its_last_error_where_there_is_no_new_one() -> None:
@@ -307,11 +319,11 @@ def test_a_parked_row_is_due_at_its_time_or_waits_for_the_one_before() -> None:
     assert due_at(made({"delay_seconds": 5}), Parked()) == CREATED + 5
     assert due_at(made({"deduplication_key": "d"}), Parked()) == CREATED
     assert due_at(made({"group_key": "k", "delay_seconds": 5}), Parked()) == 0
-    assert "NULL, 0, NULL" in sql((made({"group_key": "k"}), Parked()))[0]
+    assert ",NULL,0,NULL)" in sql((made({"group_key": "k"}), Parked()))[0]
 
 
 def test_a_deduplication_key_is_remembered_before_its_second_row_is_dropped() -> None:
-    *_, remembered, dropped = sql((made({"deduplication_key": "d"}), Parked()))
+    _, remembered, dropped, _ = sql((made({"deduplication_key": "d"}), Parked()))
     assert remembered.startswith("INSERT INTO lambda_udf.outbox_deduplication")
     assert "INTERVAL 86400 SECOND" in remembered
     assert dropped.startswith("DELETE FROM lambda_udf.outbox_waiting WHERE")
