@@ -16,6 +16,7 @@ from pathlib import Path
 from bench import outbox
 from bench.load import WrongAnswer
 from bench.machine import about
+from bench.measurement import cpu_of
 from bench.report import table
 from bench.rig import Rig, running
 
@@ -27,8 +28,8 @@ PARTS = 5
 STILL_SECONDS = 120.0
 HERE = Path(__file__).parent
 
-Samples = list[tuple[float, int]]
-"""Seconds since the first event was accepted, and events accepted by then."""
+Samples = list[tuple[float, int, float]]
+"""Seconds since the sidecar began, events accepted by then, and CPU seconds of the sidecar and mysqld."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,17 +63,19 @@ def run(rig: Rig, events: int) -> Samples:
             cursor.execute(outbox.INSERT_ROWS)
     rig.sidecar.start()
     with monitor(rig.sidecar.socket) as sidecar:
-        return _sample(sidecar, events // outbox.ROWS * outbox.ROWS)
+        return _sample(rig, sidecar, events // outbox.ROWS * outbox.ROWS)
 
 
-def _sample(sidecar: MonitorClient, events: int) -> Samples:
+def _sample(rig: Rig, sidecar: MonitorClient, events: int) -> Samples:
     outbox.wait_until_delivering(sidecar)
-    began, samples = time.monotonic(), [(0.0, outbox.accepted(sidecar))]
+    pids = {"mysqld": rig.mysqld.pid, "sidecar": rig.sidecar.pid}
+    began = time.monotonic()
+    samples: Samples = [(0.0, outbox.accepted(sidecar), sum(cpu_of(pids).values()))]
     while (count := samples[-1][1]) < events:
         time.sleep(0.2)
         now = time.monotonic() - began
         if (more := outbox.accepted(sidecar)) > count:
-            samples.append((now, more))
+            samples.append((now, more, sum(cpu_of(pids).values())))
         elif now > samples[-1][0] + STILL_SECONDS:
             raise WrongAnswer(f"{count} of {events} events were accepted, and then none")
     return samples
@@ -80,19 +83,28 @@ def _sample(sidecar: MonitorClient, events: int) -> Samples:
 
 def rates_of(samples: Samples) -> list[float]:
     """Events per second in each of PARTS equal parts of the events."""
+    return [1 / seconds for seconds in _for_each_event(samples, 0)]
+
+
+def cpu_of_events(samples: Samples) -> list[float]:
+    """Microseconds of CPU time for each event, in each of the parts."""
+    return [seconds * 1e6 for seconds in _for_each_event(samples, 2)]
+
+
+def _for_each_event(samples: Samples, column: int) -> list[float]:
     first, last = samples[0][1], samples[-1][1]
     bounds = [first + (last - first) * part / PARTS for part in range(PARTS + 1)]
-    moments = [_moment(samples, bound) for bound in bounds]
-    part = (last - first) / PARTS
-    return [part / (after - before) for before, after in itertools.pairwise(moments)]
+    values = [_value(samples, bound, column) for bound in bounds]
+    return [(after - before) * PARTS / (last - first) for before, after in itertools.pairwise(values)]
 
 
-def _moment(samples: Samples, count: float) -> float:
-    """When so many were accepted: between two samples, on the line through them."""
-    for (before, low), (after, high) in itertools.pairwise(samples):
-        if count <= high:
-            return before + (after - before) * (count - low) / (high - low)
-    return samples[-1][0]
+def _value(samples: Samples, count: float, column: int) -> float:
+    """As it was when so many were accepted: between two samples, on the line through them."""
+    for before, after in itertools.pairwise(samples):
+        if count <= after[1]:
+            share = (count - before[1]) / (after[1] - before[1])
+            return before[column] + (after[column] - before[column]) * share
+    return samples[-1][column]
 
 
 def slower(rates: list[float]) -> float:
@@ -106,7 +118,8 @@ def report(rates: list[float], samples: Samples, arguments: Sequence[str]) -> st
     verdict = "holds" if slower(rates) <= SLOWER_PERCENT else "MISSED"
     header = ["", *(f"fifth {part}" for part in range(1, PARTS + 1)), "slower", f"≤ {SLOWER_PERCENT:g} %"]
     row = ["events/s", *(f"{rate:,.0f}" for rate in rates), f"{slower(rates):.1f} %", verdict]
-    return f"# Results of `make bench-backlog`\n\n{chr(10).join(lines)}\n\n{table(header, [row])}\n"
+    cpu = ["CPU of sidecar and mysqld, µs/event", *(f"{each:.0f}" for each in cpu_of_events(samples)), "", ""]
+    return f"# Results of `make bench-backlog`\n\n{chr(10).join(lines)}\n\n{table(header, [row, cpu])}\n"
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@
 /* Reads between two looks at what else may end the wait: 256 KB, more than a Unix socket holds
  * (wmem_default). */
 #define READS_MAX 16
+/* And milliseconds: a peer can make 256 KB of header fields cost a third of a second. */
+#define READS_MS 5
 /* HEADERS with :status 1xx before the response's own (RFC 9113, section 8.1); more is a peer that plays. */
 #define INFORMATIONAL_MAX 16
 /* An idle channel has at most a few frames to read; more is a peer that floods. */
@@ -259,8 +261,9 @@ typedef bool (*channel_is)(const struct channel *channel);
 /* Reads on while each read fills the buffer, for then more is likely to be there: but not for so long that a
  * KILL or the deadline, which wait_ready() looks at, goes unseen. */
 static void receive_run(struct channel *channel, channel_is done) {
+  int64_t until_ms = wait_clock_ms() + READS_MS;
   for (int i = 0; i < READS_MAX && receive(channel) == RECEIVE_SIZE; i++) {
-    if (done(channel) || channel->broken || channel->ended) return;
+    if (done(channel) || channel->broken || channel->ended || wait_clock_ms() >= until_ms) return;
     flush(channel); /* what nghttp2 has to say to it does not pile up */
   }
 }
@@ -274,8 +277,10 @@ static enum wait_result pump(struct channel *channel, const struct wait *wait, c
     short events = POLLIN;
     if (channel->unsent_length > 0 && !channel->write_failed) events |= POLLOUT;
     enum wait_result result = wait_ready(channel->fd, events, wait);
-    if (result != WAIT_OK) return result;
+    if (result != WAIT_OK && result != WAIT_ABANDONED) return result;
     receive_run(channel, done);
+    /* What was already there counts, though nobody waits for it any more. */
+    if (result == WAIT_ABANDONED) return done(channel) ? WAIT_OK : WAIT_ABANDONED;
   }
 }
 

@@ -45,14 +45,14 @@ enum wait_result wait_ready(int fd, short events, const struct wait *wait) {
     struct pollfd ready[] = {{.fd = fd, .events = events}, {.fd = client_fd, .events = POLLRDHUP}};
     int count = ppoll(ready, 2, &timeout, NULL);
     if (count < 0 && errno != EINTR) return WAIT_OK; /* recv will say what is wrong */
-    if (count > 0 && ready[0].revents != 0) return WAIT_OK;
-    if (count > 0) {
+    if (count > 0 && ready[1].revents != 0) {
       /* After a KILL the descriptor may be closed, and its number another's: the KILL is the reason then. */
       if (wait->stop != NULL && wait->stop(wait->stop_arg)) return WAIT_STOPPED;
       enum client client = look_at_client(ready[1].revents);
       if (client == CLIENT_GONE) return WAIT_ABANDONED;
       if (client == CLIENT_UNKNOWN) client_fd = -1;
     }
+    if (count > 0 && ready[0].revents != 0) return WAIT_OK;
     first = false;
   }
 }

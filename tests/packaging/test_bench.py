@@ -187,14 +187,16 @@ def test_an_event_that_is_not_accepted_at_once_ends_the_run(monkeypatch: pytest.
 def test_a_backlog_that_is_delivered_ever_more_slowly_fails_its_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    even = [(float(second), 100 * second) for second in range(101)]
-    slow = [*even[:81], *((80 + (second - 80) * 1.25, 100 * second) for second in range(81, 101))]
+    even = [(float(second), 100 * second, second / 100) for second in range(101)]
+    slow = [*even[:81], *((80 + (after - 80) * 1.25, count, cpu) for after, count, cpu in even[81:])]
     monkeypatch.setattr(backlog, "running", lambda **_: contextlib.nullcontext())
     for samples, status in ((even, 0), (slow, 1)):
         monkeypatch.setattr(backlog, "run", lambda *_, found=samples: found)
         assert backlog.main(["--out", str(tmp_path)]) == status
     assert "the end was 20 % slower than the beginning" in capsys.readouterr().err
-    assert "| 20.0 % | MISSED |" in (tmp_path / "RESULTS-backlog.md").read_text()
+    written = (tmp_path / "RESULTS-backlog.md").read_text()
+    assert "| 20.0 % | MISSED |" in written
+    assert written.count(" 100 |") == 4 + 5, "events a second, and microseconds for each"
 
 
 def test_memory_that_grows_in_the_second_half_fails_the_long_run(

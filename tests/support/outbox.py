@@ -15,7 +15,7 @@ from typing import Any
 from mysql.connector.abstracts import MySQLConnectionAbstract
 from tests.support.account import ACCOUNT_ID, REGION
 from tests.support.checkout import ROOT
-from tests.support.scripted_lambda import ScriptedLambda, scripted_lambda
+from tests.support.scripted_lambda import Arrival, ScriptedLambda, scripted_lambda
 from tests.support.stack import Library, Stack, execute, start_stack
 from tests.support.waiting import wait_until
 
@@ -54,9 +54,11 @@ class Outbox:
         return self.stack.value(sql, parameters)
 
     def send(self, function: str, payload: str = "{}", **options: Any) -> int:
-        """Writes one event, in a transaction of its own; its id."""
+        """Writes one event, in a transaction of its own, with a hint; its id."""
         with contextlib.closing(self.connect()) as connection:
-            return send(connection, function, payload, **options)
+            number = send(connection, function, payload, **options)
+            execute(connection, "DO lambda_outbox_hint()")
+        return number
 
     def count(self, table: str = "outbox") -> int:
         return int(self.value(f"SELECT COUNT(*) FROM lambda_udf.{table}"))
@@ -85,6 +87,30 @@ class Outbox:
         if not rows:
             return None
         return dict(zip(columns.split(", "), map(_text, rows[0]), strict=True))
+
+    def hint(self) -> None:
+        """There is something to look for, as lambda_udf.lambda_async says it."""
+        self.query("DO lambda_outbox_hint()")
+
+    def is_left(self, number: int) -> bool:
+        """Whether the event is neither accepted nor dead."""
+        tables = "SELECT id FROM lambda_udf.outbox UNION ALL SELECT id FROM lambda_udf.outbox_waiting"
+        return bool(self.value(f"SELECT COUNT(*) FROM ({tables}) AS t WHERE id = %s", (number,)))
+
+    def wait_for(self, *numbers: int, seconds: float = 20) -> None:
+        """Until these events are accepted or dead."""
+        wait_until(
+            lambda: not any(map(self.is_left, numbers)), seconds=seconds, what=f"events {numbers} are over"
+        )
+
+    def wait_for_arrivals(self, function: str, count: int, *, seconds: float = 20) -> list[Arrival]:
+        """Until so many have arrived there."""
+        wait_until(
+            lambda: len(self.endpoint.of(function)) >= count,
+            seconds=seconds,
+            what=f"{count} arrivals at {function}",
+        )
+        return self.endpoint.of(function)
 
     def clear(self) -> None:
         """No event is left; none of those before may arrive any more."""
