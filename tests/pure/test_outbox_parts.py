@@ -253,8 +253,8 @@ def test_accepted_rows_of_both_tables_are_deleted_together() -> None:
     rows = [made(id=number, is_waiting=number > 2, group_key=None) for number in (1, 2, 3)]
     found = sql(*((row, Accepted(ANSWER)) for row in rows))
     assert [text.partition(" WHERE")[0] for text in found] == [
-        "DELETE FROM lambda_udf.outbox",
-        "DELETE FROM lambda_udf.outbox_waiting",
+        "DELETE /*+ INDEX(outbox PRIMARY) */ FROM lambda_udf.outbox",
+        "DELETE /*+ INDEX(outbox_waiting PRIMARY) */ FROM lambda_udf.outbox_waiting",
     ]
     assert "id IN (1,2)" in found[0]
     assert "id IN (3)" in found[1]
@@ -278,7 +278,7 @@ def test_an_answer_is_kept_before_its_row_goes() -> None:
     kept, deleted = sql((row, Accepted(ANSWER)))
     assert kept.startswith("REPLACE INTO lambda_udf.outbox_results")
     assert store.literal('{"é": 1}') in kept
-    assert deleted.startswith("DELETE FROM lambda_udf.outbox ")
+    assert "FROM lambda_udf.outbox WHERE" in deleted
 
 
 def test_what_lambda_left_out_is_null() -> None:
@@ -310,7 +310,7 @@ def test_a_row_that_waits_keeps_its_last_error_where_there_is_no_new_one() -> No
     row = made(is_waiting=True, group_key=None)
     (text,) = sql((row, Later(7.5, None)))
     assert text.startswith(
-        "UPDATE lambda_udf.outbox_waiting SET due_at = FROM_UNIXTIME(7.500000), attempts = 0 WHERE"
+        "UPDATE /*+ INDEX(outbox_waiting PRIMARY) */ lambda_udf.outbox_waiting SET due_at = FROM_UNIXTIME(7.500000), attempts = 0 WHERE"
     )
     (text,) = sql((row, Later(7.5, "e")))
     assert f"error = {store.literal('e')}" in text
