@@ -84,8 +84,8 @@ CREATE TABLE IF NOT EXISTS lambda_udf.outbox (
   }', JSON_QUOTE(function_name))),
   CONSTRAINT payload_must_be_JSON CHECK (JSON_VALID(payload)),
   CONSTRAINT payload_must_not_exceed_1048576_bytes_6291456_with_keep_result CHECK (
-    LENGTH(payload) <= IF(options->>'$.keep_result' = 'true' OR options->>'$.invocation_type' = 'RequestResponse',
-                          6291456, 1048576)),
+    LENGTH(payload) <= 1048576 OR LENGTH(payload) <= 6291456
+      AND COALESCE(options->>'$.keep_result' = 'true' OR options->>'$.invocation_type' = 'RequestResponse', FALSE)),
   CONSTRAINT options_must_be_those_of_the_outbox_see_SHOW_WARNINGS CHECK (JSON_SCHEMA_VALID('{
     "type": "object",
     "additionalProperties": false,

@@ -149,15 +149,19 @@ async def payloads(session: Session, rows: Sequence[Row]) -> dict[int, bytes]:
 
 # ---- what becomes of rows: statements for one transaction ----
 # None touches another row that has the id by now, as after a TRUNCATE, or on a server that has lost its last
-# transactions.
+# transactions. And none reads a whole table, as the optimizer would where most of it is wanted: that would wait for
+# each transaction that has a row in it and has not ended.
+_BY_KEY = {False: "/*+ INDEX(outbox PRIMARY) */", True: "/*+ INDEX(outbox_waiting PRIMARY) */"}
 
 
 def delete(rows: Sequence[Row]) -> list[str]:
     """Out of the tables that they are in."""
-    by_table = {
-        table: [row for row in rows if row.is_waiting is waiting] for waiting, table in _TABLES.items()
-    }
-    return [f"DELETE FROM {table} WHERE {_are(of_table)}" for table, of_table in by_table.items() if of_table]
+    by_table = {waiting: [row for row in rows if row.is_waiting is waiting] for waiting in _TABLES}
+    return [
+        f"DELETE {_BY_KEY[waiting]} FROM {_TABLES[waiting]} WHERE {_are(of_table)}"
+        for waiting, of_table in by_table.items()
+        if of_table
+    ]
 
 
 def put_off(row: Row, due_at: float | None, error: str | None) -> str:
@@ -166,7 +170,7 @@ def put_off(row: Row, due_at: float | None, error: str | None) -> str:
     one."""
     new_error = "" if error is None else f", error = {literal(error)}"
     return (
-        f"UPDATE lambda_udf.outbox_waiting SET due_at = {_moment(due_at)}, attempts = {row.attempts}"
+        f"UPDATE {_BY_KEY[True]} lambda_udf.outbox_waiting SET due_at = {_moment(due_at)}, attempts = {row.attempts}"
         f"{new_error} WHERE {_are([row])}"
     )
 
@@ -211,7 +215,7 @@ def drop_duplicate(row: Row) -> str:
     by their aliases, MySQL deletes only where a database is selected (error 1046)."""
     key = literal(row.deduplication_key or "")
     return (
-        f"DELETE FROM lambda_udf.outbox_waiting WHERE {_are([row])}"
+        f"DELETE {_BY_KEY[True]} FROM lambda_udf.outbox_waiting WHERE {_are([row])}"
         " AND EXISTS (SELECT 1 FROM lambda_udf.outbox_deduplication"
         f" WHERE function_name = {literal(row.function_name)} AND deduplication_key = {key}"
         f" AND outbox_id <> {row.id})"
@@ -222,7 +226,7 @@ def bury(row: Row, error: str) -> list[str]:
     """Into `outbox_dead`."""
     return [
         "INSERT INTO lambda_udf.outbox_dead (id, function_name, payload, options, caller, created_at,"
-        " attempts, error, died_at) SELECT id, function_name, payload, options, caller, created_at,"
+        f" attempts, error, died_at) SELECT {_BY_KEY[row.is_waiting]} id, function_name, payload, options, caller, created_at,"
         f" {row.attempts}, {literal(error)}, NOW(6) FROM {_TABLES[row.is_waiting]} WHERE {_are([row])}",
         *delete([row]),
     ]
