@@ -77,7 +77,7 @@ def connections(outbox: Outbox) -> list[int]:
 
 
 def lock_holder(outbox: Outbox) -> int | None:
-    holder = outbox.value(f"SELECT IS_USED_LOCK('{election.LOCK}')")
+    holder = outbox.value(f"SELECT IS_USED_LOCK({election.LOCK})")
     return None if holder is None else int(holder)
 
 
