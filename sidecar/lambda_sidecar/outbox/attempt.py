@@ -25,6 +25,8 @@ async def attempt(
     row: Row, pipeline: Pipeline, share: Share, *, server_uuid: str, max_attempts: int
 ) -> Accepted | Later | Dead:
     """Counts itself in `row.attempts`. Of a row whose time is over nothing is sent."""
+    if row.wrong is not None:
+        return Dead(row.wrong)
     if row.expires is not None and time.time() >= row.expires:
         return Dead("expired: expires_at has passed before Lambda accepted it")
     payload = row.payload or b""

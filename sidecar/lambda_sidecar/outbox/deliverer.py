@@ -52,6 +52,8 @@ DEFECT_SECONDS = 60.0
 BEGIN_AT_ONCE = 16
 # Keys whose first row is read in one look.
 GROUPS_AT_ONCE = 50
+# How often some keys are read whose first row waits: somebody may have deleted it, and nothing says so.
+KNOWN_SECONDS = 1.0
 
 
 class Counts:
@@ -72,7 +74,7 @@ class Deliverer:
         self._pipeline = pipeline
         self._share = Share()
         self._wakeup = Wakeup(sidecar_socket)
-        self._settlement = Settlement(settings, self._let_go)
+        self._settlement = Settlement(settings, self._let_go, self._wakeup.event.set)
         self._lanes = Lanes(settings.concurrency)
         self._groups = Groups()
         self._held: dict[int, Row] = {}
@@ -87,7 +89,7 @@ class Deliverer:
         self._stopping = False
         self._unsettled_max = max(UNSETTLED_ROWS, 4 * settings.concurrency)
         self._server_uuid = ""
-        self._next_due = 0.0  # seconds since 1970
+        self._next_due = 0.0  # on time.monotonic()'s clock, as what follows
         self._next_look = 0.0
         self.counts = Counts()
         self.state = "not started"
@@ -185,6 +187,7 @@ class Deliverer:
         self._is("delivers")
         next_election = time.monotonic() + ELECTION_SECONDS
         next_forget = time.monotonic() + FORGET_SECONDS
+        next_known = time.monotonic() + KNOWN_SECONDS
         while True:
             self._wakeup.event.clear()
             if not self._stopping:
@@ -194,6 +197,9 @@ class Deliverer:
                 if await election.obstacle(session):
                     return
                 next_election = now + ELECTION_SECONDS
+            if now >= next_known:
+                next_known = now + KNOWN_SECONDS
+                self._groups.read_again(GROUPS_AT_ONCE)
             if now >= next_forget:
                 next_forget = now + await self._forget(session)
             with contextlib.suppress(TimeoutError):
@@ -227,7 +233,7 @@ class Deliverer:
         if self._stopping:
             return RETRY_MAX
         now = time.monotonic()
-        moments = [self._next_due - time.time()]
+        moments = [self._next_due - now]
         if (resumes := self._lanes.resumes(now)) is not None:
             moments.append(resumes - now)
         if self._has_room():  # else there is an event when there is some
@@ -258,8 +264,11 @@ class Deliverer:
             self._next_look = min(time.monotonic() + self._wakeup.interval(), self._scan.sweeps_on)
         if self._has_room() and (lane := self._lanes.to_read_again()) is not None:
             await self._read_again(session, lane)
-        if time.time() >= self._next_due:
-            await self._look_for_due(session)
+        if time.monotonic() >= self._next_due:
+            if self._has_room():
+                await self._look_for_due(session)
+            else:
+                self._next_due = time.monotonic() + FULL_SECONDS
         for name in self._groups.full_functions():
             self._groups.has_room(name, min(self._lanes.room_for(name), GROUPS_AT_ONCE))
         for key in self._groups.to_read(GROUPS_AT_ONCE):
@@ -318,7 +327,7 @@ class Deliverer:
             wait = 0.0
         elif without or len(rows) == store.SCAN_ROWS:
             wait = min(wait, FULL_SECONDS)
-        self._next_due = time.time() + wait
+        self._next_due = time.monotonic() + wait
 
     async def _look_at_group(self, session: Session, key: str) -> None:
         self._groups.reading(key)
@@ -326,8 +335,9 @@ class Deliverer:
         row = await store.head_of_group(session, key)
         if row is None:
             self._groups.forget(key)
-        elif row.id in self._held:
-            self._groups.begin(key, row.id)
+        elif (held := self._held.get(row.id)) is not None:
+            if held.group_key == key:  # else it is another row, of before a TRUNCATE
+                self._groups.begin(key, row.id)
         elif row.id in self._let_go_lately or (row.due or 0.0) > time.time():
             return  # the key is read again already, or its time comes
         elif row.attempts == 0 and (row.delayed_until or 0.0) > time.time():
@@ -366,11 +376,9 @@ class Deliverer:
             await self._begin_large(session, large)
 
     async def _begin_large(self, session: Session, rows: list[Row]) -> None:
+        payloads: dict[int, bytes] = {}
         try:
             payloads = await store.payloads(session, rows)
-        except (SessionLost, StatementFailed):
-            payloads = {}
-            raise
         finally:
             for row in rows:
                 row.payload = payloads.get(row.id)
@@ -434,7 +442,7 @@ class Deliverer:
             else:
                 self._groups.end(row.group_key)
         if due_at:
-            self._next_due = min(self._next_due, due_at)
+            self._next_due = min(self._next_due, time.monotonic() + due_at - time.time())
         self._wakeup.event.set()
 
     def _is(self, state: str) -> None:

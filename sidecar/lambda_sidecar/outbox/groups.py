@@ -4,6 +4,8 @@ Pure. All rows of a key go through outbox_waiting, whose index finds the first o
 
 from __future__ import annotations
 
+import itertools
+
 
 class Groups:
     """A key is known from its first row until none waits any more."""
@@ -59,6 +61,13 @@ class Groups:
                 self._to_read[key] = None
         if not keys:
             del self._full[function_name]
+
+    def read_again(self, most: int) -> None:
+        """Some of the keys with no row under way, in turn."""
+        for key, row_id in list(itertools.islice(self._first.items(), most)):
+            self._first[key] = self._first.pop(key)
+            if row_id is None:
+                self._to_read[key] = None
 
     def forget(self, key: str) -> None:
         """No row waited any more when it was read."""

@@ -99,9 +99,9 @@ class Lanes:
         """Names of the functions whose rows have no room."""
         return [lane.name for lane in self._turns if len(lane.rows) >= self._room()]
 
-    def skipping(self) -> list[str]:
-        """Names of the functions that have rows to be read again: from the first skipped one on all are."""
-        return [lane.name for lane in self._turns if lane.skipped_from is not None]
+    def skipping(self) -> dict[str, int]:
+        """The functions that have rows to be read again, and the first such id: from it on all are."""
+        return {lane.name: lane.skipped_from for lane in self._turns if lane.skipped_from is not None}
 
     def to_read_again(self) -> Lane | None:
         """A lane with rows that were skipped, and with room for more of them now; such lanes take turns."""
@@ -154,9 +154,10 @@ class Lanes:
         idle = [
             lane
             for lane in self._turns
-            if not (lane.rows or lane.under_way or lane.failures or lane.skipped_from is not None)
-            and lane.paused_until <= now
+            if not (lane.rows or lane.under_way or lane.skipped_from is not None)
+            and lane.paused_until + (PAUSE_MAX if lane.failures else 0.0) <= now
         ]
         for lane in idle:
             del self._lanes[lane.name]
-            self._turns.remove(lane)
+        if idle:
+            self._turns = deque(lane for lane in self._turns if lane.name in self._lanes)
