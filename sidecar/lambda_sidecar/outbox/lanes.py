@@ -44,6 +44,8 @@ class Lanes:
         self._turns: deque[Lane] = deque()
         self.under_way = 0
         self.buffered = 0
+        self._answering = 0
+        """Of those under way, rows that wait for their function, up to 15 minutes each."""
 
     def offer(self, row: Row) -> bool:
         """Takes the row. False: its function's lane is full. A row of `outbox` is remembered as skipped then;
@@ -68,12 +70,22 @@ class Lanes:
         for _ in range(len(self._turns)):
             lane = self._turns[0]
             self._turns.rotate(-1)
-            if lane.rows and now >= lane.paused_until and lane.under_way < self._limit(lane):
+            if (
+                lane.rows
+                and now >= lane.paused_until
+                and lane.under_way < self._limit(lane)
+                and self._may_answer(lane.rows[0])
+            ):
                 self.buffered -= 1
+                self._answering += _waits_for_function(lane.rows[0])
                 self.under_way += 1
                 lane.under_way += 1
                 return lane.rows.popleft()
         return None
+
+    def _may_answer(self, row: Row) -> bool:
+        """Rows that wait for their function get half of the capacity, however many functions they are of."""
+        return self._answering < max(1, self._capacity // 2) or not _waits_for_function(row)
 
     def succeeded(self, row: Row) -> None:
         """It has ended; its function answers."""
@@ -145,6 +157,7 @@ class Lanes:
 
     def _ended(self, row: Row) -> Lane:
         self.under_way -= 1
+        self._answering -= _waits_for_function(row)
         lane = self._lanes[row.function_name]
         lane.under_way -= 1
         return lane
@@ -161,3 +174,7 @@ class Lanes:
             del self._lanes[lane.name]
         if idle:
             self._turns = deque(lane for lane in self._turns if lane.name in self._lanes)
+
+
+def _waits_for_function(row: Row) -> bool:
+    return row.call.invocation_type == "RequestResponse"
