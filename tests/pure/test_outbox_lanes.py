@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 
 from lambda_sidecar.access.account import Account
+from lambda_sidecar.calls.lambda_invoke import Options
 from lambda_sidecar.outbox import lanes as room
 from lambda_sidecar.outbox.lanes import LANE_ROWS, PAUSE_MAX, PAUSE_MIN, Lanes
 from lambda_sidecar.outbox.row import Row
@@ -258,3 +259,29 @@ def test_rows_are_read_again_from_the_lowest_one_that_had_no_room() -> None:
     lane = lanes.to_read_again()
     assert lane is not None
     assert lane.skipped_from == 7
+
+
+def test_rows_that_wait_for_their_function_get_half_of_the_capacity_of_however_many_functions() -> None:
+    lanes = Lanes(20)
+    for number in range(30):
+        slow = row(number, f"slow{number}")
+        slow.call = Options(invocation_type="RequestResponse")
+        assert lanes.offer(slow)
+    slow_ones = begun(lanes)
+    assert len(slow_ones) == 10
+    assert lanes.offer(row(100, "event"))
+    assert [each.function_name for each in begun(lanes)] == ["event"]
+    lanes.succeeded(slow_ones[0])
+    assert len(begun(lanes)) == 1
+
+
+def test_a_lane_that_has_failed_is_forgotten_once_it_has_been_idle_for_long() -> None:
+    lanes = Lanes(10)
+    filled(lanes, 1, "f")
+    (only,) = begun(lanes)
+    lanes.failed(only, 0.0, row_alone=False)
+    lanes.forget_idle(PAUSE_MAX)
+    assert len(lanes._lanes) == 1
+    lanes.forget_idle(PAUSE_MIN + PAUSE_MAX)
+    assert not lanes._lanes
+    assert not lanes._turns

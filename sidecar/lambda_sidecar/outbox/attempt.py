@@ -30,7 +30,8 @@ async def attempt(
     server_uuid: str,
     max_attempts: int,
 ) -> Accepted | Later | Dead:
-    """Counts itself in `row.attempts`. `calls` has the call, by the row's id, as long as it is under way. Of a row whose time is over nothing is sent."""
+    """Counts itself in `row.attempts`. `calls` has the call, by the row's id, as long as it is under way. Of
+    a row whose time is over nothing is sent."""
     if row.wrong is not None:
         return Dead(row.wrong)
     if row.expires is not None and time.time() >= row.expires:

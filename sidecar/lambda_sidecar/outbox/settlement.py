@@ -29,7 +29,7 @@ REFUSED_SECONDS = 5.0
 APART_SECONDS_MAX = 300.0
 # So many of them count for nobody else; what is beyond is in `unsettled`.
 APART_ROWS = 10_000
-# So often one batch may lose a connection that was there: it may be the batch's own doing (max_allowed_packet).
+# So often one batch may lose a connection that was there: it may be its own doing (max_allowed_packet).
 LOSSES_MAX = 3
 # Of a statement that keeps an answer, beside the answer, which is written in hexadecimal.
 STATEMENT_BYTES = 4096
@@ -60,7 +60,7 @@ class Settlement:
         """Rows whose own values the server refuses, or that are behind such a row of their key: their ids,
         and the seconds until they are tried again. They are settled one by one."""
         self._refused_ids: dict[str, set[int]] = {}
-        """Of rows that were to go to outbox_waiting, by their keys: those behind them must not overtake them."""
+        """Of rows that were to go to outbox_waiting, by their keys: those behind must not overtake them."""
         self._failure: StatementFailed | SessionLost | None = None
         """Why the last one was refused; None: a defect."""
         self._has_some = asyncio.Event()
@@ -125,8 +125,8 @@ class Settlement:
         return batch
 
     async def _settle(self, batch: list[Settled], instead: Verdict | None = None) -> bool:
-        """Tries until it is done; False if the server refuses it for good. A single row may get another verdict
-        `instead`."""
+        """Tries until it is done; False if the server refuses it for good. A single row may get another
+        verdict `instead`."""
         if not await self._write(batch if instead is None else [(row, instead) for row, _ in batch]):
             return False
         for row, verdict in batch:
@@ -166,8 +166,8 @@ class Settlement:
         return True
 
     async def _settle_one_by_one(self, batch: list[Settled], *, is_tried: bool) -> None:
-        """One that is refused must not keep the others. It is added again some time later. `is_tried`: the only
-        one has just been refused."""
+        """One that is refused must not keep the others. It is added again some time later. `is_tried`: the
+        only one has just been refused."""
         refused = 0
         for each in batch:
             if not self._hold_back([each]) or (not is_tried and await self._settle([each])):

@@ -50,8 +50,8 @@ async def scan(
 ) -> tuple[list[Row], int]:
     """Rows of `outbox` that are committed, with ids above `after` (and up to `until`), SCAN_ROWS at most, in
     the order of their ids; and the table's highest id at that moment, 0 if it is empty. Rows of the functions
-    `without` are left out from the id given there on, but for those with a group_key: other functions' rows of the
-    key may follow."""
+    `without` are left out from the id given there on, but for those with a group_key: other functions' rows
+    of the key may follow."""
     limit = "" if until is None else f" AND id <= {until}"
     return await _outbox(session, f"id > {after}{limit}{_no_plain_row_of(without)}")
 

@@ -40,8 +40,8 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """To be tried again `at` (seconds since 1970). `error` None: it has not been tried yet. `is_rows_alone`: the
-    failure says nothing of other rows of the function."""
+    """To be tried again `at` (seconds since 1970). `error` None: it has not been tried yet. `is_rows_alone`:
+    the failure says nothing of other rows of the function."""
 
     at: float
     error: str | None
