@@ -23,7 +23,7 @@ from lambda_sidecar.calls.call import Call
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.errors import ApiError, InvalidRequest, InvokeFailure
-from lambda_sidecar.outbox import backlog, lanes, scan, settlement, store, verdict, wakeup
+from lambda_sidecar.outbox import backlog, election, lanes, scan, settlement, store, verdict, wakeup
 from lambda_sidecar.outbox import deliverer as deliverer_room
 from lambda_sidecar.outbox.deliverer import Deliverer
 from lambda_sidecar.outbox.session import SessionLost
@@ -215,5 +215,70 @@ async def test_a_hint_is_followed_at_once_however_long_there_was_none(
                 library.sendto(b"\0", str(path) + wakeup.SUFFIX)
             tables.commit(event)
             await until(partial(endpoint.accepted.__getitem__, event.id), what="the event at the endpoint")
+    finally:
+        await delivering.stop(1)
+
+
+async def test_a_stop_while_payloads_are_fetched_ends_at_once(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tables = MemoryOutbox(0)
+    delivering = deliverer_of(tables, Lambda(tables, 0), monkeypatch, tmp_path / "s")
+    fetching = asyncio.Event()
+
+    async def never(_session: object, _rows: object) -> dict[int, bytes]:
+        fetching.set()
+        await asyncio.Event().wait()
+        return {}
+
+    monkeypatch.setattr(store, "payloads", never)
+    for _ in range(3):
+        tables.commit(tables.begin("quick"))
+    async with asyncio.timeout(10):
+        await fetching.wait()
+        await delivering.stop(0.1)
+    assert delivering.state == "stopped"
+    assert 3 in tables.outbox
+    assert 3 not in delivering._held
+
+
+async def test_what_is_not_on_its_way_when_the_lock_is_lost_is_not_sent_until_it_is_back(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tables = MemoryOutbox(0)
+    endpoint = Lambda(tables, 0)
+    endpoint.heals = True
+    gate = asyncio.Event()
+    begun: list[int] = []
+    obstacles: list[str | None] = [None]
+
+    async def obstacle(_session: object) -> str | None:
+        await asyncio.sleep(0)
+        return obstacles[0]
+
+    class Waiting:
+        """Its calls wait for a slot until the gate is open."""
+
+        async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
+            begun.append(int(call.payload))
+            await gate.wait()
+            return await endpoint.run(call, shape)
+
+    monkeypatch.setattr(election, "obstacle", obstacle)
+    waiting = cast(Lambda, Waiting())
+    delivering = deliverer_of(tables, waiting, monkeypatch, tmp_path / "s")
+    try:
+        await until(lambda: delivering.is_delivering, what="it delivers")
+        event = tables.begin("quick")
+        endpoint.events[event.id] = event
+        tables.commit(event)
+        await until(lambda: bool(begun), what="the call waits")
+        obstacles[0] = "the server is read-only"
+        await until(lambda: not delivering.under_way, what="it is taken back")
+        gate.set()
+        assert not endpoint.accepted
+        obstacles[0] = None
+        await until(lambda: endpoint.accepted[event.id] == 1, what="it is sent")
+        assert len(begun) == 2
     finally:
         await delivering.stop(1)

@@ -170,3 +170,17 @@ def test_every_row_of_every_key_goes_in_order_whatever_comes_between(seed: int) 
                 groups.know(key)
     assert all(numbers == sorted(numbers) for numbers in sent.values())
     assert sum(map(len, sent.values())) == last
+
+
+def test_keys_with_no_row_under_way_are_read_again_in_turn() -> None:
+    """Somebody may have deleted their first row, and nothing says so."""
+    groups = Groups[str]()
+    for key in ("a", "b", "c"):
+        groups.know(key)
+        groups.reading(key)
+    groups.begin("b", 7)
+    groups.read_again(2)
+    assert groups.to_read(9) == ["a"]
+    groups.reading("a")
+    groups.read_again(2)
+    assert groups.to_read(9) == ["c", "a"]

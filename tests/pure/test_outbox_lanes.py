@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 
 from lambda_sidecar.access.account import Account
+from lambda_sidecar.calls.lambda_invoke import Options
 from lambda_sidecar.outbox import lanes as room
 from lambda_sidecar.outbox.lanes import LANE_ROWS, PAUSE_MAX, PAUSE_MIN, Lanes
 from lambda_sidecar.outbox.row import Row
@@ -160,7 +161,7 @@ def test_a_lane_that_nobody_needs_is_forgotten() -> None:
     lanes.succeeded(only)  # it was there still
     lanes.forget_idle(0.0)
     assert lanes.next(0.0) is None
-    assert lanes.skipping() == []
+    assert lanes.skipping() == {}
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -198,11 +199,12 @@ def test_no_row_that_had_no_room_is_lost(monkeypatch: pytest.MonkeyPatch, seed: 
         elif action < 0.7:
             without = lanes.skipping()
             for number in sorted(table):
-                if number > position and table[number] not in without:
+                if number > position and number < without.get(table[number], number + 1):
                     take(number)
             position = max([position, *table])
             if chosen.random() < 0.3:
-                for number in [each for each in sorted(table) if table[each] not in lanes.skipping()]:
+                without = lanes.skipping()
+                for number in [each for each in sorted(table) if each < without.get(table[each], each + 1)]:
                     take(number)
         elif action < 0.8 and (lane := lanes.to_read_again()) is not None:
             since, lane.skipped_from = lane.skipped_from, None
@@ -250,10 +252,36 @@ def test_rows_are_read_again_from_the_lowest_one_that_had_no_room() -> None:
     while lanes.offer(row(number)):
         number += 1
     assert not lanes.offer(row(7))  # its transaction ended late
-    assert lanes.skipping() == ["f"]
+    assert list(lanes.skipping()) == ["f"]
     while rows := begun(lanes):
         for each in rows:
             lanes.succeeded(each)
     lane = lanes.to_read_again()
     assert lane is not None
     assert lane.skipped_from == 7
+
+
+def test_rows_that_wait_for_their_function_get_half_of_the_capacity_of_however_many_functions() -> None:
+    lanes = Lanes(20)
+    for number in range(30):
+        slow = row(number, f"slow{number}")
+        slow.call = Options(invocation_type="RequestResponse")
+        assert lanes.offer(slow)
+    slow_ones = begun(lanes)
+    assert len(slow_ones) == 10
+    assert lanes.offer(row(100, "event"))
+    assert [each.function_name for each in begun(lanes)] == ["event"]
+    lanes.succeeded(slow_ones[0])
+    assert len(begun(lanes)) == 1
+
+
+def test_a_lane_that_has_failed_is_forgotten_once_it_has_been_idle_for_long() -> None:
+    lanes = Lanes(10)
+    filled(lanes, 1, "f")
+    (only,) = begun(lanes)
+    lanes.failed(only, 0.0, row_alone=False)
+    lanes.forget_idle(PAUSE_MAX)
+    assert len(lanes._lanes) == 1
+    lanes.forget_idle(PAUSE_MIN + PAUSE_MAX)
+    assert not lanes._lanes
+    assert not lanes._turns

@@ -23,12 +23,25 @@ from lambda_sidecar.errors import (
     InternalFailure,
     InvalidRequest,
     InvokeFailure,
+    MissingCredentials,
     NotAsLambdaDoes,
+    Overloaded,
+    RoleNotAssumed,
 )
 from lambda_sidecar.outbox import store
 from lambda_sidecar.outbox.row import Row, Stored, event, make_row, stored_rows
 from lambda_sidecar.outbox.settlement import due_at, statements
-from lambda_sidecar.outbox.verdict import BACKOFF_MAX, ERROR_MAX, Accepted, Dead, Later, Parked, judge
+from lambda_sidecar.outbox.verdict import (
+    BACKOFF_MAX,
+    ERROR_MAX,
+    UNSENT_SECONDS,
+    Accepted,
+    Dead,
+    Later,
+    Parked,
+    is_attempt,
+    judge,
+)
 
 UUID = "11111111-2222-3333-4444-555555555555"
 CREATED = 1_800_000_000.123456
@@ -360,3 +373,31 @@ def test_a_literal_has_no_character_that_sql_could_read(text: str) -> None:
     found = re.fullmatch(r"_utf8mb4 X'([0-9a-f]*)'", store.literal(text))
     assert found is not None
     assert bytes.fromhex(found[1]).decode() == text
+
+
+@pytest.mark.parametrize("failure", [Overloaded(1, 1), MissingCredentials()])
+def test_what_was_not_sent_for_want_of_a_slot_or_of_credentials_is_no_attempt(failure: InvokeFailure) -> None:
+    assert not is_attempt(failure)
+    verdict = judge(failure, 30, 30, NOW)
+    assert isinstance(verdict, Later)
+    assert NOW < verdict.at <= NOW + UNSENT_SECONDS
+
+
+def test_a_role_that_is_refused_says_nothing_of_other_rows_of_the_function() -> None:
+    failure = RoleNotAssumed("AccessDenied", "no")
+    verdict = judge(failure, 1, 30, NOW)
+    assert isinstance(verdict, Later)
+    assert verdict.is_rows_alone
+    assert is_attempt(failure)
+
+
+def test_a_bad_answer_is_final_where_the_function_has_run_for_it() -> None:
+    failure = NotAsLambdaDoes("no status")
+    assert judge(failure, 1, 30, NOW, keeps_result=True) == Dead(failure.text)
+    assert isinstance(judge(failure, 1, 30, NOW), Later)
+
+
+@pytest.mark.parametrize("moment", [0.5, 2147483647.0 + 2678400])
+def test_a_moment_beyond_what_a_timestamp_holds_is_its_first_or_last_one(moment: float) -> None:
+    (copy,) = store.copy_to_waiting([(made(), moment, None)])
+    assert re.search(r"NULL,FROM_UNIXTIME\((1|2147483647)\.000000\)", copy)

@@ -14,7 +14,7 @@ from pathlib import Path
 import mysql.connector
 import pytest
 from tests.support.outbox import ACCOUNT_NAME, Outbox, another_sidecar, send, started_outbox
-from tests.support.scripted_lambda import ACCEPTED, NOT_FOUND, Gate, held
+from tests.support.scripted_lambda import ACCEPTED, NOT_FOUND, Gate, answering, held
 from tests.support.stack import execute
 from tests.support.waiting import wait_until
 
@@ -245,3 +245,103 @@ def test_rows_that_cannot_be_settled_hold_up_no_other_and_are_settled_when_that_
         "dies": 1,
         "lives": 20,
     }
+
+
+def test_a_row_that_could_only_wait_beyond_the_last_timestamp_holds_up_no_other(outbox: Outbox) -> None:
+    with contextlib.closing(outbox.connect()) as connection:
+        execute(connection, "SET timestamp = 2147483000")
+        numbers = [send(connection, "far", delay_seconds=2678400) for _ in range(20)]
+    outbox.wait_for(outbox.send("near"))
+    wait_until(lambda: outbox.count("outbox_waiting") == len(numbers), what="they wait")
+    due = "SELECT DISTINCT UNIX_TIMESTAMP(due_at) FROM lambda_udf.outbox_waiting"
+    assert [int(moment) for (moment,) in outbox.query(due)] == [2147483647]
+    assert outbox.endpoint.of("far") == []
+    outbox.clear()
+
+
+def test_a_row_whose_place_among_the_waiting_is_taken_is_dead_with_the_reason(outbox: Outbox) -> None:
+    number = outbox.send("first")
+    taken = number + 1
+    outbox.query(
+        "INSERT INTO lambda_udf.outbox_waiting (id, function_name, payload, caller, due_at)"
+        " VALUES (%s, 'waits', '\"old\"', 'root@localhost', NOW(6) + INTERVAL 1 DAY)",
+        (taken,),
+    )
+    assert outbox.send("new", '"new"', group_key="k") == taken
+    behind = outbox.send("behind", group_key="k")
+    outbox.wait_for(behind)
+    ((dead, error, _),) = outbox.dead()
+    assert dead == taken
+    assert error.startswith("the server refuses to let it wait: Duplicate entry")
+    assert [row.payload for row in outbox.endpoint.of("behind")] == [b"{}"]
+    outbox.clear()
+
+
+def test_rows_behind_one_of_their_key_that_is_refused_wait_for_it(outbox: Outbox) -> None:
+    number = outbox.send("first")
+    taken = number + 1
+    for table, column in (("outbox_waiting", "due_at"), ("outbox_dead", "died_at")):
+        error = ", error" if table == "outbox_dead" else ""
+        outbox.query(
+            f"INSERT INTO lambda_udf.{table} (id, function_name, payload, caller, {column}{error})"
+            " VALUES (%s, 'old', '{}', 'root@localhost', NOW(6) + INTERVAL 1 DAY"
+            + (", 'old'" if error else "")
+            + ")",
+            (taken,),
+        )
+    assert outbox.send("ordered", "1", group_key="k") == taken
+    others = [outbox.send("ordered", str(each), group_key="k") for each in (2, 3)]
+    outbox.wait_for(*(outbox.send("free") for _ in range(20)))
+    assert outbox.endpoint.of("ordered") == []
+    outbox.query("DELETE FROM lambda_udf.outbox_waiting WHERE id = %s AND function_name = 'old'", (taken,))
+    outbox.query("DELETE FROM lambda_udf.outbox_dead")
+    outbox.wait_for(taken, *others, seconds=40)
+    assert outbox.endpoint.payloads("ordered") == [b"1", b"2", b"3"]
+
+
+def test_a_key_goes_on_after_its_first_row_was_deleted_by_hand(outbox: Outbox) -> None:
+    head = outbox.send("deleted", group_key="k", delay_seconds=1000)
+    next_one = outbox.send("next", group_key="k")
+    wait_until(lambda: outbox.count("outbox_waiting") == 2, what="both wait")
+    outbox.query("DELETE FROM lambda_udf.outbox_waiting WHERE id = %s", (head,))
+    outbox.wait_for(next_one)
+    assert len(outbox.endpoint.of("next")) == 1
+
+
+def test_an_options_error_is_found_again_when_the_row_is_redriven(outbox: Outbox) -> None:
+    number = outbox.send("wrong", expires_at="2026-02-30 00:00:00")
+    outbox.wait_for(number)
+    outbox.query("CALL lambda_udf.outbox_redrive(%s)", (number,))
+    outbox.wait_for(number)
+    assert [each for each, _, _ in outbox.dead()] == [number]
+    assert outbox.endpoint.of("wrong") == []
+
+
+def test_an_answer_larger_than_a_packet_is_left_out_and_holds_up_no_other(outbox: Outbox) -> None:
+    outbox.endpoint.answer("talks", answering(b'"' + b"x" * 3_000_000 + b'"'))
+    before = outbox.value("SELECT @@global.max_allowed_packet")
+    outbox.query("SET GLOBAL max_allowed_packet = 4194304")
+    try:
+        for number in connections(outbox):
+            outbox.query(f"KILL {number}")
+        outbox.wait_for(outbox.send("after-the-new-limit"))
+        talks = outbox.send("talks", keep_result=True)
+        outbox.wait_for(talks, outbox.send("other"))
+    finally:
+        outbox.query(f"SET GLOBAL max_allowed_packet = {before}")
+    result = outbox.result(talks)
+    assert result is not None
+    assert (result["status_code"], result["payload"], result["function_error"]) == (
+        200,
+        None,
+        "ResultTooLarge",
+    )
+    assert len(outbox.endpoint.of("talks")) == 1
+
+
+def test_a_sidecar_that_loses_the_lock_delivers_again_and_doubles_nothing(outbox: Outbox) -> None:
+    with under_way(outbox, "lock-lost"):
+        holder = lock_holder(outbox)
+        outbox.query(f"KILL {holder}")
+        wait_until(lambda: lock_holder(outbox) not in (None, holder), what="the lock is taken again")
+    delivers(outbox, "after-lock-lost")

@@ -9,7 +9,7 @@ import asyncio
 import dataclasses
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,15 +94,21 @@ class MemoryOutbox:
     # ---- store.py ----
 
     async def scan(
-        self, _session: object, after: int, until: int | None = None, *, without: Sequence[str] = ()
+        self,
+        _session: object,
+        after: int,
+        until: int | None = None,
+        *,
+        without: Mapping[str, int] | None = None,
     ) -> tuple[list[Row], int]:
+        passed_by = without or {}
         await self._turns()
         wanted = [
             event
             for number, event in sorted(self.outbox.items())
             if number > after
             and (until is None or number <= until)
-            and (event.function_name not in without or event.group_key is not None)
+            and (number < passed_by.get(event.function_name, number + 1) or event.group_key is not None)
         ]
         rows, last = [_row(event, False) for event in wanted[: store.SCAN_ROWS]], max(self.outbox, default=0)
         await self._turns()

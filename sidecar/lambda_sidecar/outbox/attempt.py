@@ -14,7 +14,7 @@ from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.errors import InvokeFailure
 from lambda_sidecar.outbox.row import Row, event
-from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, judge
+from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, is_attempt, judge
 
 # Lambda accepts an event at once; a function runs for 15 minutes at most ("Lambda quotas").
 EVENT_MS = 60_000
@@ -22,9 +22,18 @@ ANSWER_MS = 960_000
 
 
 async def attempt(
-    row: Row, pipeline: Pipeline, share: Share, *, server_uuid: str, max_attempts: int
+    row: Row,
+    pipeline: Pipeline,
+    share: Share,
+    calls: dict[int, Call],
+    *,
+    server_uuid: str,
+    max_attempts: int,
 ) -> Accepted | Later | Dead:
-    """Counts itself in `row.attempts`. Of a row whose time is over nothing is sent."""
+    """Counts itself in `row.attempts`. `calls` has the call, by the row's id, as long as it is under way. Of
+    a row whose time is over nothing is sent."""
+    if row.wrong is not None:
+        return Dead(row.wrong)
     if row.expires is not None and time.time() >= row.expires:
         return Dead("expired: expires_at has passed before Lambda accepted it")
     payload = row.payload or b""
@@ -36,10 +45,15 @@ async def attempt(
         timeout_ms=EVENT_MS if row.call.invocation_type == "Event" else ANSWER_MS,
         share=share,
     )
-    outcome = await pipeline.run(call, _as_it_is)
-    row.attempts += 1
+    calls[row.id] = call
+    try:
+        outcome = await pipeline.run(call, _as_it_is)
+    finally:
+        del calls[row.id]
     if isinstance(outcome, InvokeFailure):
-        return judge(outcome, row.attempts, max_attempts, time.time())
+        row.attempts += is_attempt(outcome)
+        return judge(outcome, row.attempts, max_attempts, time.time(), keeps_result=row.keep_result)
+    row.attempts += 1
     # An answer that is not kept would only take memory until the row is settled.
     return Accepted(outcome if row.keep_result else dataclasses.replace(outcome, payload=b""))
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable
 from pathlib import Path
 
+from lambda_sidecar.calls.call import Call
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.config.outbox import OutboxSettings
@@ -52,6 +53,8 @@ DEFECT_SECONDS = 60.0
 BEGIN_AT_ONCE = 16
 # Keys whose first row is read in one look.
 GROUPS_AT_ONCE = 50
+# How often some keys are read whose first row waits: somebody may have deleted it, and nothing says so.
+KNOWN_SECONDS = 1.0
 
 
 class Counts:
@@ -72,7 +75,9 @@ class Deliverer:
         self._pipeline = pipeline
         self._share = Share()
         self._wakeup = Wakeup(sidecar_socket)
-        self._settlement = Settlement(settings, self._let_go)
+        self._ask_again = asyncio.Event()
+        """Set when the server says that it takes no writes: the election is due at once."""
+        self._settlement = Settlement(settings, self._let_go, self._ask_again.set)
         self._lanes = Lanes(settings.concurrency)
         self._groups = Groups[Group]()
         self._held: dict[int, Row] = {}
@@ -81,13 +86,17 @@ class Deliverer:
         """Rows that were settled since the reading that is under way began."""
         self._scan = Scan()
         self._backlog = BacklogWatch(settings)
-        self._attempts: set[asyncio.Task[None]] = set()
+        self._is_elected = False
+        """Nothing is begun any more once the lock is lost: another sidecar may have it."""
+        self._attempts: dict[asyncio.Task[None], Row] = {}
+        self._calls: dict[int, Call] = {}
+        """Of rows under way, by their ids."""
         self._bytes = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
         self._unsettled_max = max(UNSETTLED_ROWS, 4 * settings.concurrency)
         self._server_uuid = ""
-        self._next_due = 0.0  # seconds since 1970
+        self._next_due = 0.0  # on time.monotonic()'s clock, as what follows
         self._next_look = 0.0
         self.counts = Counts()
         self.state = "not started"
@@ -150,10 +159,10 @@ class Deliverer:
     async def _live(self) -> None:
         wait = RETRY_MIN
         while True:
-            session = None
+            lock = None
             try:
-                session = await connect(self._settings)
-                await self._stand_by(session)
+                lock = await connect(self._settings)
+                await self._stand_by(lock)
             except (SessionLost, StatementFailed) as error:
                 if self.is_delivering:  # else it has been so for some time
                     wait = RETRY_MIN
@@ -162,38 +171,73 @@ class Deliverer:
                 log_defect(log, error)
                 self._is("internal failure")
             finally:
-                if session is not None:
-                    await session.close()
+                if lock is not None:
+                    await lock.close()
             await asyncio.sleep(wait)
             wait = min(2 * wait, RETRY_MAX)
 
-    async def _stand_by(self, session: Session) -> None:
-        """Delivers whenever that is this sidecar's business. Raises SessionLost and StatementFailed."""
+    async def _stand_by(self, lock: Session) -> None:
+        """Delivers whenever that is this sidecar's business. `lock` is for the election alone: it is never
+        busy with anything else. Raises SessionLost and StatementFailed."""
         while True:
-            if reason := await election.obstacle(session):
+            if reason := await election.obstacle(lock):
                 self._is(reason)
                 await asyncio.sleep(RETRY_MAX)
-            elif not await election.take_lock(session):
+            elif not await election.take_lock(lock):
                 self._is("another sidecar delivers")
             else:
-                async with self._backlog.watching():
-                    await self._deliver(session)
+                await self._deliver_while_elected(lock)
+
+    async def _deliver_while_elected(self, lock: Session) -> None:
+        """Raises SessionLost and StatementFailed."""
+        self._is_elected = True
+        watching = asyncio.create_task(self._watch_election(lock), name="outbox election")
+        session = None
+        try:
+            session = await connect(self._settings)
+            async with self._backlog.watching():
+                await self._deliver(session)
+            await watching  # why it ended
+        finally:
+            self._is_elected = False
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            if session is not None:
+                await session.close()
+
+    async def _watch_election(self, lock: Session) -> None:
+        """Until it is not this sidecar's business any more. Raises SessionLost and StatementFailed."""
+        try:
+            while await election.obstacle(lock) is None:
+                self._ask_again.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(ELECTION_SECONDS):
+                        await self._ask_again.wait()
+        finally:
+            self._is_elected = False
+            self._wakeup.event.set()
+            self._take_back()
+
+    def _take_back(self) -> None:
+        """Rows that are not on their way yet are not sent: they wait for credentials or for a slot."""
+        for task, row in self._attempts.items():
+            if (call := self._calls.get(row.id)) is not None and call.slot is None:
+                task.cancel()
 
     async def _deliver(self, session: Session) -> None:
         """Until it is not its business any more. Raises SessionLost and StatementFailed."""
         await self._begin_anew(session)
         self._is("delivers")
-        next_election = time.monotonic() + ELECTION_SECONDS
         next_forget = time.monotonic() + FORGET_SECONDS
-        while True:
+        next_known = time.monotonic() + KNOWN_SECONDS
+        while self._is_elected:
             self._wakeup.event.clear()
             if not self._stopping:
                 await self._begin_rows(session)
                 await self._look(session)
-            if (now := time.monotonic()) >= next_election:
-                if await election.obstacle(session):
-                    return
-                next_election = now + ELECTION_SECONDS
+            if (now := time.monotonic()) >= next_known:
+                next_known = now + KNOWN_SECONDS
+                self._groups.read_again(GROUPS_AT_ONCE)
             if now >= next_forget:
                 next_forget = now + await self._forget(session)
             with contextlib.suppress(TimeoutError):
@@ -227,7 +271,7 @@ class Deliverer:
         if self._stopping:
             return RETRY_MAX
         now = time.monotonic()
-        moments = [self._next_due - time.time()]
+        moments = [self._next_due - now]
         if (resumes := self._lanes.resumes(now)) is not None:
             moments.append(resumes - now)
         if self._has_room():  # else there is an event when there is some
@@ -258,8 +302,11 @@ class Deliverer:
             self._next_look = min(time.monotonic() + self._wakeup.interval(), self._scan.sweeps_on)
         if self._has_room() and (lane := self._lanes.to_read_again()) is not None:
             await self._read_again(session, lane)
-        if time.time() >= self._next_due:
-            await self._look_for_due(session)
+        if time.monotonic() >= self._next_due:
+            if self._has_room():
+                await self._look_for_due(session)
+            else:
+                self._next_due = time.monotonic() + FULL_SECONDS
         for name in self._groups.full_functions():
             self._groups.has_room(name, min(self._lanes.room_for(name), GROUPS_AT_ONCE))
         for key in self._groups.to_read(GROUPS_AT_ONCE):
@@ -318,7 +365,7 @@ class Deliverer:
             wait = 0.0
         elif without or len(rows) == store.SCAN_ROWS:
             wait = min(wait, FULL_SECONDS)
-        self._next_due = time.time() + wait
+        self._next_due = time.monotonic() + wait
 
     async def _look_at_group(self, session: Session, key: Group) -> None:
         self._groups.reading(key)
@@ -326,8 +373,9 @@ class Deliverer:
         row = await store.head_of_group(session, key)
         if row is None:
             self._groups.forget(key)
-        elif row.id in self._held:
-            self._groups.begin(key, row.id)
+        elif (held := self._held.get(row.id)) is not None:
+            if held.group == key:  # else it is another row, of before a TRUNCATE
+                self._groups.begin(key, row.id)
         elif row.id in self._let_go_lately or (row.due or 0.0) > time.time():
             return  # the key is read again already, or its time comes
         elif row.attempts == 0 and (row.delayed_until or 0.0) > time.time():
@@ -348,7 +396,7 @@ class Deliverer:
         begun = size = 0
         if self._settlement.unsettled >= self._unsettled_max:
             return
-        while not self._stopping and self._bytes + size < BYTES_MAX:
+        while self._may_begin() and self._bytes + size < BYTES_MAX:
             if (row := self._lanes.next(time.monotonic())) is None:
                 break
             if row.payload is None:
@@ -366,38 +414,50 @@ class Deliverer:
             await self._begin_large(session, large)
 
     async def _begin_large(self, session: Session, rows: list[Row]) -> None:
+        payloads: dict[int, bytes] = {}
         try:
             payloads = await store.payloads(session, rows)
-        except (SessionLost, StatementFailed):
-            payloads = {}
-            raise
         finally:
             for row in rows:
                 row.payload = payloads.get(row.id)
-                if row.payload is not None and not self._stopping:
+                if row.payload is not None and self._may_begin():
                     self._begin(row)
                 else:  # somebody has deleted it, or it is read again
-                    self._lanes.failed(row, time.monotonic(), row_alone=True)
-                    self._held.pop(row.id, None)
-                    if row.group is not None:
-                        self._groups.end(row.group)
+                    self._give_back(row)
+
+    def _may_begin(self) -> bool:
+        return self._is_elected and not self._stopping
+
+    def _give_back(self, row: Row) -> None:
+        """It is not sent; it is read again if it is there still."""
+        self._lanes.failed(row, time.monotonic(), row_alone=True)
+        self._held.pop(row.id, None)
+        if row.group is not None:
+            self._groups.end(row.group)
 
     def _begin(self, row: Row) -> None:
         self._bytes += row.payload_bytes
         task = asyncio.create_task(self._attempt(row))
-        self._attempts.add(task)
-        task.add_done_callback(self._attempts.discard)
+        self._attempts[task] = row
+        task.add_done_callback(self._attempts.pop)
 
     async def _attempt(self, row: Row) -> None:
         verdict: Accepted | Later | Dead
         try:
+            if not self._is_elected:
+                self._give_back(row)
+                return
             verdict = await attempt(
                 row,
                 self._pipeline,
                 self._share,
+                self._calls,
                 server_uuid=self._server_uuid,
                 max_attempts=self._settings.max_attempts,
             )
+        except asyncio.CancelledError:
+            self._give_back(row)
+            raise
         except Exception as error:  # a defect of ours must not hold the row for ever
             log_defect(log, error)
             verdict = Later(time.time() + DEFECT_SECONDS, "internal failure, see the sidecar's log")
@@ -408,7 +468,9 @@ class Deliverer:
             self._bytes += len(verdict.result.payload)
             self._lanes.succeeded(row)
         else:
-            self._lanes.failed(row, time.monotonic(), row_alone=isinstance(verdict, Dead))
+            self._lanes.failed(
+                row, time.monotonic(), row_alone=isinstance(verdict, Dead) or verdict.is_rows_alone
+            )
         self._settlement.add(row, verdict)
         self._wakeup.event.set()
 
@@ -434,7 +496,7 @@ class Deliverer:
             else:
                 self._groups.end(row.group)
         if due_at:
-            self._next_due = min(self._next_due, due_at)
+            self._next_due = min(self._next_due, time.monotonic() + due_at - time.time())
         self._wakeup.event.set()
 
     def _is(self, state: str) -> None:

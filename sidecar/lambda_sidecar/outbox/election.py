@@ -6,15 +6,17 @@ from __future__ import annotations
 
 from lambda_sidecar.outbox.session import Session, StatementFailed
 
-# Of the whole server. It goes with the connection, so that a deliverer that dies is replaced at once. Any session
-# may take a lock whose name its user knows: this one has a secret token, which no statement's text holds.
+# Of the whole server. It goes with the connection, so that a deliverer that dies is replaced at once. Any
+# session may take a lock whose name its user knows: this one has a secret token, which no statement's text holds.
 LOCK = "CONCAT('lambda_udf.outbox.', (SELECT token FROM lambda_udf.outbox_lock))"
 LOCK_SECONDS = 5
+# The server ends the session of a sidecar that is not heard of: its host may be gone without a word.
+SILENT_SECONDS = 30
 # Of several primaries of one group the least delivers: each has the whole outbox.
 _GROUP = """
 SELECT COUNT(*) = 0
   OR MIN(IF(MEMBER_STATE = 'ONLINE' AND MEMBER_ROLE = 'PRIMARY', MEMBER_ID, NULL)) = @@server_uuid
-FROM performance_schema.replication_group_members WHERE MEMBER_ID <> ''"""
+FROM performance_schema.replication_group_members WHERE MEMBER_ID <> '' AND MEMBER_STATE <> 'OFFLINE'"""
 
 
 async def obstacle(session: Session) -> str | None:
@@ -44,5 +46,7 @@ async def holder(session: Session) -> int | None:
 
 
 async def take_lock(session: Session) -> bool:
-    """Waits for it for LOCK_SECONDS; once it is there it stays until the session's end."""
+    """Waits for it for LOCK_SECONDS; once it is there it stays until the session's end, which comes too if
+    nothing is asked on it for SILENT_SECONDS. Raises SessionLost, StatementFailed."""
+    await session.run(f"SET SESSION wait_timeout = {SILENT_SECONDS}")
     return bool(await session.value(f"SELECT GET_LOCK({LOCK}, {LOCK_SECONDS})"))

@@ -5,6 +5,7 @@ the first one of each."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -65,6 +66,13 @@ class Groups(Generic[Key]):
                 self._to_read[key] = None
         if not keys:
             del self._full[function_name]
+
+    def read_again(self, most: int) -> None:
+        """Some of the keys with no row under way, in turn."""
+        for key, row_id in list(itertools.islice(self._first.items(), most)):
+            self._first[key] = self._first.pop(key)
+            if row_id is None:
+                self._to_read[key] = None
 
     def forget(self, key: Key) -> None:
         """No row waited any more when it was read."""

@@ -44,6 +44,8 @@ class Lanes:
         self._turns: deque[Lane] = deque()
         self.under_way = 0
         self.buffered = 0
+        self._answering = 0
+        """Of those under way, rows that wait for their function, up to 15 minutes each."""
 
     def offer(self, row: Row) -> bool:
         """Takes the row. False: its function's lane is full. A row of `outbox` is remembered as skipped then;
@@ -68,12 +70,22 @@ class Lanes:
         for _ in range(len(self._turns)):
             lane = self._turns[0]
             self._turns.rotate(-1)
-            if lane.rows and now >= lane.paused_until and lane.under_way < self._limit(lane):
+            if (
+                lane.rows
+                and now >= lane.paused_until
+                and lane.under_way < self._limit(lane)
+                and self._may_answer(lane.rows[0])
+            ):
                 self.buffered -= 1
+                self._answering += _waits_for_function(lane.rows[0])
                 self.under_way += 1
                 lane.under_way += 1
                 return lane.rows.popleft()
         return None
+
+    def _may_answer(self, row: Row) -> bool:
+        """Rows that wait for their function get half of the capacity, however many functions they are of."""
+        return self._answering < max(1, self._capacity // 2) or not _waits_for_function(row)
 
     def succeeded(self, row: Row) -> None:
         """It has ended; its function answers."""
@@ -99,9 +111,9 @@ class Lanes:
         """Names of the functions whose rows have no room."""
         return [lane.name for lane in self._turns if len(lane.rows) >= self._room()]
 
-    def skipping(self) -> list[str]:
-        """Names of the functions that have rows to be read again: from the first skipped one on all are."""
-        return [lane.name for lane in self._turns if lane.skipped_from is not None]
+    def skipping(self) -> dict[str, int]:
+        """The functions that have rows to be read again, and the first such id: from it on all are."""
+        return {lane.name: lane.skipped_from for lane in self._turns if lane.skipped_from is not None}
 
     def to_read_again(self) -> Lane | None:
         """A lane with rows that were skipped, and with room for more of them now; such lanes take turns."""
@@ -145,6 +157,7 @@ class Lanes:
 
     def _ended(self, row: Row) -> Lane:
         self.under_way -= 1
+        self._answering -= _waits_for_function(row)
         lane = self._lanes[row.function_name]
         lane.under_way -= 1
         return lane
@@ -154,9 +167,14 @@ class Lanes:
         idle = [
             lane
             for lane in self._turns
-            if not (lane.rows or lane.under_way or lane.failures or lane.skipped_from is not None)
-            and lane.paused_until <= now
+            if not (lane.rows or lane.under_way or lane.skipped_from is not None)
+            and lane.paused_until + (PAUSE_MAX if lane.failures else 0.0) <= now
         ]
         for lane in idle:
             del self._lanes[lane.name]
-            self._turns.remove(lane)
+        if idle:
+            self._turns = deque(lane for lane in self._turns if lane.name in self._lanes)
+
+
+def _waits_for_function(row: Row) -> bool:
+    return row.call.invocation_type == "RequestResponse"

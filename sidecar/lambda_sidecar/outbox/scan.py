@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Mapping
 
 from lambda_sidecar.outbox import store
 from lambda_sidecar.outbox.row import Row
@@ -41,7 +42,7 @@ class Scan:
         self.sweeps_on = math.inf
         """When a sweep that has not come to its end goes on, on time.monotonic()'s clock."""
 
-    async def look(self, session: Session, *, without: list[str], is_recent: bool) -> list[Row]:
+    async def look(self, session: Session, *, without: Mapping[str, int], is_recent: bool) -> list[Row]:
         """Some rows, by id; among them may be those that were looked at before. Plain rows of the functions
         `without` are passed by. `is_recent`: something was inserted not long ago."""
         before = self._position
@@ -79,7 +80,9 @@ class Scan:
                 return
         self._gaps.append((before, self._position, now + GAP_SECONDS))
 
-    async def _look_into_gaps(self, session: Session, *, without: list[str], is_recent: bool) -> list[Row]:
+    async def _look_into_gaps(
+        self, session: Session, *, without: Mapping[str, int], is_recent: bool
+    ) -> list[Row]:
         began = time.monotonic()
         since = min(after for after, _, _ in self._gaps)
         found: list[Row] = []
@@ -94,7 +97,7 @@ class Scan:
         self._next_gap_look = now + max(wait, (now - began) / SWEEP_SHARE)
         return found
 
-    async def _sweep(self, session: Session, *, without: list[str]) -> list[Row]:
+    async def _sweep(self, session: Session, *, without: Mapping[str, int]) -> list[Row]:
         began = time.monotonic()
         rows, _ = await store.scan(session, self._swept, self._position, without=without)
         now = time.monotonic()

@@ -34,6 +34,16 @@ _RIGHT_MISSING = {
     errorcode.ER_COLUMNACCESS_DENIED_ERROR,
     errorcode.ER_DBACCESS_DENIED_ERROR,
 }
+# The server says so when it becomes read-only, as after a failover, or is started with skip options.
+_READ_ONLY = {errorcode.ER_OPTION_PREVENTS_STATEMENT, errorcode.ER_READ_ONLY_MODE}
+# The same values will be refused the next time.
+_OF_DATA = {
+    errorcode.ER_TRUNCATED_WRONG_VALUE,
+    errorcode.ER_WARN_DATA_OUT_OF_RANGE,
+    errorcode.ER_DATA_TOO_LONG,
+    errorcode.ER_DUP_ENTRY,
+    errorcode.ER_NET_PACKET_TOO_LARGE,
+}
 _NOT_THERE = {errorcode.ER_NO_SUCH_TABLE, errorcode.ER_BAD_DB_ERROR}
 
 
@@ -67,6 +77,16 @@ class StatementFailed(Exception):
     def may_be_repeated(self) -> bool:
         """The transaction is over, and may be tried again at once."""
         return self.code in _AGAIN
+
+    @property
+    def is_read_only(self) -> bool:
+        """The server takes no writes."""
+        return self.code in _READ_ONLY
+
+    @property
+    def is_of_data(self) -> bool:
+        """A row's own values are refused, and will be again."""
+        return self.code in _OF_DATA
 
     @property
     def is_right_missing(self) -> bool:

@@ -5,15 +5,16 @@ Knows verdicts and the statements for them; nothing of who judges, nor of what i
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Callable, Iterator
 
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.log.format import log_defect
 from lambda_sidecar.outbox import store
-from lambda_sidecar.outbox.row import Row
+from lambda_sidecar.outbox.row import Group, Row
 from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
-from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, Parked, Verdict
+from lambda_sidecar.outbox.verdict import ERROR_MAX, Accepted, Dead, Later, Parked, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,16 @@ BATCH_BYTES = 8 * 1024 * 1024
 RETRY_MIN, RETRY_MAX = 0.1, 5.0
 # Until a statement that the server refused is tried again.
 REFUSED_SECONDS = 5.0
+# Of a row whose own values are refused, even among the dead ones: twice as long each time, up to so long.
+APART_SECONDS_MAX = 300.0
+# So many of them count for nobody else; what is beyond is in `unsettled`.
+APART_ROWS = 10_000
+# So often one batch may lose a connection that was there: it may be its own doing (max_allowed_packet).
+LOSSES_MAX = 3
+# Of a statement that keeps an answer, beside the answer, which is written in hexadecimal.
+STATEMENT_BYTES = 4096
+# In outbox_results instead of an answer that did not fit.
+RESULT_TOO_LARGE = "ResultTooLarge"
 
 Settled = tuple[Row, Verdict]
 
@@ -31,15 +42,27 @@ Settled = tuple[Row, Verdict]
 class Settlement:
     """`run` it as a task. What was added is kept until it is committed, however long no server is there."""
 
-    def __init__(self, settings: OutboxSettings, let_go: Callable[[Row, Verdict, float], None]) -> None:
+    def __init__(
+        self,
+        settings: OutboxSettings,
+        let_go: Callable[[Row, Verdict, float], None],
+        is_read_only: Callable[[], None],
+    ) -> None:
         """`let_go` is called for each row when its transaction is committed, with the seconds since 1970 at
-        which it is due again, if it is Later or Parked."""
+        which it is due again, if it is Later or Parked; `is_read_only` when the server takes no writes."""
         self._settings = settings
         self._let_go = let_go
+        self._is_read_only = is_read_only
         self._pending: list[Settled] = []
         self._under_way = 0
         self._refused = 0
-        self._reason = ""
+        self._apart: dict[int, float] = {}
+        """Rows whose own values the server refuses, or that are behind such a row of their key: their ids,
+        and the seconds until they are tried again. They are settled one by one."""
+        self._refused_ids: dict[Group, set[int]] = {}
+        """Of rows that were to go to outbox_waiting, by their keys: those behind must not overtake them."""
+        self._failure: StatementFailed | SessionLost | None = None
+        """Why the last one was refused; None: a defect."""
         self._has_some = asyncio.Event()
         self._is_empty = asyncio.Event()
         self._is_empty.set()
@@ -56,8 +79,9 @@ class Settlement:
 
     @property
     def unsettled(self) -> int:
-        """Rows that were added and are not committed."""
-        return len(self._pending) + self._under_way + self._refused
+        """Rows that were added and are not committed, but for those that are kept apart."""
+        apart = max(0, len(self._apart) - APART_ROWS)
+        return len(self._pending) + self._under_way + self._refused + apart
 
     async def wait_until_empty(self) -> None:
         """Until everything that was added is committed."""
@@ -75,10 +99,14 @@ class Settlement:
                 await self._has_some.wait()
                 batch = self._take()
                 self._under_way = len(batch)
-                if not await self._settle(batch):
-                    await self._settle_one_by_one(batch)
+                # Those that were refused before go first: what is behind them is held back, or follows.
+                known = [each for each in batch if each[0].id in self._apart]
+                await self._settle_one_by_one(known, is_tried=False)
+                fresh = self._hold_back([each for each in batch if each not in known])
+                if fresh and not await self._settle(fresh):
+                    await self._settle_one_by_one(fresh, is_tried=len(fresh) == 1)
                 self._under_way = 0
-                if not self.unsettled:
+                if not (self.unsettled or self._apart):
                     self._is_empty.set()
         finally:
             if self._session is not None:
@@ -96,9 +124,19 @@ class Settlement:
             self._has_some.clear()
         return batch
 
-    async def _settle(self, batch: list[Settled]) -> bool:
-        """Tries until it is done; False if the server refuses it for good."""
-        wait = RETRY_MIN
+    async def _settle(self, batch: list[Settled], instead: Verdict | None = None) -> bool:
+        """Tries until it is done; False if the server refuses it for good. A single row may get another
+        verdict `instead`."""
+        if not await self._write(batch if instead is None else [(row, instead) for row, _ in batch]):
+            return False
+        for row, verdict in batch:
+            self._apart.pop(row.id, None)
+            self._is_not_refused(row)
+            self._let_go(row, verdict, 0.0 if instead is not None else due_at(row, verdict))
+        return True
+
+    async def _write(self, batch: list[Settled]) -> bool:
+        wait, losses = RETRY_MIN, 0
         while True:
             try:
                 wanted = list(statements(batch, self._settings.deduplication_hours))
@@ -106,36 +144,105 @@ class Settlement:
                 break
             except SessionLost as error:
                 log.debug("outbox: the connection that settles is lost: %s", error)
+                losses += self._session is not None
                 await self._close()
+                if losses >= LOSSES_MAX:
+                    self._failure = error
+                    return False
             except StatementFailed as error:
-                if not error.may_be_repeated:
-                    self._reason = str(error)
+                if error.is_read_only:
+                    self._is_read_only()
+                elif not error.may_be_repeated:
+                    self._failure = error
                     return False
             except Exception as error:  # a defect of ours must not end the settlement
                 log_defect(log, error)
-                self._reason = "internal failure"
+                self._failure = None
                 await self._close()
                 return False
             await asyncio.sleep(wait)
             wait = min(2 * wait, RETRY_MAX)
         self.duplicates += _dropped(batch, wanted, changed)
-        for row, verdict in batch:
-            self._let_go(row, verdict, due_at(row, verdict))
         return True
 
-    async def _settle_one_by_one(self, batch: list[Settled]) -> None:
-        """One that is refused must not keep the others. It is added again after REFUSED_SECONDS."""
-        refused = [each for each in batch if len(batch) == 1 or not await self._settle([each])]
-        self._refused += len(refused)
+    async def _settle_one_by_one(self, batch: list[Settled], *, is_tried: bool) -> None:
+        """One that is refused must not keep the others. It is added again some time later. `is_tried`: the
+        only one has just been refused."""
+        refused = 0
+        for each in batch:
+            if not self._hold_back([each]) or (not is_tried and await self._settle([each])):
+                continue
+            if not await self._settle_otherwise(*each):
+                self._refuse(*each, apart=self._is_its_own_fault())
+                refused += 1
         if refused:
             text = "outbox: the server refuses to settle %d rows, which is tried again: %s"
-            log.error(text, len(refused), self._reason)
-        for row, verdict in refused:
-            asyncio.get_running_loop().call_later(REFUSED_SECONDS, self._add_again, row, verdict)
+            log.error(text, refused, self._failure or "internal failure")
 
-    def _add_again(self, row: Row, verdict: Verdict) -> None:
-        self._refused -= 1
+    def _is_its_own_fault(self) -> bool:
+        return isinstance(self._failure, StatementFailed) and self._failure.is_of_data
+
+    async def _settle_otherwise(self, row: Row, verdict: Verdict) -> bool:
+        """What can be kept of it: an accepted one without its answer, or one among the dead whose values are
+        refused."""
+        if isinstance(verdict, Accepted):
+            if not row.keep_result or not verdict.result.payload:
+                return False
+            if not (self._is_its_own_fault() or await self._is_too_large(verdict.result.payload)):
+                return False
+            log.error("outbox: the answer to row %d is not kept: %s", row.id, self._failure)
+            cut = dataclasses.replace(verdict.result, payload=b"", function_error=RESULT_TOO_LARGE)
+            return await self._settle([(row, verdict)], Accepted(cut))
+        if isinstance(verdict, Dead) or not self._is_its_own_fault():
+            return False
+        reason = f"the server refuses to let it wait: {self._failure}"[:ERROR_MAX]
+        return await self._settle([(row, Dead(reason))])
+
+    async def _is_too_large(self, answer: bytes) -> bool:
+        """Whether the connection was lost because the statement is larger than a packet may be: the server
+        gives no other answer to that."""
+        if not isinstance(self._failure, SessionLost):
+            return False
+        try:
+            maximum = int(await (await self._connected()).value("SELECT @@max_allowed_packet"))
+        except (SessionLost, StatementFailed):
+            await self._close()
+            return False
+        return 2 * len(answer) + STATEMENT_BYTES > maximum
+
+    def _hold_back(self, batch: list[Settled]) -> list[Settled]:
+        """Those that may be settled now: no row before them of their key is refused."""
+        settled = []
+        for row, verdict in batch:
+            ids = None if row.group is None else self._refused_ids.get(row.group)
+            if isinstance(verdict, Parked) and ids and min(ids) < row.id:
+                self._apart[row.id] = REFUSED_SECONDS / 2
+                self._refuse(row, verdict, apart=True)
+            else:
+                settled.append((row, verdict))
+        return settled
+
+    def _refuse(self, row: Row, verdict: Verdict, *, apart: bool) -> None:
+        if isinstance(verdict, Parked) and row.group is not None:
+            self._refused_ids.setdefault(row.group, set()).add(row.id)
+        seconds = REFUSED_SECONDS
+        if apart:
+            seconds = min(2 * self._apart.get(row.id, REFUSED_SECONDS / 2), APART_SECONDS_MAX)
+            self._apart[row.id] = seconds
+        else:
+            self._apart.pop(row.id, None)
+            self._refused += 1
+        asyncio.get_running_loop().call_later(seconds, self._add_again, row, verdict, apart)
+
+    def _add_again(self, row: Row, verdict: Verdict, apart: bool) -> None:
+        self._refused -= not apart
         self.add(row, verdict)
+
+    def _is_not_refused(self, row: Row) -> None:
+        if row.group is not None and (ids := self._refused_ids.get(row.group)) is not None:
+            ids.discard(row.id)
+            if not ids:
+                del self._refused_ids[row.group]
 
     async def _commit(self, wanted: list[str]) -> list[int]:
         """How many rows each statement changed."""
@@ -200,5 +307,5 @@ def statements(batch: list[Settled], deduplication_hours: float) -> Iterator[str
 
 def _dropped(batch: list[Settled], wanted: list[str], changed: list[int]) -> int:
     """How many duplicates there were among the batch; `changed` is what came of `wanted`."""
-    drops = [store.drop_duplicate(row) for row, _ in batch if row.deduplication_key is not None]
+    drops = {store.drop_duplicate(row) for row, _ in batch if row.deduplication_key is not None}
     return sum(count for statement, count in zip(wanted, changed, strict=True) if statement in drops)

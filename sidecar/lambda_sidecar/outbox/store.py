@@ -7,7 +7,7 @@ connector takes for rows. Large payloads do not come along: `payloads` fetches t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -22,6 +22,8 @@ SMALL_BYTES = 4096
 FETCH_BYTES = 8 * 1024 * 1024
 # Results, and keys, that are forgotten at once.
 FORGET_ROWS = 1000
+# The last second of a TIMESTAMP.
+TIMESTAMP_MAX = 2147483647.0
 
 _ROWS = "COALESCE(JSON_ARRAYAGG(JSON_ARRAY({columns})), '[]')"
 _COLUMNS = "id, function_name, payload, options, caller, UNIX_TIMESTAMP(created_at), payload_bytes"
@@ -45,11 +47,12 @@ _TABLES = {False: "lambda_udf.outbox", True: "lambda_udf.outbox_waiting"}
 
 
 async def scan(
-    session: Session, after: int, until: int | None = None, *, without: Sequence[str] = ()
+    session: Session, after: int, until: int | None = None, *, without: Mapping[str, int] | None = None
 ) -> tuple[list[Row], int]:
     """Rows of `outbox` that are committed, with ids above `after` (and up to `until`), SCAN_ROWS at most, in
     the order of their ids; and the table's highest id at that moment, 0 if it is empty. Rows of the functions
-    `without` are left out, but for those with a group_key: other functions' rows of the key may follow."""
+    `without` are left out from the id given there on, but for those with a group_key: other functions' rows
+    of the key may follow."""
     limit = "" if until is None else f" AND id <= {until}"
     return await _outbox(session, f"id > {after}{limit}{_no_plain_row_of(without)}")
 
@@ -153,8 +156,8 @@ async def payloads(session: Session, rows: Sequence[Row]) -> dict[int, bytes]:
 
 # ---- what becomes of rows: statements for one transaction ----
 # None touches another row that has the id by now, as after a TRUNCATE, or on a server that has lost its last
-# transactions. And none reads a whole table, as the optimizer would where most of it is wanted: that would wait for
-# each transaction that has a row in it and has not ended.
+# transactions. And none reads a whole table, as the optimizer would where most of it is wanted: that would
+# wait for each transaction that has a row in it and has not ended.
 _BY_KEY = {False: "/*+ INDEX(outbox PRIMARY) */", True: "/*+ INDEX(outbox_waiting PRIMARY) */"}
 
 
@@ -174,8 +177,8 @@ def put_off(row: Row, due_at: float | None, error: str | None) -> str:
     one."""
     new_error = "" if error is None else f", error = {literal(error)}"
     return (
-        f"UPDATE {_BY_KEY[True]} lambda_udf.outbox_waiting SET due_at = {_moment(due_at)}, attempts = {row.attempts}"
-        f"{new_error} WHERE {_are([row])}"
+        f"UPDATE {_BY_KEY[True]} lambda_udf.outbox_waiting SET due_at = {_moment(due_at)},"
+        f" attempts = {row.attempts}{new_error} WHERE {_are([row])}"
     )
 
 
@@ -230,7 +233,8 @@ def bury(row: Row, error: str) -> list[str]:
     """Into `outbox_dead`."""
     return [
         "INSERT INTO lambda_udf.outbox_dead (id, function_name, payload, options, caller, created_at,"
-        f" attempts, error, died_at) SELECT {_BY_KEY[row.is_waiting]} id, function_name, payload, options, caller, created_at,"
+        f" attempts, error, died_at) SELECT {_BY_KEY[row.is_waiting]} id, function_name, payload, options,"
+        " caller, created_at,"
         f" {row.attempts}, {literal(error)}, NOW(6) FROM {_TABLES[row.is_waiting]} WHERE {_are([row])}",
         *delete([row]),
     ]
@@ -280,7 +284,8 @@ def _text(text: str | None) -> str:
 
 
 def _moment(seconds: float | None) -> str:
-    return "NULL" if seconds is None else f"FROM_UNIXTIME({seconds:.6f})"
+    """`SET timestamp` lets anybody write a created_at at either end, and a delay leads beyond it."""
+    return "NULL" if seconds is None else f"FROM_UNIXTIME({min(max(seconds, 1.0), TIMESTAMP_MAX):.6f})"
 
 
 def _are(rows: Sequence[Row]) -> str:
@@ -298,11 +303,15 @@ def _no_function(names: Sequence[str]) -> str:
     return f" AND function_name NOT IN ({','.join(map(literal, names))})" if names else ""
 
 
-def _no_plain_row_of(names: Sequence[str]) -> str:
+def _no_plain_row_of(names: Mapping[str, int] | None) -> str:
     if not names:
         return ""
     passed_by = ",".join(map(literal, names))
-    return f" AND (function_name NOT IN ({passed_by}) OR options->>'$.group_key' IS NOT NULL)"
+    since = " ".join(f"WHEN {literal(name)} THEN {number}" for name, number in names.items())
+    return (
+        f" AND (function_name NOT IN ({passed_by}) OR options->>'$.group_key' IS NOT NULL"
+        f" OR id < CASE function_name {since} END)"
+    )
 
 
 async def _outbox(session: Session, condition: str) -> tuple[list[Row], int]:

@@ -8,12 +8,14 @@ import random
 from dataclasses import dataclass
 
 from lambda_sidecar.aws.answer import InvocationResult
-from lambda_sidecar.errors import ApiError, ErrorKind, InvokeFailure
+from lambda_sidecar.errors import ApiError, ErrorKind, InvokeFailure, MissingCredentials, Overloaded
 
 # Of outbox_waiting's and outbox_dead's column.
 ERROR_MAX = 512
 # Waits between attempts: exponential, with full jitter above a half.
 BACKOFF_MIN, BACKOFF_MAX = 1.0, 600.0
+# Until a row is tried again that was not sent for want of credentials or of a slot.
+UNSENT_SECONDS = 10.0
 # Lambda API reference, Invoke: these will be the same tomorrow. Whoever puts it right redrives the row.
 _FINAL = frozenset(
     {
@@ -38,10 +40,12 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """To be tried again `at` (seconds since 1970). `error` None: it has not been tried yet."""
+    """To be tried again `at` (seconds since 1970). `error` None: it has not been tried yet. `is_rows_alone`:
+    the failure says nothing of other rows of the function."""
 
     at: float
     error: str | None
+    is_rows_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,21 @@ class Parked:
 Verdict = Accepted | Later | Dead | Parked
 
 
-def judge(failure: InvokeFailure, attempts: int, max_attempts: int, now: float) -> Later | Dead:
-    """`attempts` counts the one that has just failed; `now` is in seconds since 1970."""
+def is_attempt(failure: InvokeFailure) -> bool:
+    """False: nothing was sent, and not for anything that the row is to blame for."""
+    return not isinstance(failure, Overloaded | MissingCredentials)
+
+
+def judge(
+    failure: InvokeFailure, attempts: int, max_attempts: int, now: float, *, keeps_result: bool = False
+) -> Later | Dead:
+    """`attempts` counts the one that has just failed, if is_attempt(); `now` is in seconds since 1970.
+    `keeps_result`: the function has run by the time that an answer is bad, and would run again."""
     text = failure.text[:ERROR_MAX]
+    if not is_attempt(failure):
+        return Later(now + UNSENT_SECONDS * random.uniform(0.5, 1.0), text)  # noqa: S311
+    if keeps_result and failure.code == "InvalidResponse":
+        return Dead(text)
     if failure.kind in _FINAL_KINDS or failure.code in _FINAL:
         return Dead(text)
     if attempts >= max_attempts:
@@ -69,4 +85,4 @@ def judge(failure: InvokeFailure, attempts: int, max_attempts: int, now: float) 
     seconds = min(BACKOFF_MAX, BACKOFF_MIN * 2 ** min(attempts - 1, 30)) * random.uniform(0.5, 1.0)  # noqa: S311
     if isinstance(failure, ApiError) and failure.retry_after is not None:
         seconds = max(seconds, min(failure.retry_after, BACKOFF_MAX))
-    return Later(now + seconds, text)
+    return Later(now + seconds, text, is_rows_alone=failure.kind is ErrorKind.CREDENTIALS)
