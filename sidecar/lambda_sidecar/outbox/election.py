@@ -7,7 +7,7 @@ from __future__ import annotations
 from lambda_sidecar.outbox.session import Session, StatementFailed
 
 # Of the whole server. It goes with the connection, so that a deliverer that dies is replaced at once. Any
-# session may take a lock whose name its user knows: this one has a secret token, which no statement's text holds.
+# session may take a lock whose name its user knows: this one's has a secret token, which no statement holds.
 LOCK = "CONCAT('lambda_udf.outbox.', (SELECT token FROM lambda_udf.outbox_lock))"
 LOCK_SECONDS = 5
 # The server ends the session of a sidecar that is not heard of: its host may be gone without a word.
