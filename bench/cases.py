@@ -1,4 +1,4 @@
-"""What is measured in turn: each contestant at each number of sessions, and the payloads.
+"""The cases that are measured in turn: each contestant at each number of sessions, and the payloads.
 
 Says what is sent and what must come back; measures nothing."""
 

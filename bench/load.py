@@ -28,7 +28,7 @@ class WrongAnswer(Exception):
 
 @dataclass(frozen=True)
 class Figures:
-    """What one run gave. Latencies in microseconds, as the caller saw them."""
+    """The figures of one run. Latencies in microseconds, as the caller saw them."""
 
     calls: int
     seconds: float

@@ -22,7 +22,7 @@ PACKAGES = ("grpcio", "aiohttp", "aiobotocore", "botocore", "boto3")
 
 
 def about(arguments: Sequence[str], program: str = "bench.run") -> dict[str, str]:
-    """What RESULTS.md says above its tables."""
+    """The lines above the tables of RESULTS.md."""
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "command": shlex.join(["python", "-m", program, *arguments]),

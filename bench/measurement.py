@@ -14,7 +14,7 @@ from bench.rig import Rig
 
 
 class Answers:
-    """What contestants answered to the same request; the first to differ ends the run."""
+    """The answers of all contestants to the same request; the first to differ ends the run."""
 
     def __init__(self) -> None:
         self._first: dict[str, tuple[str, str]] = {}

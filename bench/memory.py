@@ -1,4 +1,4 @@
-"""What is held in memory: by a sidecar that has just started, and by mysqld for each session that has called.
+"""Memory that is held: by a sidecar that has just started, and by mysqld for each session that has called.
 
 Wants a rig on which nothing has run yet: memory that an earlier measurement left would hide what is asked."""
 

@@ -1,4 +1,4 @@
-"""What the kernel says of a process and its descendants: CPU time used and memory held.
+"""A process and its descendants as the kernel accounts for them: CPU time used and memory held.
 
 Reads /proc alone; knows no program."""
 

@@ -1,4 +1,4 @@
-"""What a run of the bench has measured, as plain values: kept, written as JSON, asked for medians.
+"""The measurements of a run, as plain values: kept, written as JSON, asked for medians.
 
 Knows the shape of the results; neither how they are measured nor how they are shown."""
 
@@ -66,7 +66,7 @@ class Results:
 
     @classmethod
     def read(cls, path: Path) -> Results:
-        """What `write` has written."""
+        """Reads a file that `write` has written."""
         kept = json.loads(path.read_text(encoding="utf-8"))
         cases = {name: [CaseRound(**one) for one in rounds] for name, rounds in kept["cases"].items()}
         return cls(kept["about"], cases, kept["extra"])

@@ -24,6 +24,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON lambda_udf.outbox_waiting TO lambda_outb
 GRANT SELECT, INSERT, UPDATE, DELETE ON lambda_udf.outbox_dead TO lambda_outbox@localhost;
 GRANT SELECT, INSERT, UPDATE, DELETE ON lambda_udf.outbox_results TO lambda_outbox@localhost;
 GRANT SELECT, INSERT, UPDATE, DELETE ON lambda_udf.outbox_deduplication TO lambda_outbox@localhost;
+GRANT SELECT ON lambda_udf.outbox_lock TO lambda_outbox@localhost;
 GRANT SELECT ON lambda_udf.schema_version TO lambda_outbox@localhost;
 GRANT SELECT ON performance_schema.replication_group_members TO lambda_outbox@localhost;
 SQL

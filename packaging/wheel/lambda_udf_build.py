@@ -68,7 +68,7 @@ def _unnumbered() -> str | None:
 
 
 def _contract() -> list[Path]:
-    """What `make build` generates from each file of protos/."""
+    """The files that `make build` generates from each file of protos/."""
     modules = [proto.relative_to(PROTOS).with_suffix("") for proto in PROTOS.rglob("*.proto")]
     return [ROOT / "sidecar" / module.with_name(f"{module.name}_pb2.py") for module in modules]
 
@@ -104,7 +104,7 @@ def build_wheel(
 
 
 def build_sdist(sdist_directory: str, config_settings: Settings = None) -> str:
-    """What pip finds where there is no wheel for a machine, and that says why. It carries its number."""
+    """The sdist, which pip finds where no wheel fits a machine. It says why, and carries its number."""
     if (reason := _unnumbered()) is not None:
         sys.exit(f"error: {reason}")
     with _alone():

@@ -15,6 +15,8 @@ from tests.support.installation import TABLES_OF_THE_OUTBOX, Bare, Outcome, inst
 from tests.support.stack import execute
 from tests.support.waiting import wait_until
 
+from lambda_sidecar.outbox import election
+
 ASYNC = "SELECT lambda_udf.lambda_async('Echo', '1')"
 CALL = "CALL mysql.lambda_async('Echo', '1')"
 UNINSTALL_SQL = (ROOT / "udf/sql/uninstall.sql").read_text()
@@ -71,15 +73,15 @@ def test_the_delivery_account_may_deliver_and_nothing_else(bare: Bare, courier: 
             execute(connection, f"DELETE FROM lambda_udf.{table}")
         execute(
             connection,
-            """INSERT INTO lambda_udf.outbox_deduplication (function_name, deduplication_key, outbox_id)
-               VALUES ('f', 'k', 1) ON DUPLICATE KEY UPDATE seen_at = NOW(6)""",
+            """INSERT INTO lambda_udf.outbox_deduplication (caller, function_name, deduplication_key, outbox_id)
+               VALUES ('a@b', 'f', 'k', 1) ON DUPLICATE KEY UPDATE seen_at = NOW(6)""",
         )
         execute(connection, "DELETE FROM lambda_udf.outbox_deduplication")
         execute(connection, "DELETE FROM lambda_udf.outbox WHERE id = 1")
         connection.commit()
         for allowed in (
             "SELECT version FROM lambda_udf.schema_version",
-            "SELECT GET_LOCK('lambda_udf.outbox', 0)",
+            f"SELECT GET_LOCK({election.LOCK}, 0)",
             "SELECT MEMBER_ROLE FROM performance_schema.replication_group_members",
             "SELECT @@server_uuid, @@read_only, @@super_read_only",
         ):
@@ -87,6 +89,7 @@ def test_the_delivery_account_may_deliver_and_nothing_else(bare: Bare, courier: 
         for refused in (
             "INSERT INTO lambda_udf.outbox (function_name, payload) VALUES ('f', '1')",
             "UPDATE lambda_udf.outbox SET payload = '2'",
+            "UPDATE lambda_udf.outbox_lock SET token = ''",
             "TRUNCATE TABLE lambda_udf.outbox_dead",
             "SELECT * FROM lambda_udf.outbox_status",
             ASYNC,
@@ -306,7 +309,10 @@ def test_the_schema_is_the_same_whatever_the_installing_session_and_the_server_h
 
 
 _OBJECTS = (
-    *(f"TABLE lambda_udf.{table}" for table in (*TABLES, "outbox_deduplication", "schema_version")),
+    *(
+        f"TABLE lambda_udf.{table}"
+        for table in (*TABLES, "outbox_deduplication", "outbox_lock", "schema_version")
+    ),
     "VIEW lambda_udf.outbox_status",
     "FUNCTION lambda_udf.lambda_async",
     "FUNCTION lambda_udf.outbox_redriven",

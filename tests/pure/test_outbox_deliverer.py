@@ -60,13 +60,13 @@ class Lambda:
 
     def _note_order(self, event: Event) -> None:
         """Rows of a key that were committed before this one was inserted, and are there still, go before it."""
-        if event.group_key is None:
+        if event.group is None:
             return
         for table in (self.tables.outbox, self.tables.waiting):
             for other in table.values():
                 is_before = other.id < event.id and 0 < other.committed_at < event.inserted_at
-                if is_before and other.id not in self.tables.redriven and other.group_key == event.group_key:
-                    self.overtaken.append(f"{event.id} has overtaken {other.id} of {event.group_key}")
+                if is_before and other.id not in self.tables.redriven and other.group == event.group:
+                    self.overtaken.append(f"{event.id} has overtaken {other.id} of {event.group}")
 
 
 @pytest.fixture
@@ -149,7 +149,9 @@ async def write(tables: MemoryOutbox, endpoint: Lambda, chosen: random.Random, r
     while rows > 0 or open_ones:
         if rows > 0 and chosen.random() < 0.7:
             events = [
-                tables.begin(chosen.choice(FUNCTIONS), random_options(chosen))
+                tables.begin(
+                    chosen.choice(FUNCTIONS), random_options(chosen), chosen.choice(("app@%", "b@%"))
+                )
                 for _ in range(chosen.randint(1, 4))
             ]
             rows -= len(events)

@@ -12,13 +12,13 @@ from lambda_sidecar.outbox.groups import Groups
 
 
 def test_a_key_is_read_when_its_first_row_waits() -> None:
-    groups = Groups()
+    groups = Groups[str]()
     groups.know("k")
     assert groups.to_read(10) == ["k"]
 
 
 def test_a_key_with_a_row_under_way_is_not_read_until_that_has_ended() -> None:
-    groups = Groups()
+    groups = Groups[str]()
     groups.know("k")
     groups.reading("k")
     groups.begin("k", 1)
@@ -29,7 +29,7 @@ def test_a_key_with_a_row_under_way_is_not_read_until_that_has_ended() -> None:
 
 
 def test_a_row_that_becomes_known_while_its_key_is_read_is_not_forgotten() -> None:
-    groups = Groups()
+    groups = Groups[str]()
     groups.know("k")
     groups.reading("k")
     groups.know("k", 2)  # its transaction ends
@@ -38,7 +38,7 @@ def test_a_row_that_becomes_known_while_its_key_is_read_is_not_forgotten() -> No
 
 
 def test_a_row_that_was_seen_before_it_was_let_go_is_not_under_way() -> None:
-    groups = Groups()
+    groups = Groups[str]()
     groups.know("k")
     groups.reading("k")
     groups.begin("k", 2)  # seen in the table, and held as the one that it was before
@@ -47,7 +47,7 @@ def test_a_row_that_was_seen_before_it_was_let_go_is_not_under_way() -> None:
 
 
 def test_a_lower_row_that_comes_late_is_read_though_the_first_one_waits_for_its_time() -> None:
-    groups = Groups()
+    groups = Groups[str]()
     groups.know("k")
     groups.reading("k")  # its time has not come
     groups.know("k", 1)
@@ -55,7 +55,7 @@ def test_a_lower_row_that_comes_late_is_read_though_the_first_one_waits_for_its_
 
 
 def test_keys_whose_function_is_full_are_not_read_until_it_has_room() -> None:
-    groups = Groups()
+    groups = Groups[str]()
     for key in ("a", "b", "c"):
         groups.know(key)
         groups.reading(key)
@@ -70,7 +70,7 @@ def test_keys_whose_function_is_full_are_not_read_until_it_has_room() -> None:
 
 
 def test_a_full_key_that_has_moved_on_is_not_read_for_nothing() -> None:
-    groups = Groups()
+    groups = Groups[str]()
     for key in ("gone", "under way"):
         groups.know(key)
         groups.reading(key)
@@ -82,7 +82,7 @@ def test_a_full_key_that_has_moved_on_is_not_read_for_nothing() -> None:
 
 
 def test_after_a_reconnect_only_rows_under_way_are_known() -> None:
-    groups = Groups()
+    groups = Groups[str]()
     for key in ("waits", "goes"):
         groups.know(key)
         groups.reading(key)
@@ -98,7 +98,7 @@ def test_after_a_reconnect_only_rows_under_way_are_known() -> None:
 def test_every_row_of_every_key_goes_in_order_whatever_comes_between(seed: int) -> None:
     """Against a model of the table: parking, reading in two steps, ends, waits, full functions and reconnects."""
     chosen = random.Random(seed)  # noqa: S311
-    groups = Groups()
+    groups = Groups[str]()
     keys = "abcde"
     table: dict[str, list[int]] = {key: [] for key in keys}
     parked: list[tuple[str, int]] = []
@@ -174,7 +174,7 @@ def test_every_row_of_every_key_goes_in_order_whatever_comes_between(seed: int) 
 
 def test_keys_with_no_row_under_way_are_read_again_in_turn() -> None:
     """Somebody may have deleted their first row, and nothing says so."""
-    groups = Groups()
+    groups = Groups[str]()
     for key in ("a", "b", "c"):
         groups.know(key)
         groups.reading(key)

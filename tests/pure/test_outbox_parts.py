@@ -131,6 +131,12 @@ def test_of_a_row_that_waits_its_own_columns_count() -> None:
     assert (row.attempts, row.group_key, row.due, row.deduplication_key) == (3, "k", 5.0, None)
 
 
+@pytest.mark.parametrize("caller", ["app@%", "a@b@localhost", "no account"])
+def test_a_group_is_of_the_account_as_the_tables_have_it(caller: str) -> None:
+    assert made({"group_key": "k"}, caller=caller).group == (caller, "k")
+    assert made(caller=caller).group is None
+
+
 def test_what_mysql_writes_as_json_is_read_as_it_is() -> None:
     text = '[[17, "f", "{\\"a\\": \\"é🐬\\\\u0000\\"}", {"group_key": "k"}, "a@%", 1800000000.123456, 20]]'
     (each,) = stored_rows(text)
@@ -342,6 +348,8 @@ def test_a_deduplication_key_is_remembered_before_its_second_row_is_dropped() ->
     assert remembered.startswith("INSERT INTO lambda_udf.outbox_deduplication")
     assert "INTERVAL 86400 SECOND" in remembered
     assert "FROM lambda_udf.outbox_waiting WHERE" in dropped
+    assert f"VALUES ({store.literal('app@%')}, {store.literal('f')}, {store.literal('d')}, 17" in remembered
+    assert f"caller = {store.literal('app@%')} AND function_name" in dropped
 
 
 TEXTS = [

@@ -363,6 +363,35 @@ def test_a_group_and_a_deduplication_key_go_together(outbox: Outbox) -> None:
     assert outbox.endpoint.payloads("both") == [b"1", b"3"]
 
 
+def test_each_account_has_keys_of_its_own(outbox: Outbox) -> None:
+    """Nobody holds up another's events, nor makes them vanish, by a key that both use."""
+    options = {"group_key": "customer-7", "deduplication_key": "order-17"}
+    with contextlib.closing(outbox.connect(user="writer")) as connection:
+        first = send(connection, "app-keyed", '"writer"', **options, delay_seconds=2678400)
+    wait_until(lambda: outbox.count("outbox_waiting") == 1, what="it waits")
+    with contextlib.closing(outbox.connect(user="app")) as connection:
+        numbers = [send(connection, "app-keyed", str(number), group_key="customer-7") for number in (1, 2)]
+        numbers += [send(connection, "app-keyed", "3", **options)]
+        again = send(connection, "app-keyed", "4", **options)
+    outbox.wait_for(*numbers, again)
+    assert outbox.endpoint.payloads("app-keyed") == [b"1", b"2", b"3"]
+    assert outbox.is_left(first)
+    outbox.query("DELETE FROM lambda_udf.outbox_waiting")
+
+
+def test_a_lock_that_anybody_can_take_does_not_stop_delivery(outbox: Outbox) -> None:
+    with contextlib.closing(outbox.connect(user="writer")) as connection:
+        for name in ("lambda_udf.outbox", "lambda_udf.outbox."):
+            assert execute(connection, f"SELECT GET_LOCK('{name}', 0)") == [(1,)]
+        before = outbox.sidecar.log_text().count("outbox: delivers")
+        outbox.sidecar.stop()
+        outbox.sidecar.start()
+        started = "the sidecar delivers again"
+        wait_until(lambda: outbox.sidecar.log_text().count("outbox: delivers") > before, what=started)
+        outbox.wait_for(outbox.send("unlocked"))
+    assert len(outbox.endpoint.of("unlocked")) == 1
+
+
 def test_an_answer_is_kept_if_that_is_asked_for(outbox: Outbox) -> None:
     answer = '{"é": "🐬\\u0000", "n":  1.0}'.encode()
     outbox.endpoint.answer("answers", answering(answer))
@@ -538,6 +567,8 @@ def test_all_dead_events_can_be_redriven_at_once_and_in_their_groups_order(outbo
         " SELECT 1000000000 + i, 'redrive', i, JSON_OBJECT('group_key', 'redrive'), 'root@localhost', 'e' FROM n"
     )
     outbox.query("CALL lambda_udf.outbox_redrive(NULL)")
+    due = "SELECT COUNT(*) FROM lambda_udf.outbox_waiting WHERE due_at IS NOT NULL"
+    assert outbox.value(due) <= 1
     assert _delay(outbox, "beside-redrive", delay_seconds=0.01) < 1.5
     outbox.wait_until_delivered()
     assert outbox.endpoint.payloads("redrive") == [str(number).encode() for number in range(1, 221)]

@@ -87,7 +87,7 @@ def kill_connections(outbox: Outbox) -> None:
 
 
 def lock_holder(outbox: Outbox) -> int | None:
-    holder = outbox.value(f"SELECT IS_USED_LOCK('{election.LOCK}')")
+    holder = outbox.value(f"SELECT IS_USED_LOCK({election.LOCK})")
     return None if holder is None else int(holder)
 
 
@@ -221,39 +221,38 @@ def test_the_tables_may_be_altered_while_events_come_and_go(outbox: Outbox) -> N
 # ---- single rows that cannot be settled ----
 
 
-def test_a_row_that_somebody_has_locked_holds_up_no_other(outbox: Outbox) -> None:
-    with contextlib.closing(outbox.connect(autocommit=False)) as connection:
-        number = outbox.send("locked", delay_seconds=0.2)
-        wait_until(lambda: outbox.count("outbox_waiting") == 1, what="it waits")
-        execute(connection, "SELECT id FROM lambda_udf.outbox_waiting WHERE id = %s FOR UPDATE", (number,))
-        outbox.wait_for_arrivals("locked", 1)
-        outbox.wait_for(*(outbox.send("not-locked") for _ in range(20)))
-        assert outbox.is_left(number)
-        connection.rollback()
-    outbox.wait_for(number)
-    assert len(outbox.endpoint.of("locked")) == 1
-    assert len(outbox.endpoint.of("not-locked")) == 20
-
-
-def test_a_row_whose_place_among_the_dead_is_taken_holds_up_no_other(outbox: Outbox) -> None:
-    """As when ids began again after a TRUNCATE."""
+def test_rows_that_cannot_be_settled_hold_up_no_other_and_are_settled_when_that_is_over(
+    outbox: Outbox,
+) -> None:
+    """One that somebody has locked, and one whose place among the dead is taken, as when ids began again after a
+    TRUNCATE."""
     outbox.endpoint.answer("dies", NOT_FOUND)
-    number = outbox.send("first")
-    taken = number + 1
-    outbox.query(
-        "INSERT INTO lambda_udf.outbox_dead (id, function_name, payload, caller, error)"
-        " VALUES (%s, 'dies', '\"old\"', 'root@localhost', 'old')",
-        (taken,),
-    )
-    assert outbox.send("dies", '"new"') == taken
-    outbox.wait_for_arrivals("dies", 1)
-    outbox.wait_for(*(outbox.send("lives") for _ in range(20)))
-    assert outbox.is_left(taken)
-    assert [error for _, error, _ in outbox.dead()] == ["old"]
+    with contextlib.closing(outbox.connect(autocommit=False)) as connection:
+        locked = outbox.send("locked", delay_seconds=0.2)
+        wait_until(lambda: outbox.count("outbox_waiting") == 1, what="it waits")
+        execute(connection, "SELECT id FROM lambda_udf.outbox_waiting WHERE id = %s FOR UPDATE", (locked,))
+        outbox.query(
+            "INSERT INTO lambda_udf.outbox_dead (id, function_name, payload, caller, error)"
+            " VALUES (%s, 'dies', '\"old\"', 'root@localhost', 'old')",
+            (locked + 1,),
+        )
+        taken = outbox.send("dies", '"new"')
+        assert taken == locked + 1
+        outbox.wait_for_arrivals("locked", 1)
+        outbox.wait_for_arrivals("dies", 1)
+        outbox.wait_for(*(outbox.send("lives") for _ in range(20)))
+        assert outbox.is_left(locked)
+        assert outbox.is_left(taken)
+        assert [error for _, error, _ in outbox.dead()] == ["old"]
+        connection.rollback()
     outbox.query("DELETE FROM lambda_udf.outbox_dead")
-    outbox.wait_for(taken)
+    outbox.wait_for(locked, taken)
     assert [number for number, _, _ in outbox.dead()] == [taken]
-    assert len(outbox.endpoint.of("dies")) == 1
+    assert {name: len(outbox.endpoint.of(name)) for name in ("locked", "dies", "lives")} == {
+        "locked": 1,
+        "dies": 1,
+        "lives": 20,
+    }
 
 
 def test_a_row_that_could_only_wait_beyond_the_last_timestamp_holds_up_no_other(outbox: Outbox) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ import pytest
 from tests.support.checkout import ROOT
 from tests.support.stack import SANITIZER_REPORTS, Library, Stack, execute, start_stack
 from tests.support.waiting import wait_until
+
+from lambda_sidecar.outbox import election
 
 SQL = ROOT / "udf/sql"
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:order-placed"
@@ -419,6 +422,46 @@ def test_what_was_dead_is_due_again_under_its_old_id_and_for_its_old_caller(stac
         stack.query("REVOKE EXECUTE ON PROCEDURE lambda_udf.outbox_redrive FROM plain@'%'")
     assert stack.query("SELECT id FROM lambda_udf.outbox_waiting ORDER BY id") == [(5,), (6,), (7,)]
     assert stack.query("SELECT id FROM lambda_udf.outbox_dead") == []
+
+
+def test_of_what_is_redriven_only_the_first_of_each_accounts_key_is_due_at_once(stack: Stack) -> None:
+    dead = (
+        (21, None, "app@%"),
+        (22, None, "app@%"),
+        (24, "k", "app@%"),
+        (23, "k", "app@%"),
+        (25, "k ", "app@%"),  # another key
+        (26, "k", "boss@%"),
+        (27, "K", "boss@%"),
+        (28, "k", "boss@%"),
+    )
+    for id, key, caller in dead:
+        stack.query(
+            """INSERT INTO lambda_udf.outbox_dead (id, function_name, payload, options, caller, error)
+               VALUES (%s, 'f', '1', %s, %s, 'gone')""",
+            (id, None if key is None else json.dumps({"group_key": key}), caller),
+        )
+    stack.query("CALL lambda_udf.outbox_redrive(24)")
+    stack.query("CALL lambda_udf.outbox_redrive(NULL)")
+    due = "SELECT id FROM lambda_udf.outbox_waiting WHERE due_at <= NOW(6) ORDER BY id"
+    assert [id for (id,) in stack.query(due)] == [21, 22, 23, 24, 25, 26, 27]
+    later = "SELECT id, group_key FROM lambda_udf.outbox_waiting WHERE due_at IS NULL"
+    assert stack.query(later) == [(28, "k")]
+    assert stack.query("SELECT id FROM lambda_udf.outbox_dead") == []
+
+
+# ---- the lock ----
+
+
+def test_the_locks_name_stays_with_another_install_and_only_who_delivers_can_read_it(stack: Stack) -> None:
+    token = "SELECT token FROM lambda_udf.outbox_lock"
+    before = stack.query(token)
+    script(stack, "install.sql")
+    assert stack.query(token) == before
+    assert re.fullmatch("[0-9A-F]{32}", before[0][0])
+    for user in ("app", "plain"):
+        assert refusal(stack, token, user=user)[0] == 1142
+        assert refusal(stack, f"SELECT GET_LOCK({election.LOCK}, 0)", user=user)[0] == 1142
 
 
 # ---- the hint ----

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lambda_sidecar.outbox import store
-from lambda_sidecar.outbox.row import Row, Stored, make_row
+from lambda_sidecar.outbox.row import Group, Row, Stored, make_row
 from lambda_sidecar.outbox.session import SessionLost
 from lambda_sidecar.outbox.settlement import Settled, due_at
 from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, Verdict
@@ -33,10 +33,15 @@ class Event:
     """Numbers of moments: what was committed before another was inserted has the lower one."""
     due: float | None = None
     attempts: int = 0
+    caller: str = "app@%"
 
     @property
     def group_key(self) -> str | None:
         return (self.options or {}).get("group_key")
+
+    @property
+    def group(self) -> Group | None:
+        return None if self.group_key is None else (self.caller, self.group_key)
 
 
 class MemoryOutbox:
@@ -52,14 +57,16 @@ class MemoryOutbox:
         self.dead: dict[int, Event] = {}
         self.redriven: set[int] = set()
         """They have lost their place in their group."""
-        self.keys: dict[tuple[str, str], int] = {}
+        self.keys: dict[tuple[str, str, str], int] = {}
 
     def moment(self) -> int:
         self._moment += 1
         return self._moment
 
-    def begin(self, function_name: str, options: dict[str, Any] | None = None) -> Event:
-        event = Event(self._next_id, function_name, options, time.time(), self.moment())
+    def begin(
+        self, function_name: str, options: dict[str, Any] | None = None, caller: str = "app@%"
+    ) -> Event:
+        event = Event(self._next_id, function_name, options, time.time(), self.moment(), caller=caller)
         self._next_id += 1
         return event
 
@@ -70,8 +77,12 @@ class MemoryOutbox:
     def redrive(self) -> None:
         """All that are dead."""
         self.redriven |= self.dead.keys()
-        for number, event in self.dead.items():
-            self.waiting[number] = dataclasses.replace(event, due=time.time(), attempts=0)
+        groups: set[Group | None] = set()
+        for number, event in sorted(self.dead.items()):
+            is_first = event.group is None or event.group not in groups
+            groups.add(event.group)
+            due = time.time() if is_first else None
+            self.waiting[number] = dataclasses.replace(event, due=due, attempts=0)
         self.dead.clear()
 
     async def _turns(self) -> None:
@@ -129,29 +140,29 @@ class MemoryOutbox:
             and event.due <= now
             and event.id not in held
             and event.function_name not in without
-            and (event.group_key is None or self._head(event.group_key) is event)
+            and (event.group is None or self._head(event.group) is event)
         ]
         rows = [_row(event, True) for event in wanted[: store.SCAN_ROWS]]
         await self._turns()
         return rows
 
-    def _head(self, key: str) -> Event | None:
+    def _head(self, group: Group) -> Event | None:
         return min(
-            (event for event in self.waiting.values() if event.group_key == key),
+            (event for event in self.waiting.values() if event.group == group),
             key=lambda event: event.id,
             default=None,
         )
 
-    async def head_of_group(self, _session: object, group_key: str) -> Row | None:
+    async def head_of_group(self, _session: object, group: Group) -> Row | None:
         await self._turns()
-        head = self._head(group_key)
+        head = self._head(group)
         row = None if head is None else _row(head, True)
         await self._turns()
         return row
 
-    async def waiting_groups(self, _session: object) -> list[str]:
+    async def waiting_groups(self, _session: object) -> list[Group]:
         await self._turns()
-        return sorted({event.group_key for event in self.waiting.values() if event.group_key is not None})
+        return sorted({event.group for event in self.waiting.values() if event.group is not None})
 
     async def seconds_until_due(self, _session: object) -> float | None:
         await self._turns()
@@ -184,7 +195,7 @@ class MemoryOutbox:
             case Later(at=at):
                 self.waiting[row.id] = dataclasses.replace(event, attempts=row.attempts, due=at)
             case _:
-                key = (row.function_name, row.deduplication_key)
+                key = (row.caller, row.function_name, row.deduplication_key)
                 if row.deduplication_key is None or self.keys.setdefault(key, row.id) == row.id:  # type: ignore[arg-type]
                     self.waiting[row.id] = dataclasses.replace(event, due=due_at(row, verdict) or None)
 
@@ -197,7 +208,7 @@ def _row(event: Event, is_waiting: bool) -> Row:
         event.function_name,
         payload,
         event.options,
-        "app@%",
+        event.caller,
         event.created,
         len(str(event.id)),
         event.attempts,

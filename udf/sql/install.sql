@@ -122,7 +122,7 @@ CREATE TABLE IF NOT EXISTS lambda_udf.outbox_waiting (
   attempts      INT UNSIGNED NOT NULL DEFAULT 0,
   error         VARCHAR(512) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL,
   KEY due (due_at),
-  KEY of_group (group_key, id)
+  KEY of_group (caller, group_key, id)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC;
 
 -- Events that were given up, and why.
@@ -153,15 +153,25 @@ CREATE TABLE IF NOT EXISTS lambda_udf.outbox_results (
   KEY answered (answered_at)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC;
 
--- Which deduplication keys have been seen lately.
+-- Which deduplication keys have been seen lately. Each account has keys of its own.
 CREATE TABLE IF NOT EXISTS lambda_udf.outbox_deduplication (
+  caller            VARCHAR(288) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   function_name     VARCHAR(256) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   deduplication_key VARCHAR(128) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin NOT NULL,
   outbox_id         BIGINT UNSIGNED NOT NULL,
   seen_at           TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
-  PRIMARY KEY (function_name, deduplication_key),
+  PRIMARY KEY (caller, function_name, deduplication_key),
   KEY seen (seen_at)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC;
+
+-- The lock's name ends in this token, which only the account that delivers may read: GET_LOCK asks for no right, and
+-- whoever held the lock would stop delivery.
+CREATE TABLE IF NOT EXISTS lambda_udf.outbox_lock (
+  one   TINYINT UNSIGNED NOT NULL DEFAULT 1 PRIMARY KEY,
+  token CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  CONSTRAINT there_is_one_row CHECK (one = 1)
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC;
+INSERT IGNORE INTO lambda_udf.outbox_lock (token) VALUES (HEX(RANDOM_BYTES(16)));
 
 -- lambda_udf@localhost owns what follows, so that nobody's account can be dropped from under it; this is all it may do.
 GRANT SELECT (function_name, options, created_at), INSERT (function_name, payload, options)
@@ -211,7 +221,8 @@ BEGIN
   RETURN CONCAT('{"StatusCode": 202, "OutboxId": ', LAST_INSERT_ID(), '}');
 END//
 
--- One statement for outbox_redrive: all or nothing, without an end to its caller's transaction.
+-- One statement for outbox_redrive: all or nothing, without an end to its caller's transaction. Of each group only the
+-- first has a time, as the others wait for it; it is found without the payloads, which would be copied for that.
 CREATE DEFINER = lambda_udf@localhost FUNCTION IF NOT EXISTS lambda_udf.outbox_redriven(dead_id BIGINT UNSIGNED)
   RETURNS BIGINT UNSIGNED
   DETERMINISTIC MODIFIES SQL DATA SQL SECURITY DEFINER
@@ -219,8 +230,14 @@ CREATE DEFINER = lambda_udf@localhost FUNCTION IF NOT EXISTS lambda_udf.outbox_r
 BEGIN
   DECLARE moved BIGINT UNSIGNED;
   INSERT INTO lambda_udf.outbox_waiting (id, function_name, payload, options, caller, created_at, group_key, due_at)
-    SELECT id, function_name, payload, options, caller, created_at, options->>'$.group_key', NOW(6)
-    FROM lambda_udf.outbox_dead WHERE dead_id IS NULL OR id = dead_id FOR UPDATE;
+    SELECT d.id, d.function_name, d.payload, d.options, d.caller, d.created_at, m.group_key,
+           IF(m.group_key IS NULL OR m.id = m.first, NOW(6), NULL)
+    FROM (
+      SELECT id, group_key, MIN(id) OVER (PARTITION BY caller, group_key) AS first FROM (
+        SELECT id, caller, (options->>'$.group_key') COLLATE utf8mb4_0900_bin AS group_key
+        FROM lambda_udf.outbox_dead WHERE dead_id IS NULL OR id = dead_id FOR UPDATE
+      ) AS k
+    ) AS m STRAIGHT_JOIN lambda_udf.outbox_dead AS d ON d.id = m.id FOR UPDATE;
   SET moved = ROW_COUNT();
   DELETE d FROM lambda_udf.outbox_dead AS d STRAIGHT_JOIN lambda_udf.outbox_waiting AS w ON w.id = d.id
     WHERE dead_id IS NULL OR d.id = dead_id;

@@ -37,7 +37,7 @@ BEGIN
     UNION ALL SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'lambda_udf'
     UNION ALL SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = 'lambda_udf'
   ) AS found WHERE name NOT IN ('schema_version', 'outbox', 'outbox_waiting', 'outbox_dead', 'outbox_results',
-    'outbox_deduplication', 'outbox_status', 'lambda_async', 'outbox_redriven', 'outbox_redrive');
+    'outbox_deduplication', 'outbox_lock', 'outbox_status', 'lambda_async', 'outbox_redriven', 'outbox_redrive');
   IF others IS NOT NULL THEN
     SET refusal = LEFT(CONCAT('The schema lambda_udf holds what is not of lambda-udf; move it: ', others), 128);
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = refusal;

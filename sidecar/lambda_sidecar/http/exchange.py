@@ -81,7 +81,7 @@ class Exchange:
         self._parser = None
 
     def feed(self, data: bytes) -> None:
-        """What the connection brought. Never raises."""
+        """Reads bytes that the connection brought. Never raises."""
         if self.finished:  # nobody asked for more
             self.reusable = False
             return

@@ -22,7 +22,7 @@ from lambda_sidecar.outbox.backlog import BacklogWatch
 from lambda_sidecar.outbox.groups import Groups
 from lambda_sidecar.outbox.lanes import BUFFERED_ROWS, Lane, Lanes
 from lambda_sidecar.outbox.numbers import Numbers
-from lambda_sidecar.outbox.row import Row
+from lambda_sidecar.outbox.row import Group, Row
 from lambda_sidecar.outbox.scan import Scan
 from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
 from lambda_sidecar.outbox.settlement import Settlement
@@ -79,7 +79,7 @@ class Deliverer:
         """Set when the server says that it takes no writes: the election is due at once."""
         self._settlement = Settlement(settings, self._let_go, self._ask_again.set)
         self._lanes = Lanes(settings.concurrency)
-        self._groups = Groups()
+        self._groups = Groups[Group]()
         self._held: dict[int, Row] = {}
         """Rows that were read and are not settled yet; their ids are passed by."""
         self._let_go_lately: set[int] = set()
@@ -259,8 +259,8 @@ class Deliverer:
         self._server_uuid = str(await session.value("SELECT @@server_uuid"))
         for row in self._lanes.clear():
             self._held.pop(row.id, None)
-            if row.group_key is not None:
-                self._groups.forget(row.group_key)
+            if row.group is not None:
+                self._groups.forget(row.group)
         self._groups.clear()
         for key in await store.waiting_groups(session):
             self._groups.know(key)
@@ -356,8 +356,8 @@ class Deliverer:
         rows = await self._read(store.due(session, held, without=without))
         taken = False
         for row in rows:
-            if row.group_key is not None:
-                self._groups.know(row.group_key)
+            if row.group is not None:
+                self._groups.know(row.group)
             elif self._lanes.offer(row):
                 self._held[row.id] = row
                 taken = True
@@ -369,14 +369,14 @@ class Deliverer:
             wait = min(wait, FULL_SECONDS)
         self._next_due = time.monotonic() + wait
 
-    async def _look_at_group(self, session: Session, key: str) -> None:
+    async def _look_at_group(self, session: Session, key: Group) -> None:
         self._groups.reading(key)
         self._let_go_lately.clear()
         row = await store.head_of_group(session, key)
         if row is None:
             self._groups.forget(key)
         elif (held := self._held.get(row.id)) is not None:
-            if held.group_key == key:  # else it is another row, of before a TRUNCATE
+            if held.group == key:  # else it is another row, of before a TRUNCATE
                 self._groups.begin(key, row.id)
         elif row.id in self._let_go_lately or (row.due or 0.0) > time.time():
             return  # the key is read again already, or its time comes
@@ -434,8 +434,8 @@ class Deliverer:
         """It is not sent; it is read again if it is there still."""
         self._lanes.failed(row, time.monotonic(), row_alone=True)
         self._held.pop(row.id, None)
-        if row.group_key is not None:
-            self._groups.end(row.group_key)
+        if row.group is not None:
+            self._groups.end(row.group)
 
     def _begin(self, row: Row) -> None:
         self._bytes += row.payload_bytes
@@ -492,11 +492,11 @@ class Deliverer:
                 log.warning("outbox: row %d is dead after %d attempts", row.id, row.attempts)
             case Later(error=error) if error is not None:  # else it has not been tried
                 self.counts.retried += 1
-        if row.group_key is not None:
+        if row.group is not None:
             if isinstance(verdict, Parked):
-                self._groups.know(row.group_key, row.id)
+                self._groups.know(row.group, row.id)
             else:
-                self._groups.end(row.group_key)
+                self._groups.end(row.group)
         if due_at:
             self._next_due = min(self._next_due, time.monotonic() + due_at - time.time())
         self._wakeup.event.set()

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from lambda_sidecar.outbox.session import Session, StatementFailed
 
-# Of the whole server. It goes with the connection, so that a deliverer that dies is replaced at once.
-LOCK = "lambda_udf.outbox"
+# Of the whole server. It goes with the connection, so that a deliverer that dies is replaced at once. Any session
+# may take a lock whose name its user knows: this one has a secret token, which no statement's text holds.
+LOCK = "CONCAT('lambda_udf.outbox.', (SELECT token FROM lambda_udf.outbox_lock))"
 LOCK_SECONDS = 5
 # The server ends the session of a sidecar that is not heard of: its host may be gone without a word.
 SILENT_SECONDS = 30
@@ -40,7 +41,7 @@ async def sees_group(session: Session) -> bool:
 
 async def holder(session: Session) -> int | None:
     """The CONNECTION_ID() that has the lock; None: nobody delivers. Raises SessionLost, StatementFailed."""
-    found = await session.value(f"SELECT IS_USED_LOCK('{LOCK}')")
+    found = await session.value(f"SELECT IS_USED_LOCK({LOCK})")
     return None if found is None else int(found)
 
 
@@ -48,4 +49,4 @@ async def take_lock(session: Session) -> bool:
     """Waits for it for LOCK_SECONDS; once it is there it stays until the session's end, which comes too if
     nothing is asked on it for SILENT_SECONDS. Raises SessionLost, StatementFailed."""
     await session.run(f"SET SESSION wait_timeout = {SILENT_SECONDS}")
-    return bool(await session.value(f"SELECT GET_LOCK('{LOCK}', {LOCK_SECONDS})"))
+    return bool(await session.value(f"SELECT GET_LOCK({LOCK}, {LOCK_SECONDS})"))

@@ -1,50 +1,55 @@
 """Rows with a group_key: one of each key is under way at a time, in the order of their ids.
 
-Pure. All rows of a key go through outbox_waiting, whose index finds the first one of each."""
+Pure; a key is whatever makes rows one group. All rows of a key go through outbox_waiting, whose index finds
+the first one of each."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
 
 
-class Groups:
+class Groups(Generic[Key]):
     """A key is known from its first row until none waits any more."""
 
     def __init__(self) -> None:
-        self._first: dict[str, int | None] = {}
+        self._first: dict[Key, int | None] = {}
         """The id of the row that is under way; None: the key's first row waits for its time, for room, or to
         be read."""
-        self._to_read: dict[str, None] = {}
-        self._full: dict[str, dict[str, None]] = {}
+        self._to_read: dict[Key, None] = {}
+        self._full: dict[str, dict[Key, None]] = {}
         """Keys by the function of their first row, which had no room. Some may have moved on since."""
 
-    def know(self, key: str, row_id: int | None = None) -> None:
+    def know(self, key: Key, row_id: int | None = None) -> None:
         """A row of that key waits in the table, or its time has come: the first one is read. `row_id` has
         just been let go: it may have been seen in the table before, and taken for under way."""
         if self._first.get(key) in (None, row_id):
             self._first[key] = None
             self._to_read[key] = None
 
-    def to_read(self, most: int) -> list[str]:
+    def to_read(self, most: int) -> list[Key]:
         """Keys whose first row is to be read."""
         return [key for key, _ in zip(self._to_read, range(most), strict=False)]
 
-    def reading(self, key: str) -> None:
+    def reading(self, key: Key) -> None:
         """It is read from now on, with one of `begin`, `full`, `forget` or none at the end. If something
         becomes known of it meanwhile, it is read once more."""
         self._to_read.pop(key, None)
 
-    def begin(self, key: str, row_id: int) -> None:
+    def begin(self, key: Key, row_id: int) -> None:
         """That row is the key's first, and under way."""
         self._first[key] = row_id
         self._to_read.pop(key, None)
 
-    def end(self, key: str) -> None:
+    def end(self, key: Key) -> None:
         """The row under way has left the table, or waits again: the first one is read anew."""
         self._first[key] = None
         self._to_read[key] = None
 
-    def full(self, key: str, function_name: str) -> None:
+    def full(self, key: Key, function_name: str) -> None:
         """Its first row's function has no room for it: `has_room` comes then."""
         self._full.setdefault(function_name, {})[key] = None
 
@@ -69,7 +74,7 @@ class Groups:
             if row_id is None:
                 self._to_read[key] = None
 
-    def forget(self, key: str) -> None:
+    def forget(self, key: Key) -> None:
         """No row waited any more when it was read."""
         if key not in self._to_read:
             self._first.pop(key, None)

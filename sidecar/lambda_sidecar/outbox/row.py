@@ -36,6 +36,9 @@ stored_rows = msgspec.json.Decoder(list[Stored]).decode
 
 _EVENT = Options(invocation_type="Event")
 
+Group = tuple[str, str]
+"""An account, as `caller` has it, and its group_key: each account has keys of its own."""
+
 
 @dataclass(slots=True, eq=False)
 class Row:
@@ -58,8 +61,15 @@ class Row:
     envelope: bool = False
     durable: bool = False
     call: Options = _EVENT
+    caller: str = ""
+    """The account as the tables have it; keys are its own."""
     wrong: str | None = None
     """Why it can never be delivered."""
+
+    @property
+    def group(self) -> Group | None:
+        """Which rows go one after the other."""
+        return None if self.group_key is None else (self.caller, self.group_key)
 
     @property
     def is_plain(self) -> bool:
@@ -79,6 +89,7 @@ def make_row(stored: Stored, *, is_waiting: bool) -> Row:
         stored.created,
         stored.payload_bytes,
         is_waiting=is_waiting,
+        caller=stored.caller,
     )
     if stored.options:
         try:

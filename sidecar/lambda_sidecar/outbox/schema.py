@@ -13,6 +13,7 @@ RIGHTS = {
     "outbox_dead": ("id", ALL_RIGHTS),
     "outbox_results": ("outbox_id", ALL_RIGHTS),
     "outbox_deduplication": ("outbox_id", ALL_RIGHTS),
+    "outbox_lock": ("token", ("SELECT",)),
 }
 # A group's primary is known there alone.
 GROUP_MEMBERS = "performance_schema.replication_group_members"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.log.format import log_defect
 from lambda_sidecar.outbox import store
-from lambda_sidecar.outbox.row import Row
+from lambda_sidecar.outbox.row import Group, Row
 from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
 from lambda_sidecar.outbox.verdict import ERROR_MAX, Accepted, Dead, Later, Parked, Verdict
 
@@ -59,7 +59,7 @@ class Settlement:
         self._apart: dict[int, float] = {}
         """Rows whose own values the server refuses, or that are behind such a row of their key: their ids,
         and the seconds until they are tried again. They are settled one by one."""
-        self._refused_ids: dict[str, set[int]] = {}
+        self._refused_ids: dict[Group, set[int]] = {}
         """Of rows that were to go to outbox_waiting, by their keys: those behind must not overtake them."""
         self._failure: StatementFailed | SessionLost | None = None
         """Why the last one was refused; None: a defect."""
@@ -214,7 +214,7 @@ class Settlement:
         """Those that may be settled now: no row before them of their key is refused."""
         settled = []
         for row, verdict in batch:
-            ids = self._refused_ids.get(row.group_key or "")
+            ids = None if row.group is None else self._refused_ids.get(row.group)
             if isinstance(verdict, Parked) and ids and min(ids) < row.id:
                 self._apart[row.id] = REFUSED_SECONDS / 2
                 self._refuse(row, verdict, apart=True)
@@ -223,8 +223,8 @@ class Settlement:
         return settled
 
     def _refuse(self, row: Row, verdict: Verdict, *, apart: bool) -> None:
-        if isinstance(verdict, Parked) and row.group_key is not None:
-            self._refused_ids.setdefault(row.group_key, set()).add(row.id)
+        if isinstance(verdict, Parked) and row.group is not None:
+            self._refused_ids.setdefault(row.group, set()).add(row.id)
         seconds = REFUSED_SECONDS
         if apart:
             seconds = min(2 * self._apart.get(row.id, REFUSED_SECONDS / 2), APART_SECONDS_MAX)
@@ -239,10 +239,10 @@ class Settlement:
         self.add(row, verdict)
 
     def _is_not_refused(self, row: Row) -> None:
-        if row.group_key is not None and (ids := self._refused_ids.get(row.group_key)) is not None:
+        if row.group is not None and (ids := self._refused_ids.get(row.group)) is not None:
             ids.discard(row.id)
             if not ids:
-                del self._refused_ids[row.group_key]
+                del self._refused_ids[row.group]
 
     async def _commit(self, wanted: list[str]) -> list[int]:
         """How many rows each statement changed."""

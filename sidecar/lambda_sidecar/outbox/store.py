@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from lambda_sidecar.outbox.row import Row, make_row, stored_rows
+from lambda_sidecar.outbox.row import Group, Row, make_row, stored_rows
 from lambda_sidecar.outbox.session import Session, StatementFailed
 
 # What a scan brings along at most, and of each row's payload: 200 rows of 4 KB are read within a millisecond.
@@ -39,7 +39,8 @@ _WAITING = (
 )
 _HAS_ONE_BEFORE = (
     "EXISTS (SELECT 1 FROM lambda_udf.outbox_waiting AS b"
-    " WHERE b.group_key = outbox_waiting.group_key AND b.id < outbox_waiting.id)"
+    " WHERE b.caller = outbox_waiting.caller AND b.group_key = outbox_waiting.group_key"
+    " AND b.id < outbox_waiting.id)"
 )
 _TABLES = {False: "lambda_udf.outbox", True: "lambda_udf.outbox_waiting"}
 """By Row.is_waiting."""
@@ -83,7 +84,7 @@ async def scan_function(session: Session, function_name: str, since: int) -> lis
 
 async def due(session: Session, held: Sequence[int], *, without: Sequence[str]) -> list[Row]:
     """Rows of `outbox_waiting` whose time has come, but for those of the ids `held` and of the functions
-    `without`. Of each group_key the first row alone: the others wait for it, however many are due."""
+    `without`. Of each group the first row alone: the others wait for it, however many are due."""
     excluded = f" AND id NOT IN ({_ids(held)})" if held else ""
     return await _waiting(
         session,
@@ -92,18 +93,21 @@ async def due(session: Session, held: Sequence[int], *, without: Sequence[str]) 
     )
 
 
-async def head_of_group(session: Session, group_key: str) -> Row | None:
-    """The first row of that key that waits."""
-    rows = await _waiting(session, f"group_key = {literal(group_key)} ORDER BY id LIMIT 1")
+async def head_of_group(session: Session, group: Group) -> Row | None:
+    """The first row of that group that waits."""
+    caller, key = map(literal, group)
+    rows = await _waiting(session, f"caller = {caller} AND group_key = {key} ORDER BY id LIMIT 1")
     return rows[0] if rows else None
 
 
-async def waiting_groups(session: Session) -> list[str]:
-    """The keys of all rows that wait."""
-    query = "SELECT DISTINCT group_key FROM lambda_udf.outbox_waiting WHERE group_key IS NOT NULL"
-    text = await session.value(f"SELECT COALESCE(JSON_ARRAYAGG(group_key), '[]') FROM ({query}) AS t")
-    keys: list[str] = msgspec.json.decode(text, type=list[str])
-    return keys
+async def waiting_groups(session: Session) -> list[Group]:
+    """Those of all rows that wait."""
+    query = "SELECT DISTINCT caller, group_key FROM lambda_udf.outbox_waiting WHERE group_key IS NOT NULL"
+    pairs = "COALESCE(JSON_ARRAYAGG(JSON_ARRAY(caller, group_key)), '[]')"
+    groups: list[Group] = msgspec.json.decode(
+        await session.value(f"SELECT {pairs} FROM ({query}) AS t"), type=list[Group]
+    )
+    return groups
 
 
 async def seconds_until_due(session: Session) -> float | None:
@@ -206,22 +210,22 @@ def remember_key(row: Row, hours: float) -> str:
     is_old = f"seen_at < NOW(6) - INTERVAL {int(hours * 3600)} SECOND"
     return (
         "INSERT INTO lambda_udf.outbox_deduplication"
-        " (function_name, deduplication_key, outbox_id, seen_at)"
-        f" VALUES ({literal(row.function_name)}, {key}, {row.id}, NOW(6))"
+        " (caller, function_name, deduplication_key, outbox_id, seen_at)"
+        f" VALUES ({literal(row.caller)}, {literal(row.function_name)}, {key}, {row.id}, NOW(6))"
         f" ON DUPLICATE KEY UPDATE outbox_id = IF({is_old}, {row.id}, outbox_id),"
         f" seen_at = IF({is_old}, NOW(6), seen_at)"
     )
 
 
 def drop_duplicate(row: Row) -> str:
-    """Out of `outbox_waiting`, if another row had its deduplication_key before. From one table: from several,
-    by their aliases, MySQL deletes only where a database is selected (error 1046)."""
+    """Out of `outbox_waiting`, if another row of its caller had its deduplication_key before. From one table:
+    from several, by their aliases, MySQL deletes only where a database is selected (error 1046)."""
     key = literal(row.deduplication_key or "")
     return (
         f"DELETE {_BY_KEY[True]} FROM lambda_udf.outbox_waiting WHERE {_are([row])}"
         " AND EXISTS (SELECT 1 FROM lambda_udf.outbox_deduplication"
-        f" WHERE function_name = {literal(row.function_name)} AND deduplication_key = {key}"
-        f" AND outbox_id <> {row.id})"
+        f" WHERE caller = {literal(row.caller)} AND function_name = {literal(row.function_name)}"
+        f" AND deduplication_key = {key} AND outbox_id <> {row.id})"
     )
 
 
@@ -244,7 +248,7 @@ def keep_result(
         [
             str(row.id),
             literal(row.function_name),
-            literal(f"{row.account.user}@{row.account.host}"),
+            literal(row.caller),
             str(status_code),
             literal(payload.decode()) if payload else "NULL",
             literal(function_error[:64]) if function_error else "NULL",

@@ -17,7 +17,7 @@ from lambda_sidecar.local import errors
 from lambda_sidecar.local.invocation import Invocation, Outcome
 from lambda_sidecar.local.target import resolve
 from lambda_sidecar.outbox import store
-from lambda_sidecar.outbox.row import Row, event, make_row, stored_rows
+from lambda_sidecar.outbox.row import Group, Row, event, make_row, stored_rows
 from lambda_sidecar.outbox.settlement import statements
 from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, judge
 from lambda_sidecar.testing.call import Call
@@ -55,15 +55,15 @@ def deliver(connection: Any, others: Any, functions: Functions) -> list[Call]:
     transaction."""
     server_uuid = str(_rows(others, "SELECT @@server_uuid")[0][0])
     calls: list[Call] = []
-    held_up: set[str] = set()  # keys whose row has to be tried again
+    held_up: set[Group] = set()  # those whose row has to be tried again
     for row in list(_own_rows(connection, others)):
-        if row.group_key in held_up or _is_duplicate(row, connection):
+        if row.group in held_up or _is_duplicate(row, connection):
             continue
         verdict = _attempt(row, functions, server_uuid, calls)
         for statement in statements([(row, verdict)], _HOURS):
             _run(connection, statement)
-        if isinstance(verdict, Later) and row.group_key is not None:
-            held_up.add(row.group_key)
+        if isinstance(verdict, Later) and row.group is not None:
+            held_up.add(row.group)
     return calls
 
 
@@ -80,7 +80,7 @@ def _own_rows(connection: Any, others: Any) -> Iterator[Row]:
 
 
 def _is_duplicate(row: Row, connection: Any) -> bool:
-    """Whether another row had its deduplication_key; then it is deleted."""
+    """Whether another row of its caller had its deduplication_key; then it is deleted."""
     if row.deduplication_key is None:
         return False
     _run(connection, store.remember_key(row, _HOURS))
@@ -88,7 +88,8 @@ def _is_duplicate(row: Row, connection: Any) -> bool:
     ((first,),) = _rows(
         connection,
         "SELECT outbox_id FROM lambda_udf.outbox_deduplication"
-        f" WHERE function_name = {store.literal(row.function_name)} AND deduplication_key = {key} FOR UPDATE",
+        f" WHERE caller = {store.literal(row.caller)} AND function_name = {store.literal(row.function_name)}"
+        f" AND deduplication_key = {key} FOR UPDATE",
     )
     if first == row.id:
         return False
