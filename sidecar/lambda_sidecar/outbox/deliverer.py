@@ -208,8 +208,10 @@ class Deliverer:
     async def _watch_election(self, lock: Session) -> None:
         """Until it is not this sidecar's business any more. Raises SessionLost and StatementFailed."""
         try:
-            while await election.obstacle(lock) is None:
+            while True:
                 self._ask_again.clear()
+                if await election.obstacle(lock):
+                    return
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(ELECTION_SECONDS):
                         await self._ask_again.wait()
