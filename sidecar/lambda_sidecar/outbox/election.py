@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from lambda_sidecar.outbox.session import Session, StatementFailed
 
-# Of the whole server. It goes with the connection, so that a deliverer that dies is replaced at once. Any session
-# may take a lock whose name its user knows: this one has a secret token, which no statement's text holds.
+# Of the whole server. It goes with the connection, so that a deliverer that dies is replaced at once. Any
+# session may take a lock whose name its user knows: this one has a secret token, which no statement's text
+# holds.
 LOCK = "CONCAT('lambda_udf.outbox.', (SELECT token FROM lambda_udf.outbox_lock))"
 LOCK_SECONDS = 5
 # Of several primaries of one group the least delivers: each has the whole outbox.
