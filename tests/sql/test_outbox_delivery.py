@@ -36,7 +36,7 @@ from tests.support.waiting import wait_until
 from lambda_sidecar.aws.lambda_api import ATTEMPTS
 from lambda_sidecar.outbox.deliverer import BYTES_MAX
 
-CONCURRENCY = 20
+CONCURRENCY = 24
 
 
 @pytest.fixture(scope="module")
