@@ -219,6 +219,24 @@ async def test_a_hint_is_followed_at_once_however_long_there_was_none(
         await delivering.stop(1)
 
 
+async def test_rows_without_a_time_are_found_though_the_one_before_was_deleted_before_it_was_seen(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As when outbox_redrive has put both there, and somebody deletes the first."""
+    monkeypatch.setattr(deliverer_room, "UNKNOWN_SECONDS", 0.01)
+    tables = MemoryOutbox(0)
+    endpoint = Lambda(tables, 0)
+    endpoint.heals = True
+    delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
+    try:
+        await until(lambda: delivering.is_delivering, what="it delivers")
+        event = tables.begin("quick", {"group_key": "k"})
+        endpoint.events[event.id] = tables.waiting[event.id] = event
+        await until(partial(endpoint.accepted.__getitem__, event.id), what="the event at the endpoint")
+    finally:
+        await delivering.stop(1)
+
+
 async def test_a_stop_while_payloads_are_fetched_ends_at_once(
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

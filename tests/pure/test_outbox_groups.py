@@ -28,6 +28,16 @@ def test_a_key_with_a_row_under_way_is_not_read_until_that_has_ended() -> None:
     assert groups.to_read(10) == ["k"]
 
 
+def test_only_keys_that_are_not_known_become_known_from_a_list() -> None:
+    groups = Groups[str]()
+    for key in ("under way", "waits"):
+        groups.know(key)
+        groups.reading(key)
+    groups.begin("under way", 1)
+    groups.know_new(["under way", "waits", "new"])
+    assert groups.to_read(10) == ["new"]
+
+
 def test_a_row_that_becomes_known_while_its_key_is_read_is_not_forgotten() -> None:
     groups = Groups[str]()
     groups.know("k")

@@ -55,6 +55,9 @@ BEGIN_AT_ONCE = 16
 GROUPS_AT_ONCE = 50
 # How often some keys are read whose first row waits: somebody may have deleted it, and nothing says so.
 KNOWN_SECONDS = 1.0
+# How often keys are looked for that nobody knows: outbox_redrive gives the first row of a key alone a time,
+# and somebody may have deleted it before it was seen.
+UNKNOWN_SECONDS = 60.0
 
 
 class Counts:
@@ -232,6 +235,7 @@ class Deliverer:
         self._is("delivers")
         next_forget = time.monotonic() + FORGET_SECONDS
         next_known = time.monotonic() + KNOWN_SECONDS
+        next_unknown = time.monotonic() + UNKNOWN_SECONDS
         while self._is_elected:
             self._wakeup.event.clear()
             if not self._stopping:
@@ -240,6 +244,9 @@ class Deliverer:
             if (now := time.monotonic()) >= next_known:
                 next_known = now + KNOWN_SECONDS
                 self._groups.read_again(GROUPS_AT_ONCE)
+            if now >= next_unknown:
+                next_unknown = now + UNKNOWN_SECONDS
+                self._groups.know_new(await store.waiting_groups(session))
             if now >= next_forget:
                 next_forget = now + await self._forget(session)
             with contextlib.suppress(TimeoutError):

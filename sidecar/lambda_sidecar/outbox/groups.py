@@ -6,7 +6,7 @@ the first one of each."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -29,6 +29,12 @@ class Groups(Generic[Key]):
         if self._first.get(key) in (None, row_id):
             self._first[key] = None
             self._to_read[key] = None
+
+    def know_new(self, keys: Iterable[Key]) -> None:
+        """Rows of these keys wait in the table; keys that are known already stay as they are."""
+        for key in keys:
+            if key not in self._first:
+                self.know(key)
 
     def to_read(self, most: int) -> list[Key]:
         """Keys whose first row is to be read."""
