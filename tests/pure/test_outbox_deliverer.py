@@ -241,7 +241,8 @@ async def test_a_stop_while_payloads_are_fetched_ends_at_once(
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     tables = MemoryOutbox(0)
-    delivering = deliverer_of(tables, Lambda(tables, 0), monkeypatch, tmp_path / "s")
+    endpoint = Lambda(tables, 0)
+    delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
     fetching = asyncio.Event()
 
     async def never(_session: object, _rows: object) -> dict[int, bytes]:
@@ -251,7 +252,9 @@ async def test_a_stop_while_payloads_are_fetched_ends_at_once(
 
     monkeypatch.setattr(store, "payloads", never)
     for _ in range(3):
-        tables.commit(tables.begin("quick"))
+        event = tables.begin("quick")
+        endpoint.events[event.id] = event
+        tables.commit(event)
     async with asyncio.timeout(10):
         await fetching.wait()
         await delivering.stop(0.1)
