@@ -182,9 +182,12 @@ def test_links_of_the_threat_model_lead_to_headings() -> None:
 
 
 def test_keys_and_variables_that_the_threat_model_names_exist() -> None:
-    variables = re.findall(r"`lambda_udf\.(\w+)`", SECURITY)
-    source = (ROOT / "udf/sysvars.c").read_text()
-    assert variables and [name for name in variables if f'"{name}"' not in source] == []
+    names = re.findall(r"`lambda_udf\.(\w+)`", SECURITY)
+    variables, schema = (ROOT / "udf/sysvars.c").read_text(), (ROOT / "udf/sql/install.sql").read_text()
+    assert names
+    assert [
+        name for name in names if f'"{name}"' not in variables and f" lambda_udf.{name}" not in schema
+    ] == []
     keys = set().union(*configuration_keys().values()) | set(configuration_keys())
     assert {"max_concurrency", "session_tags"} <= keys
     named = (

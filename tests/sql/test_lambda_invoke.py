@@ -117,8 +117,8 @@ LONG_CONTEXT_BYTES = len(base64.b64encode(json.dumps({"k": "x" * 3000}, separato
         ('"x"', "options must be a JSON object"),
         (
             '{"invocationType": "Event"}',
-            "unknown option 'invocationType'; known are client_context, invocation_type, log_type, qualifier,"
-            " region, role, timeout_ms",
+            "unknown option 'invocationType'; known are client_context, durable_execution_name,"
+            " invocation_type, log_type, qualifier, region, role, tenant_id, timeout_ms",
         ),
         (
             '{"invocation_type": "event"}',
