@@ -19,7 +19,7 @@ from tests.support.memory_outbox import Event, MemoryOutbox, MemorySession
 from tests.support.waiting import until
 
 from lambda_sidecar.aws.answer import InvocationResult
-from lambda_sidecar.calls.call import Call
+from lambda_sidecar.calls.call import SENT, Call
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.errors import ApiError, InvalidRequest, InvokeFailure
@@ -301,5 +301,46 @@ async def test_what_is_not_on_its_way_when_the_lock_is_lost_is_not_sent_until_it
         obstacles[0] = None
         await until(lambda: endpoint.accepted[event.id] == 1, what="it is sent")
         assert len(begun) == 2
+    finally:
+        await delivering.stop(1)
+
+
+async def test_what_was_sent_when_the_lock_is_lost_is_not_sent_again_though_its_slot_is_free(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A function's long error document is read in steps, when its slot is somebody else's already."""
+    tables = MemoryOutbox(0)
+    endpoint = Lambda(tables, 0)
+    endpoint.heals = True
+    gate = asyncio.Event()
+    answered: list[int] = []
+    obstacles: list[str | None] = [None]
+
+    async def obstacle(_session: object) -> str | None:
+        await asyncio.sleep(0)
+        return obstacles[0]
+
+    class Reading:
+        async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
+            call.phase = SENT
+            result = await endpoint.run(call, shape)
+            answered.append(int(call.payload))
+            await gate.wait()
+            return result
+
+    monkeypatch.setattr(election, "obstacle", obstacle)
+    delivering = deliverer_of(tables, cast(Lambda, Reading()), monkeypatch, tmp_path / "s")
+    try:
+        await until(lambda: delivering.is_delivering, what="it delivers")
+        event = tables.begin("quick")
+        endpoint.events[event.id] = event
+        tables.commit(event)
+        await until(lambda: bool(answered), what="the answer has come")
+        obstacles[0] = "the server is read-only"
+        await until(lambda: not delivering.is_delivering, what="it delivers no more")
+        gate.set()
+        obstacles[0] = None
+        await until(lambda: not tables.outbox, what="it is settled")
+        assert endpoint.accepted[event.id] == 1
     finally:
         await delivering.stop(1)

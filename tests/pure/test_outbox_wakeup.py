@@ -5,11 +5,13 @@ Each test's name is the sentence that it proves."""
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from pathlib import Path
 
 from tests.support.waiting import until
 
-from lambda_sidecar.outbox.wakeup import LOOK_IDLE, LOOK_MIN, LOOK_RECENT, LOOKS_IN_VAIN, Wakeup
+from lambda_sidecar.outbox.wakeup import LOOK_IDLE, LOOK_MIN, LOOK_RECENT, LOOKS_IN_VAIN, SUFFIX, Wakeup
 
 
 async def test_without_hints_it_looks_now_and_then_and_a_hint_asks_for_a_look_at_once(tmp_path: Path) -> None:
@@ -59,3 +61,17 @@ async def test_a_hint_after_a_time_without_is_not_taken_for_that_of_a_long_trans
     await until(lambda: clock() > began + 2 * LOOK_RECENT)
     wakeup.hint()
     assert wakeup.seconds_after_hint() == 0
+
+
+async def test_every_path_that_the_library_can_hint_at_is_listened_on(tmp_path: Path) -> None:
+    """Its name and SUFFIX are to fit into struct sockaddr_un (unix(7)), and so do the names beside it."""
+    longest = 107 - len(SUFFIX) - len(str(tmp_path)) - 1
+    wakeup = Wakeup(tmp_path / ("s" * longest))
+    wakeup.open()
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hinting:
+            hinting.sendto(b"!", str(tmp_path / ("s" * longest + SUFFIX)))
+        await until(wakeup.take_hint, what="the hint")
+    finally:
+        wakeup.close()
+    assert os.listdir(tmp_path) == []  # noqa: PTH208

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable
 from pathlib import Path
 
-from lambda_sidecar.calls.call import Call
+from lambda_sidecar.calls.call import SENT, Call
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.config.outbox import OutboxSettings
@@ -135,7 +135,9 @@ class Deliverer:
         try:
             self._wakeup.open()
         except OSError as error:
-            log.warning("outbox: no hints, new rows are found within half a second: %s", error.strerror)
+            log.warning(
+                "outbox: no hints, new rows are found within half a second: %s", error.strerror or error
+            )
         self._tasks = [
             asyncio.create_task(self._live(), name="outbox deliverer"),
             asyncio.create_task(self._settlement.run(), name="outbox settlement"),
@@ -224,9 +226,10 @@ class Deliverer:
             self._take_back()
 
     def _take_back(self) -> None:
-        """Rows that are not on their way yet are not sent: they wait for credentials or for a slot."""
+        """Rows that are not on their way yet are not sent: they wait for credentials or for a slot. What was
+        sent goes on to its end, also when its slot is free again and its answer is read."""
         for task, row in self._attempts.items():
-            if (call := self._calls.get(row.id)) is not None and call.slot is None:
+            if (call := self._calls.get(row.id)) is not None and call.phase is not SENT:
                 task.cancel()
 
     async def _deliver(self, session: Session) -> None:

@@ -68,7 +68,6 @@ class Settlement:
         self._is_empty.set()
         self._session: Session | None = None
         self._connecting = asyncio.Lock()
-        self.transactions = 0
         self.duplicates = 0
         """Rows dropped because of their deduplication_key."""
 
@@ -251,7 +250,6 @@ class Settlement:
             changed = [await session.run(wanted[0])]
         else:
             changed = await session.transaction(wanted)
-        self.transactions += 1
         return changed
 
     async def _connected(self) -> Session:

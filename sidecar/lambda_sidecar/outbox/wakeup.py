@@ -44,7 +44,8 @@ class Wakeup:
         receiving = socket.socket(
             socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         )
-        beside = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+        # A short name: a path that the library can send to must not be too long only beside it.
+        beside = self._path.with_name(f".h{os.getpid()}")
         try:
             beside.unlink(missing_ok=True)
             before = os.umask(0o777 & ~HINT_MODE)
