@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from mysql.connector import DatabaseError, errorcode
 from tests.support.outbox import ACCOUNT_NAME, Outbox, another_sidecar, send, started_outbox
-from tests.support.scripted_lambda import ACCEPTED, NOT_FOUND, Gate, answering, held
+from tests.support.scripted_lambda import ACCEPTED, NOT_FOUND, Gate, answering, held, throttled
 from tests.support.stack import execute
 from tests.support.waiting import wait_until
 
@@ -352,3 +352,18 @@ def test_a_sidecar_that_loses_the_lock_delivers_again_and_doubles_nothing(outbox
         outbox.query(f"KILL {holder}")
         wait_until(lambda: lock_holder(outbox) not in (None, holder), what="the lock is taken again")
     delivers(outbox, "after-lock-lost")
+
+
+def test_events_are_delivered_also_where_the_binary_log_holds_statements(
+    mysql_home: Path, tmp_path: Path
+) -> None:
+    """InnoDB refuses READ COMMITTED there whatever writes or locks (error 1665)."""
+    options = ("--log-bin=bin", "--server-id=1", "--binlog-format=STATEMENT")
+    with started_outbox(mysql_home, tmp_path, options=options) as outbox:
+        outbox.endpoint.answer("again", throttled(0), ACCEPTED)
+        outbox.endpoint.answer("dies", NOT_FOUND)
+        numbers = [outbox.send(name) for name in ("plain", "again", "dies")]
+        keyed = [outbox.send("keyed", str(each), group_key="k") for each in range(3)]
+        outbox.wait_for(*numbers, *keyed)
+        assert outbox.endpoint.payloads("keyed") == [b"0", b"1", b"2"]
+        assert [number for number, _, _ in outbox.dead()] == [numbers[2]]

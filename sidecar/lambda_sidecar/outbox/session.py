@@ -47,6 +47,11 @@ _OF_DATA = {
 _NOT_THERE = {errorcode.ER_NO_SUCH_TABLE, errorcode.ER_BAD_DB_ERROR}
 
 
+# Locks on rows alone, none on the gaps between them, in which others insert. Where the binary log holds
+# statements, InnoDB refuses that to whoever writes or locks (refman, "Transaction Isolation Levels"; error 1665).
+_ISOLATION = "IF(@@log_bin AND @@binlog_format = 'STATEMENT', 'REPEATABLE-READ', 'READ-COMMITTED')"
+
+
 class SessionLost(Exception):
     """The connection is over, or could not be made; a new one may be tried. The text says why."""
 
@@ -167,7 +172,7 @@ def _is_of_client(number: int) -> bool:
 
 
 async def connect(settings: OutboxSettings) -> Session:
-    """With a session of known ways: READ COMMITTED, UTC, strict, utf8mb4. Raises SessionLost."""
+    """With a session of known ways: READ COMMITTED where that can be, UTC, strict, utf8mb4. Raises SessionLost."""
     options: dict[str, Any] = {
         "user": settings.user,
         "password": _password(settings),
@@ -187,7 +192,7 @@ async def connect(settings: OutboxSettings) -> Session:
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             session = Session(await mysql.connector.aio.connect(**options))
-            await session.run("SET SESSION transaction_isolation = 'READ-COMMITTED'")
+            await session.run(f"SET SESSION transaction_isolation = {_ISOLATION}")
             await session.run(f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}")
     except (mysql.connector.Error, StatementFailed) as error:
         if session is not None:
