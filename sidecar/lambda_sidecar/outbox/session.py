@@ -48,7 +48,8 @@ _NOT_THERE = {errorcode.ER_NO_SUCH_TABLE, errorcode.ER_BAD_DB_ERROR}
 
 
 # Locks on rows alone, none on the gaps between them, in which others insert. Where the binary log holds
-# statements, InnoDB refuses that to whoever writes or locks (refman, "Transaction Isolation Levels"; error 1665).
+# statements, InnoDB refuses that to whoever writes or locks (refman, "Transaction Isolation Levels"; error
+# 1665).
 _ISOLATION = "IF(@@log_bin AND @@binlog_format = 'STATEMENT', 'REPEATABLE-READ', 'READ-COMMITTED')"
 
 
@@ -172,7 +173,8 @@ def _is_of_client(number: int) -> bool:
 
 
 async def connect(settings: OutboxSettings) -> Session:
-    """With a session of known ways: READ COMMITTED where that can be, UTC, strict, utf8mb4. Raises SessionLost."""
+    """With a session of known ways: UTC, strict, utf8mb4, READ COMMITTED where it can be. Raises
+    SessionLost."""
     options: dict[str, Any] = {
         "user": settings.user,
         "password": _password(settings),
