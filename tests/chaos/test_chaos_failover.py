@@ -110,6 +110,7 @@ def test_a_promoted_replica_delivers_all_that_was_committed_and_replicated(
     )
     assert replicated <= by_source | by_replica
     assert found.altered == set()
+    assert found.started_twice & book.durable == set()
     assert left and by_replica
     # What went again was delivered by the source, and its deletion had not been replicated.
     assert found.doubled == by_source & by_replica

@@ -23,7 +23,18 @@ from lambda_sidecar.calls.call import SENT, Call
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.errors import ApiError, InvalidRequest, InvokeFailure
-from lambda_sidecar.outbox import backlog, election, lanes, scan, settlement, store, verdict, wakeup
+from lambda_sidecar.outbox import (
+    backlog,
+    election,
+    intake,
+    lanes,
+    queries,
+    scan,
+    sending,
+    settlement,
+    verdict,
+    wakeup,
+)
 from lambda_sidecar.outbox import deliverer as deliverer_room
 from lambda_sidecar.outbox.deliverer import Deliverer
 from lambda_sidecar.outbox.session import SessionLost
@@ -73,22 +84,18 @@ class Lambda:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that are met all the time, and waits that are over soon."""
     bounds: dict[ModuleType, dict[str, float]] = {
-        store: {"SCAN_ROWS": 7},
+        queries: {"SCAN_ROWS": 7, "SCAN_IDS": 20},
         lanes: {"BUFFERED_ROWS": 24, "LANE_ROWS": 4, "PAUSE_MIN": 0.0005, "PAUSE_MAX": 0.004},
         scan: {"GAP_LOOK_SECONDS": 0.001, "GAP_SECONDS": 30.0, "SWEEP_SECONDS": 0.003, "SWEEP_SHARE": 1.0},
         verdict: {"BACKOFF_MIN": 0.0005, "BACKOFF_MAX": 0.004},
         wakeup: {"LOOK_MIN": 0.0002, "LOOK_RECENT": 0.001, "LOOK_IDLE": 0.002},
-        settlement: {"BATCH_ROWS": 9, "RETRY_MIN": 0.0002, "RETRY_MAX": 0.001},
+        settlement: {"BATCH_ROWS": 9, "RETRY_MIN": 0.0002, "RETRY_MAX": 0.001, "UNSETTLED_ROWS": 30},
+        intake: {"DUE_SECONDS": 0.003, "FULL_SECONDS": 0.001, "GROUPS_AT_ONCE": 5, "BUFFERED_MAX": 48},
+        sending: {"BEGIN_AT_ONCE": 3},
         deliverer_room: {
             "RETRY_MIN": 0.0002,
             "RETRY_MAX": 0.001,
-            "DUE_SECONDS": 0.003,
-            "FULL_SECONDS": 0.001,
             "ELECTION_SECONDS": 0.05,
-            "GROUPS_AT_ONCE": 5,
-            "BUFFERED_MAX": 48,
-            "UNSETTLED_ROWS": 30,
-            "BEGIN_AT_ONCE": 3,
         },
     }
     for module, values in bounds.items():
@@ -115,7 +122,7 @@ def deliverer_of(
         "seconds_until_due",
         "payloads",
     ):
-        monkeypatch.setattr(store, name, getattr(tables, name))
+        monkeypatch.setattr(queries, name, getattr(tables, name))
     monkeypatch.setattr(settlement, "statements", lambda batch, _hours: batch)
 
     async def connect(_settings: object) -> MemorySession:
@@ -208,7 +215,7 @@ async def test_a_hint_is_followed_at_once_however_long_there_was_none(
     delivering = deliverer_of(tables, endpoint, monkeypatch, path)
     try:
         for _ in range(3):
-            await until(lambda: delivering._next_look > time.monotonic() + 900, what="a long wait")
+            await until(lambda: delivering._intake._next_look > time.monotonic() + 900, what="a long wait")
             event = tables.begin("quick")
             endpoint.events[event.id] = event
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as library:
@@ -223,7 +230,7 @@ async def test_rows_without_a_time_are_found_though_the_one_before_was_deleted_b
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As when outbox_redrive has put both there, and somebody deletes the first."""
-    monkeypatch.setattr(deliverer_room, "UNKNOWN_SECONDS", 0.01)
+    monkeypatch.setattr(intake, "UNKNOWN_SECONDS", 0.01)
     tables = MemoryOutbox(0)
     endpoint = Lambda(tables, 0)
     endpoint.heals = True
@@ -233,6 +240,39 @@ async def test_rows_without_a_time_are_found_though_the_one_before_was_deleted_b
         event = tables.begin("quick", {"group_key": "k"})
         endpoint.events[event.id] = tables.waiting[event.id] = event
         await until(partial(endpoint.accepted.__getitem__, event.id), what="the event at the endpoint")
+    finally:
+        await delivering.stop(1)
+
+
+async def test_however_many_functions_fail_another_one_is_delivered(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Their rows would fill all the room that there is: 40 times LANE_ROWS is more than BUFFERED_MAX."""
+    monkeypatch.setattr(lanes, "PAUSE_MIN", 60.0)
+    monkeypatch.setattr(lanes, "PAUSE_MAX", 60.0)
+    tables = MemoryOutbox(0)
+
+    class Failing(Lambda):
+        async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
+            if call.function_text != "quick":
+                return ApiError("TooManyRequestsException", "busy")
+            return await super().run(call, shape)
+
+    endpoint = Failing(tables, 0)
+    endpoint.heals = True
+    events = [
+        tables.begin(f"failing{number}", chosen)
+        for _ in range(6)
+        for number in range(40)
+        for chosen in (None, {"group_key": f"k{number}"})
+    ]
+    events += [tables.begin("quick") for _ in range(20)]
+    for event in events:
+        endpoint.events[event.id] = event
+        tables.commit(event)
+    delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
+    try:
+        await until(lambda: sum(endpoint.accepted.values()) == 20, what="all of the other function's events")
     finally:
         await delivering.stop(1)
 
@@ -250,7 +290,7 @@ async def test_a_stop_while_payloads_are_fetched_ends_at_once(
         await asyncio.Event().wait()
         return {}
 
-    monkeypatch.setattr(store, "payloads", never)
+    monkeypatch.setattr(queries, "payloads", never)
     for _ in range(3):
         event = tables.begin("quick")
         endpoint.events[event.id] = event

@@ -285,3 +285,36 @@ def test_a_lane_that_has_failed_is_forgotten_once_it_has_been_idle_for_long() ->
     lanes.forget_idle(PAUSE_MIN + PAUSE_MAX)
     assert not lanes._lanes
     assert not lanes._turns
+
+
+def test_functions_that_fail_keep_one_row_each_where_there_is_no_room_for_others() -> None:
+    lanes = Lanes(10)
+    filled(lanes, 10, "f", "works")
+    for each in begun(lanes):
+        if each.function_name == "f":
+            lanes.failed(each, 0.0, row_alone=False)
+    before = lanes.buffered
+    gone = lanes.thin()
+    assert {each.function_name for each in gone} == {"f"}
+    assert lanes.buffered == before - len(gone)
+    assert lanes.skipping() == {"f": min(each.id for each in gone)}
+    assert [each.function_name for each in begun(lanes, PAUSE_MAX)].count("f") == 1
+
+
+def test_while_there_are_many_rows_a_function_that_fails_has_room_for_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lanes = Lanes(10)
+    filled(lanes, 1, "f")
+    (only,) = begun(lanes)
+    lanes.failed(only, 0.0, row_alone=False)
+    assert lanes.room_for("f") > 1
+    monkeypatch.setattr(room, "BUFFERED_ROWS", 0)
+    assert lanes.room_for("f") == 1
+    assert lanes.offer(row(100, "f"))
+    assert not lanes.offer(row(101, "f"))
+    assert lanes.full() == ["f"]
+    assert lanes.offer(row(102, "works"))
+    assert not lanes.has_to_read_again()
+    begun(lanes, PAUSE_MAX)
+    assert lanes.has_to_read_again()

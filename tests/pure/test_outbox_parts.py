@@ -28,9 +28,10 @@ from lambda_sidecar.errors import (
     Overloaded,
     RoleNotAssumed,
 )
-from lambda_sidecar.outbox import store
-from lambda_sidecar.outbox.row import Row, Stored, event, make_row, stored_rows
-from lambda_sidecar.outbox.settlement import due_at, statements
+from lambda_sidecar.outbox import changes
+from lambda_sidecar.outbox.row import Row, Stored, event, event_id, make_row, stored_rows
+from lambda_sidecar.outbox.sql_text import literal
+from lambda_sidecar.outbox.transaction import due_at, statements
 from lambda_sidecar.outbox.verdict import (
     BACKOFF_MAX,
     ERROR_MAX,
@@ -43,7 +44,6 @@ from lambda_sidecar.outbox.verdict import (
     judge,
 )
 
-UUID = "11111111-2222-3333-4444-555555555555"
 CREATED = 1_800_000_000.123456
 NOW = 1_900_000_000.0
 HOURS = 24.0
@@ -156,17 +156,17 @@ def test_a_moment_comes_back_from_sql_to_the_microsecond(seconds: int, microseco
 
 def test_a_payload_is_sent_as_it_was_written() -> None:
     payload = '{"b": 1,  "a": "é\\u00e9🐬"}'.encode()
-    assert event(made(), payload, UUID) is payload
+    assert event(made(), payload) is payload
 
 
 def test_an_envelope_is_a_cloud_event() -> None:
     row = made({"envelope": True}, caller="ä@10.0.%")
     row.attempts = 2
-    wrapped = event(row, b'{"n": 1.0}', UUID)
+    wrapped = event(row, b'{"n": 1.0}')
     assert json.loads(wrapped) == {
         "specversion": "1.0",
-        "id": f"{UUID}-17",
-        "source": f"urn:uuid:{UUID}",
+        "id": event_id(row, b'{"n": 1.0}'),
+        "source": "/lambda-udf/outbox",
         "type": "lambda-udf.outbox",
         "time": "2027-01-15T08:00:00.123456Z",
         "datacontenttype": "application/json",
@@ -296,7 +296,7 @@ def test_an_answer_is_kept_before_its_row_goes() -> None:
     row = made({"keep_result": True})
     kept, deleted = sql((row, Accepted(ANSWER)))
     assert kept.startswith("REPLACE INTO lambda_udf.outbox_results")
-    assert store.literal('{"é": 1}') in kept
+    assert literal('{"é": 1}') in kept
     assert "FROM lambda_udf.outbox WHERE" in deleted
 
 
@@ -311,8 +311,8 @@ def test_rows_are_put_off_into_the_waiting_ones_by_one_statement_with_their_atte
     first.attempts = 2
     moved, deleted = sql((first, Later(7.5, "e")), (second, Later(8.0, "f")))
     assert moved.startswith("INSERT INTO lambda_udf.outbox_waiting")
-    assert f"{store.literal('k')},FROM_UNIXTIME(7.500000),2,{store.literal('e')})" in moved
-    assert f"NULL,FROM_UNIXTIME(8.000000),0,{store.literal('f')})" in moved
+    assert f"{literal('k')},FROM_UNIXTIME(7.500000),2,{literal('e')})" in moved
+    assert f"NULL,FROM_UNIXTIME(8.000000),0,{literal('f')})" in moved
     assert "FROM lambda_udf.outbox WHERE id IN (17,18)" in deleted
 
 
@@ -332,14 +332,14 @@ def test_a_row_that_waits_keeps_its_last_error_where_there_is_no_new_one() -> No
         "UPDATE /*+ INDEX(outbox_waiting PRIMARY) */ lambda_udf.outbox_waiting SET due_at = FROM_UNIXTIME(7.500000), attempts = 0 WHERE"
     )
     (text,) = sql((row, Later(7.5, "e")))
-    assert f"error = {store.literal('e')}" in text
+    assert f"error = {literal('e')}" in text
 
 
 def test_a_parked_row_is_due_at_its_time_or_waits_for_the_one_before() -> None:
     assert due_at(made({"delay_seconds": 5}), Parked()) == CREATED + 5
     assert due_at(made({"deduplication_key": "d"}), Parked()) == CREATED
     assert due_at(made({"group_key": "k", "delay_seconds": 5}), Parked()) == 0
-    assert f"{store.literal('k')},NULL,0,NULL)" in sql((made({"group_key": "k"}), Parked()))[0]
+    assert f"{literal('k')},NULL,0,NULL)" in sql((made({"group_key": "k"}), Parked()))[0]
 
 
 def test_a_deduplication_key_is_remembered_before_its_second_row_is_dropped() -> None:
@@ -348,8 +348,8 @@ def test_a_deduplication_key_is_remembered_before_its_second_row_is_dropped() ->
     assert remembered.startswith("INSERT INTO lambda_udf.outbox_deduplication")
     assert "INTERVAL 86400 SECOND" in remembered
     assert "FROM lambda_udf.outbox_waiting WHERE" in dropped
-    assert f"VALUES ({store.literal('app@%')}, {store.literal('f')}, {store.literal('d')}, 17" in remembered
-    assert f"caller = {store.literal('app@%')} AND function_name" in dropped
+    assert f"VALUES ({literal('app@%')}, {literal('f')}, {literal('d')}, 17" in remembered
+    assert f"caller = {literal('app@%')} AND function_name" in dropped
 
 
 TEXTS = [
@@ -370,7 +370,7 @@ TEXTS = [
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
 def test_a_literal_has_no_character_that_sql_could_read(text: str) -> None:
-    found = re.fullmatch(r"_utf8mb4 X'([0-9a-f]*)'", store.literal(text))
+    found = re.fullmatch(r"_utf8mb4 X'([0-9a-f]*)'", literal(text))
     assert found is not None
     assert bytes.fromhex(found[1]).decode() == text
 
@@ -399,5 +399,5 @@ def test_a_bad_answer_is_final_where_the_function_has_run_for_it() -> None:
 
 @pytest.mark.parametrize("moment", [0.5, 2147483647.0 + 2678400])
 def test_a_moment_beyond_what_a_timestamp_holds_is_its_first_or_last_one(moment: float) -> None:
-    (copy,) = store.copy_to_waiting([(made(), moment, None)])
+    (copy,) = changes.copy_to_waiting([(made(), moment, None)])
     assert re.search(r"NULL,FROM_UNIXTIME\((1|2147483647)\.000000\)", copy)

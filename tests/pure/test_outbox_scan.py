@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 
 from lambda_sidecar.access.account import Account
+from lambda_sidecar.outbox import queries
 from lambda_sidecar.outbox import scan as room
-from lambda_sidecar.outbox import store
 from lambda_sidecar.outbox.row import Row
 from lambda_sidecar.outbox.scan import GAP_LOOK_SECONDS, GAP_SECONDS, SWEEP_SECONDS, Scan
 from lambda_sidecar.outbox.session import Session
@@ -41,7 +41,7 @@ class Table:
         until: int | None = None,
         *,
         without: Mapping[str, int] | None = None,
-    ) -> tuple[list[Row], int]:
+    ) -> queries.Scanned:
         self.statements += 1
         wanted = [
             Row(number, function, b"", APP, 0.0, 0, group_key=key)
@@ -50,7 +50,10 @@ class Table:
             and (until is None or number <= until)
             and (number < (without or {}).get(function, number + 1) or key is not None)
         ]
-        return wanted[: store.SCAN_ROWS], max(self.rows, default=0)
+        behind = [number for number in self.rows if number > after]
+        window = min(behind) + queries.SCAN_IDS if without and behind else None
+        rows = [row for row in wanted if window is None or row.id <= window][: queries.SCAN_ROWS]
+        return queries.scanned(rows, max(self.rows, default=0), until, window)
 
     async def is_being_written(self, _session: object, after: int, until: int) -> bool:
         self.statements += 1
@@ -60,9 +63,9 @@ class Table:
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> Table:
     made = Table()
-    monkeypatch.setattr(store, "scan", made.scan)
-    monkeypatch.setattr(store, "is_being_written", made.is_being_written)
-    monkeypatch.setattr(store, "SCAN_ROWS", 10)
+    monkeypatch.setattr(queries, "scan", made.scan)
+    monkeypatch.setattr(queries, "is_being_written", made.is_being_written)
+    monkeypatch.setattr(queries, "SCAN_ROWS", 10)
     monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: made.now))
     return made
 
@@ -172,6 +175,31 @@ async def test_plain_rows_of_a_function_that_has_no_room_are_passed_by(table: Ta
     table.commit(1, 2, function="full")
     table.commit(3, function="other")
     assert set(await look(scan, without={"full": 0})) == {3}
+
+
+async def test_where_rows_are_passed_by_no_statement_looks_at_more_than_so_many_ids(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a million rows of a function that has no room, one statement would take seconds."""
+    monkeypatch.setattr(queries, "SCAN_IDS", 100)
+    scan = Scan()
+    table.commit(*range(1, 1001))
+    table.commit(1001, function="other")
+    await look(scan)  # ten rows
+    seen: list[int] = []
+    looks = 0
+    while not seen:
+        seen = [number for number in await look(scan, without={"f": 11}) if number > 10]
+        looks += 1
+        assert seen or scan.has_more
+    assert seen == [1001]
+    assert looks == 10
+    table.commit(500, function="late")  # as if it had been committed only now
+    for _ in range(30):
+        table.now += SWEEP_SECONDS
+        if 500 in await look(scan, without={"f": 11}):
+            return
+    pytest.fail("the late row was not seen")
 
 
 async def test_rows_with_a_group_key_are_passed_by_for_no_function(table: Table) -> None:

@@ -1,6 +1,6 @@
 """The outbox's tables in memory, for a deliverer without a server: every interleaving of its sessions can come.
 
-Does what the statements of outbox/store.py do (tests/sql shows that they do), each after and before a random number of
+Does what the statements of outbox/queries.py and changes.py do (tests/sql shows that they do), each after and before a random number of
 turns of the event loop; loses connections at random. Knows nothing of lanes or groups."""
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lambda_sidecar.outbox import store
+from lambda_sidecar.outbox import queries
 from lambda_sidecar.outbox.row import Group, Row, Stored, make_row
 from lambda_sidecar.outbox.session import SessionLost
-from lambda_sidecar.outbox.settlement import Settled, due_at
+from lambda_sidecar.outbox.transaction import Settled, due_at
 from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, Verdict
 
 
@@ -91,7 +91,7 @@ class MemoryOutbox:
         if self.random.random() < self._loss:
             raise SessionLost("lost at random")
 
-    # ---- store.py ----
+    # ---- queries.py ----
 
     async def scan(
         self,
@@ -100,7 +100,7 @@ class MemoryOutbox:
         until: int | None = None,
         *,
         without: Mapping[str, int] | None = None,
-    ) -> tuple[list[Row], int]:
+    ) -> queries.Scanned:
         passed_by = without or {}
         await self._turns()
         wanted = [
@@ -110,25 +110,33 @@ class MemoryOutbox:
             and (until is None or number <= until)
             and (number < passed_by.get(event.function_name, number + 1) or event.group_key is not None)
         ]
-        rows, last = [_row(event, False) for event in wanted[: store.SCAN_ROWS]], max(self.outbox, default=0)
+        scanned = self._scanned(wanted, after, until, is_window=bool(without))
         await self._turns()
-        return rows, last
+        return scanned
+
+    def _scanned(
+        self, wanted: list[Event], after: int, until: int | None, *, is_window: bool
+    ) -> queries.Scanned:
+        behind = [number for number in self.outbox if number > after]
+        window = min(behind) + queries.SCAN_IDS if is_window and behind else None
+        rows = [_row(event, False) for event in wanted if window is None or event.id <= window]
+        return queries.scanned(rows[: queries.SCAN_ROWS], max(self.outbox, default=0), until, window)
 
     async def is_being_written(self, _session: object, _after: int, _until: int) -> bool:
         """Nobody knows here which transactions will be committed, so all may be."""
         await self._turns()
         return True
 
-    async def scan_function(self, _session: object, function_name: str, since: int) -> list[Row]:
+    async def scan_function(self, _session: object, function_name: str, since: int) -> queries.Scanned:
         await self._turns()
         wanted = [
             event
             for number, event in sorted(self.outbox.items())
             if number >= since and event.function_name == function_name and event.group_key is None
         ]
-        rows = [_row(event, False) for event in wanted[: store.SCAN_ROWS]]
+        scanned = self._scanned(wanted, since - 1, None, is_window=True)
         await self._turns()
-        return rows
+        return scanned
 
     async def due(self, _session: object, held: Sequence[int], *, without: Sequence[str]) -> list[Row]:
         await self._turns()
@@ -142,7 +150,7 @@ class MemoryOutbox:
             and event.function_name not in without
             and (event.group is None or self._head(event.group) is event)
         ]
-        rows = [_row(event, True) for event in wanted[: store.SCAN_ROWS]]
+        rows = [_row(event, True) for event in wanted[: queries.SCAN_ROWS]]
         await self._turns()
         return rows
 
@@ -226,8 +234,6 @@ class MemorySession:
 
     async def value(self, statement: str) -> Any:
         await self._tables._turns()
-        if "server_uuid" in statement and "COUNT" not in statement:
-            return "00000000-0000-0000-0000-000000000000"
         return 0 if "read_only" in statement else 1
 
     async def run(self, statement: Any) -> int:

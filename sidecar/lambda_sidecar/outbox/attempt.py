@@ -13,7 +13,7 @@ from lambda_sidecar.calls.lambda_invoke import Options
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.errors import InvokeFailure
-from lambda_sidecar.outbox.row import Row, event
+from lambda_sidecar.outbox.row import Row, event, event_id
 from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, is_attempt, judge
 
 # Lambda accepts an event at once; a function runs for 15 minutes at most ("Lambda quotas").
@@ -27,7 +27,6 @@ async def attempt(
     share: Share,
     calls: dict[int, Call],
     *,
-    server_uuid: str,
     max_attempts: int,
 ) -> Accepted | Later | Dead:
     """Counts itself in `row.attempts`. `calls` has the call, by the row's id, as long as it is under way. Of
@@ -40,8 +39,8 @@ async def attempt(
     call = Call(
         row.account,
         row.function_name,
-        event(row, payload, server_uuid),
-        options=_options(row, server_uuid),
+        event(row, payload),
+        options=_options(row, payload),
         timeout_ms=EVENT_MS if row.call.invocation_type == "Event" else ANSWER_MS,
         share=share,
     )
@@ -58,11 +57,11 @@ async def attempt(
     return Accepted(outcome if row.keep_result else dataclasses.replace(outcome, payload=b""))
 
 
-def _options(row: Row, server_uuid: str) -> Options:
+def _options(row: Row, payload: bytes) -> Options:
     """`durable`: Lambda starts one execution of a name, however often it is asked for."""
     if not row.durable:
         return row.call
-    return dataclasses.replace(row.call, durable_execution_name=f"{server_uuid}-{row.id}")
+    return dataclasses.replace(row.call, durable_execution_name=event_id(row, payload))
 
 
 async def _as_it_is(result: InvocationResult) -> InvocationResult:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.log.format import log_defect
-from lambda_sidecar.outbox import store
+from lambda_sidecar.outbox import queries
 from lambda_sidecar.outbox.numbers import WAITING_MAX
 from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
 
@@ -28,7 +28,7 @@ class BacklogWatch:
 
     def __init__(self, settings: OutboxSettings) -> None:
         self._settings = settings
-        self.latest: store.Backlog | None = None
+        self.latest: queries.Backlog | None = None
 
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -58,7 +58,7 @@ class BacklogWatch:
             session = await connect(self._settings)
             while True:
                 began = time.monotonic()
-                self.latest = await store.backlog(session, most=WAITING_MAX)
+                self.latest = await queries.backlog(session, most=WAITING_MAX)
                 took = time.monotonic() - began
                 await asyncio.sleep(max(INTERVAL_SECONDS, took / SHARE))
         finally:

@@ -54,7 +54,7 @@ class Lanes:
         if lane is None:
             lane = self._lanes[row.function_name] = Lane(row.function_name, float(self._capacity))
             self._turns.append(lane)
-        room = self._room()
+        room = self._room(lane)
         if not row.is_waiting and (lane.skipped_from is not None or len(lane.rows) >= room):
             if lane.skipped_from is None or row.id < lane.skipped_from:
                 lane.skipped_from = row.id
@@ -105,11 +105,11 @@ class Lanes:
     def room_for(self, function_name: str) -> int:
         """So many more rows of outbox_waiting `offer` takes of that function."""
         lane = self._lanes.get(function_name)
-        return self._room() if lane is None else max(0, self._room() - len(lane.rows))
+        return self._room(None) if lane is None else max(0, self._room(lane) - len(lane.rows))
 
     def full(self) -> list[str]:
         """Names of the functions whose rows have no room."""
-        return [lane.name for lane in self._turns if len(lane.rows) >= self._room()]
+        return [lane.name for lane in self._turns if len(lane.rows) >= self._room(lane)]
 
     def skipping(self) -> dict[str, int]:
         """The functions that have rows to be read again, and the first such id: from it on all are."""
@@ -128,7 +128,8 @@ class Lanes:
 
     def _next_to_read_again(self) -> Lane | None:
         for lane in self._lanes.values():
-            if lane.skipped_from is not None and len(lane.rows) < LANE_ROWS // 2:
+            few = max(1, min(LANE_ROWS, self._room(lane)) // 2)
+            if lane.skipped_from is not None and len(lane.rows) < few:
                 return lane
         return None
 
@@ -147,8 +148,23 @@ class Lanes:
         self.buffered = 0
         return rows
 
-    def _room(self) -> int:
-        """So many rows may a lane have now."""
+    def thin(self) -> list[Row]:
+        """Takes rows away from functions that fail, but for one each, by which it is seen that they work
+        again. Those of `outbox` are remembered as skipped."""
+        gone: list[Row] = []
+        for lane in self._turns:
+            while lane.failures and len(lane.rows) > 1:
+                row = lane.rows.pop()
+                if not row.is_waiting and (lane.skipped_from is None or row.id < lane.skipped_from):
+                    lane.skipped_from = row.id
+                gone.append(row)
+        self.buffered -= len(gone)
+        return gone
+
+    def _room(self, lane: Lane | None) -> int:
+        """So many rows may a lane have now. While there are many rows, one that fails has only one."""
+        if lane is not None and lane.failures and self.buffered >= BUFFERED_ROWS:
+            return 1
         return max(LANE_ROWS, (BUFFERED_ROWS - self.buffered) // 2)
 
     def _limit(self, lane: Lane) -> float:

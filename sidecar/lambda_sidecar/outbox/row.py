@@ -4,6 +4,7 @@ Pure; the table's own checks (udf/sql/install.sql) have let nothing else in."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,8 +17,8 @@ from lambda_sidecar.calls.lambda_invoke import Options
 
 
 class Stored(msgspec.Struct, array_like=True):
-    """As store.py's statements write it: one JSON array of these. `payload` is None where it is too large to
-    come along; `created` and `due` are seconds since 1970."""
+    """As the statements of queries.py write it: one JSON array of these. `payload` is None where it is too
+    large to come along; `created` and `due` are seconds since 1970."""
 
     id: int
     function_name: str
@@ -33,6 +34,9 @@ class Stored(msgspec.Struct, array_like=True):
 
 stored_rows = msgspec.json.Decoder(list[Stored]).decode
 
+
+# A CloudEvent is one by its source and its id; a server's name would change in a failover.
+SOURCE = "/lambda-udf/outbox"
 
 _EVENT = Options(invocation_type="Event")
 
@@ -128,7 +132,16 @@ def _moment(text: str) -> float:
     return moment.replace(tzinfo=UTC).timestamp()
 
 
-def event(row: Row, payload: bytes, server_uuid: str) -> bytes:
+def event_id(row: Row, payload: bytes) -> str:
+    """The same for each attempt, on whichever server of a replication topology, and no other event's, though
+    ids come again after a TRUNCATE, or where a failover has lost the last transactions: the row's id, the
+    microsecond of its writing, and 96 bits of a hash. At most 62 characters, of those that a durable
+    execution's name may have (Lambda API reference, Invoke: 64)."""
+    text = f"{row.caller}\0{row.function_name}\0".encode() + payload
+    return f"{row.id}-{round(row.created * 1_000_000)}-{hashlib.sha256(text).hexdigest()[:24]}"
+
+
+def event(row: Row, payload: bytes) -> bytes:
     """The payload as Lambda gets it. With `envelope` it is a CloudEvent (CloudEvents 1.0, JSON format);
     caller and attempt are extensions of ours. With `durable` each attempt has to be the same to the byte:
     Lambda refuses a name that another payload has (DurableExecutionAlreadyStartedException)."""
@@ -137,8 +150,8 @@ def event(row: Row, payload: bytes, server_uuid: str) -> bytes:
     created = datetime.fromtimestamp(row.created, UTC).isoformat(timespec="microseconds")
     head = {
         "specversion": "1.0",
-        "id": f"{server_uuid}-{row.id}",
-        "source": f"urn:uuid:{server_uuid}",
+        "id": event_id(row, payload),
+        "source": SOURCE,
         "type": "lambda-udf.outbox",
         "time": created.replace("+00:00", "Z"),
         "datacontenttype": "application/json",

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 
-from lambda_sidecar.outbox import store
+from lambda_sidecar.outbox import queries
 from lambda_sidecar.outbox.row import Row
 from lambda_sidecar.outbox.session import Session
 
@@ -20,8 +20,8 @@ GAP_LOOK_SECONDS, GAP_SECONDS = 0.02, 10.0
 SWEEP_SECONDS = 1.0
 # And if that takes long, as behind many deleted rows that are not purged yet, no more of the time than this.
 SWEEP_SHARE = 0.05
-# So often SCAN_ROWS are read at once where ids were missing.
-GAP_SCANS = 50
+# So often a scan is made at once where ids were missing; and for so long, unless an order hangs on it.
+GAP_SCANS, GAP_SCAN_SECONDS = 50, 0.05
 
 
 class Scan:
@@ -34,6 +34,8 @@ class Scan:
         self._gaps: deque[tuple[int, int, float]] = deque()
         """Between which ids one was missing, or was passed by, and until when it is looked for."""
         self._next_gap_look = 0.0
+        self._gaps_seen = 0
+        """Everything up to it has been looked at in the look into the gaps that is under way."""
         self._swept = 0
         """Everything up to it has been looked at once more, by the sweep that is under way."""
         self._next_sweep = 0.0
@@ -46,20 +48,22 @@ class Scan:
         """Some rows, by id; among them may be those that were looked at before. Plain rows of the functions
         `without` are passed by. `is_recent`: something was inserted not long ago."""
         before = self._position
-        rows, last = await store.scan(session, before, without=without)
-        self.has_more = len(rows) == store.SCAN_ROWS
-        self._position = max(before, rows[-1].id if self.has_more else last)
+        scanned = await queries.scan(session, before, without=without)
+        rows = scanned.rows
+        self.has_more = not scanned.is_end
+        self._position = max(before, scanned.looked_to)
         now = time.monotonic()
         await self._forget_gaps(session, now)
         self._note_gap(before, rows, now, passed_by=bool(without))
-        if not last:  # the table is empty: a sweep would find nothing
+        if not scanned.highest:  # the table is empty: a sweep would find nothing
             self._swept, self.sweeps_on = 0, math.inf
         elif now >= self._next_sweep and self._position:
             rows += await self._sweep(session, without=without)
         # Before rows with a group_key: what has come late may be of the same key, and goes first.
         has_group = any(row.group_key is not None for row in rows)
         if self._gaps and (has_group or now >= self._next_gap_look):
-            rows += await self._look_into_gaps(session, without=without, is_recent=is_recent)
+            seconds = math.inf if has_group else GAP_SCAN_SECONDS
+            rows += await self._look_into_gaps(session, without, is_recent=is_recent, seconds=seconds)
         rows.sort(key=lambda row: row.id)
         return rows
 
@@ -67,7 +71,7 @@ class Scan:
         """Those that are old, and where nobody is writing."""
         while self._gaps and now >= self._gaps[0][2]:
             after, until, _ = self._gaps.popleft()
-            if await store.is_being_written(session, after, until):
+            if await queries.is_being_written(session, after, until):
                 self._gaps.append((after, until, now + GAP_SECONDS))
 
     def _note_gap(self, before: int, rows: list[Row], now: float, *, passed_by: bool) -> None:
@@ -81,17 +85,21 @@ class Scan:
         self._gaps.append((before, self._position, now + GAP_SECONDS))
 
     async def _look_into_gaps(
-        self, session: Session, *, without: Mapping[str, int], is_recent: bool
+        self, session: Session, without: Mapping[str, int], *, is_recent: bool, seconds: float
     ) -> list[Row]:
+        """In `seconds`; then the rest is looked into the next time."""
         began = time.monotonic()
         since = min(after for after, _, _ in self._gaps)
+        if seconds < math.inf:
+            since = max(since, self._gaps_seen)
         found: list[Row] = []
         for _ in range(GAP_SCANS):
-            rows, _ = await store.scan(session, since, self._position, without=without)
-            found += rows
-            if len(rows) < store.SCAN_ROWS:
+            scanned = await queries.scan(session, since, self._position, without=without)
+            found += scanned.rows
+            since = 0 if scanned.is_end else scanned.looked_to
+            if scanned.is_end or time.monotonic() - began > seconds:
                 break
-            since = rows[-1].id
+        self._gaps_seen = since
         now = time.monotonic()
         wait = GAP_LOOK_SECONDS if is_recent else SWEEP_SECONDS
         self._next_gap_look = now + max(wait, (now - began) / SWEEP_SHARE)
@@ -99,14 +107,14 @@ class Scan:
 
     async def _sweep(self, session: Session, *, without: Mapping[str, int]) -> list[Row]:
         began = time.monotonic()
-        rows, _ = await store.scan(session, self._swept, self._position, without=without)
+        scanned = await queries.scan(session, self._swept, self._position, without=without)
         now = time.monotonic()
         self._next_sweep = now + (now - began) / SWEEP_SHARE
-        if len(rows) == store.SCAN_ROWS:
-            self._swept = rows[-1].id
-            self.sweeps_on = self._next_sweep
-        else:
+        if scanned.is_end:
             self._swept = 0
             self._next_sweep = max(self._next_sweep, now + SWEEP_SECONDS)
             self.sweeps_on = math.inf
-        return rows
+        else:
+            self._swept = scanned.looked_to
+            self.sweeps_on = self._next_sweep
+        return scanned.rows

@@ -1,42 +1,39 @@
-"""Verdicts become transactions: all that come meanwhile go into one, and a row is let go once that is done.
+"""Settles verdicts: all that come meanwhile go into one transaction, and a row is let go once that is done.
 
-Knows verdicts and the statements for them; nothing of who judges, nor of what is done with a settled row."""
+Knows connections, and how they fail; nothing of who judges, nor of what is done with a settled row."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.log.format import log_defect
-from lambda_sidecar.outbox import store
-from lambda_sidecar.outbox.row import Group, Row
+from lambda_sidecar.outbox.refusals import Refusals
+from lambda_sidecar.outbox.row import Row
 from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
-from lambda_sidecar.outbox.verdict import ERROR_MAX, Accepted, Dead, Later, Parked, Verdict
+from lambda_sidecar.outbox.transaction import Settled, dropped, due_at, statements
+from lambda_sidecar.outbox.verdict import ERROR_MAX, Accepted, Dead, Verdict
 
 log = logging.getLogger(__name__)
 
 BATCH_ROWS = 500
+# Rows that Lambda has and the tables still have too; while there are so many, none is begun.
+UNSETTLED_ROWS = 1000
 # Of results, which travel as text of twice their size.
 BATCH_BYTES = 8 * 1024 * 1024
 # Until a server that is gone is tried again.
 RETRY_MIN, RETRY_MAX = 0.1, 5.0
-# Until a statement that the server refused is tried again.
-REFUSED_SECONDS = 5.0
-# Of a row whose own values are refused, even among the dead ones: twice as long each time, up to so long.
-APART_SECONDS_MAX = 300.0
-# So many of them count for nobody else; what is beyond is in `unsettled`.
-APART_ROWS = 10_000
 # So often one batch may lose a connection that was there: it may be its own doing (max_allowed_packet).
 LOSSES_MAX = 3
 # Of a statement that keeps an answer, beside the answer, which is written in hexadecimal.
 STATEMENT_BYTES = 4096
 # In outbox_results instead of an answer that did not fit.
 RESULT_TOO_LARGE = "ResultTooLarge"
-
-Settled = tuple[Row, Verdict]
+# Statements are written some at a time: those for a batch take up to 20 ms.
+STATEMENTS_AT_ONCE = 25
 
 
 class Settlement:
@@ -53,14 +50,10 @@ class Settlement:
         self._settings = settings
         self._let_go = let_go
         self._is_read_only = is_read_only
+        self._most = max(UNSETTLED_ROWS, 4 * settings.concurrency)
         self._pending: list[Settled] = []
         self._under_way = 0
-        self._refused = 0
-        self._apart: dict[int, float] = {}
-        """Rows whose own values the server refuses, or that are behind such a row of their key: their ids,
-        and the seconds until they are tried again. They are settled one by one."""
-        self._refused_ids: dict[Group, set[int]] = {}
-        """Of rows that were to go to outbox_waiting, by their keys: those behind must not overtake them."""
+        self._refusals = Refusals(self.add)
         self._failure: StatementFailed | SessionLost | None = None
         """Why the last one was refused; None: a defect."""
         self._has_some = asyncio.Event()
@@ -79,8 +72,12 @@ class Settlement:
     @property
     def unsettled(self) -> int:
         """Rows that were added and are not committed, but for those that are kept apart."""
-        apart = max(0, len(self._apart) - APART_ROWS)
-        return len(self._pending) + self._under_way + self._refused + apart
+        return len(self._pending) + self._under_way + self._refusals.counted
+
+    @property
+    def is_full(self) -> bool:
+        """No more rows should be begun until some are committed."""
+        return self.unsettled >= self._most
 
     async def wait_until_empty(self) -> None:
         """Until everything that was added is committed."""
@@ -98,18 +95,30 @@ class Settlement:
                 await self._has_some.wait()
                 batch = self._take()
                 self._under_way = len(batch)
-                # Those that were refused before go first: what is behind them is held back, or follows.
-                known = [each for each in batch if each[0].id in self._apart]
-                await self._settle_one_by_one(known, is_tried=False)
-                fresh = self._hold_back([each for each in batch if each not in known])
-                if fresh and not await self._settle(fresh):
-                    await self._settle_one_by_one(fresh, is_tried=len(fresh) == 1)
+                await self._settle_batch(batch)
                 self._under_way = 0
-                if not (self.unsettled or self._apart):
+                if not (self.unsettled or self._refusals):
                     self._is_empty.set()
         finally:
             if self._session is not None:
                 await self._session.close()
+
+    async def _settle_batch(self, batch: list[Settled]) -> None:
+        """Those that were refused before go first: what is behind them is held back, or follows."""
+        known: list[Settled] = []
+        fresh: list[Settled] = []
+        for each in batch:
+            (known if self._refusals.is_apart(each[0]) else fresh).append(each)
+        await self._settle_one_by_one(known, is_tried=False)
+        fresh = [each for each in fresh if not self._is_held_back(*each)]
+        if fresh and not await self._settle(fresh):
+            await self._settle_one_by_one(fresh, is_tried=len(fresh) == 1)
+
+    def _is_held_back(self, row: Row, verdict: Verdict) -> bool:
+        if self._refusals.is_behind_one(row, verdict):
+            self._refusals.hold_back(row, verdict)
+            return True
+        return False
 
     def _take(self) -> list[Settled]:
         size = taken = 0
@@ -129,8 +138,7 @@ class Settlement:
         if not await self._write(batch if instead is None else [(row, instead) for row, _ in batch]):
             return False
         for row, verdict in batch:
-            self._apart.pop(row.id, None)
-            self._is_not_refused(row)
+            self._refusals.is_settled(row)
             self._let_go(row, verdict, 0.0 if instead is not None else due_at(row, verdict))
         return True
 
@@ -138,7 +146,7 @@ class Settlement:
         wait, losses = RETRY_MIN, 0
         while True:
             try:
-                wanted = list(statements(batch, self._settings.deduplication_hours))
+                wanted = await self._statements(batch)
                 changed = await self._commit(wanted)
                 break
             except SessionLost as error:
@@ -161,18 +169,26 @@ class Settlement:
                 return False
             await asyncio.sleep(wait)
             wait = min(2 * wait, RETRY_MAX)
-        self.duplicates += _dropped(batch, wanted, changed)
+        self.duplicates += dropped(batch, wanted, changed)
         return True
+
+    async def _statements(self, batch: list[Settled]) -> list[str]:
+        wanted = []
+        for statement in statements(batch, self._settings.deduplication_hours):
+            wanted.append(statement)
+            if len(wanted) % STATEMENTS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return wanted
 
     async def _settle_one_by_one(self, batch: list[Settled], *, is_tried: bool) -> None:
         """One that is refused must not keep the others. It is added again some time later. `is_tried`: the
         only one has just been refused."""
         refused = 0
         for each in batch:
-            if not self._hold_back([each]) or (not is_tried and await self._settle([each])):
+            if self._is_held_back(*each) or (not is_tried and await self._settle([each])):
                 continue
             if not await self._settle_otherwise(*each):
-                self._refuse(*each, apart=self._is_its_own_fault())
+                self._refusals.refuse(*each, apart=self._is_its_own_fault())
                 refused += 1
         if refused:
             text = "outbox: the server refuses to settle %d rows, which is tried again: %s"
@@ -209,40 +225,6 @@ class Settlement:
             return False
         return 2 * len(answer) + STATEMENT_BYTES > maximum
 
-    def _hold_back(self, batch: list[Settled]) -> list[Settled]:
-        """Those that may be settled now: no row before them of their key is refused."""
-        settled = []
-        for row, verdict in batch:
-            ids = None if row.group is None else self._refused_ids.get(row.group)
-            if isinstance(verdict, Parked) and ids and min(ids) < row.id:
-                self._apart[row.id] = REFUSED_SECONDS / 2
-                self._refuse(row, verdict, apart=True)
-            else:
-                settled.append((row, verdict))
-        return settled
-
-    def _refuse(self, row: Row, verdict: Verdict, *, apart: bool) -> None:
-        if isinstance(verdict, Parked) and row.group is not None:
-            self._refused_ids.setdefault(row.group, set()).add(row.id)
-        seconds = REFUSED_SECONDS
-        if apart:
-            seconds = min(2 * self._apart.get(row.id, REFUSED_SECONDS / 2), APART_SECONDS_MAX)
-            self._apart[row.id] = seconds
-        else:
-            self._apart.pop(row.id, None)
-            self._refused += 1
-        asyncio.get_running_loop().call_later(seconds, self._add_again, row, verdict, apart)
-
-    def _add_again(self, row: Row, verdict: Verdict, apart: bool) -> None:
-        self._refused -= not apart
-        self.add(row, verdict)
-
-    def _is_not_refused(self, row: Row) -> None:
-        if row.group is not None and (ids := self._refused_ids.get(row.group)) is not None:
-            ids.discard(row.id)
-            if not ids:
-                del self._refused_ids[row.group]
-
     async def _commit(self, wanted: list[str]) -> list[int]:
         """How many rows each statement changed."""
         session = await self._connected()
@@ -262,48 +244,3 @@ class Settlement:
         if self._session is not None:
             await self._session.close()
             self._session = None
-
-
-def due_at(row: Row, verdict: Verdict) -> float:
-    """Seconds since 1970; 0: at once, or it is over."""
-    if isinstance(verdict, Later):
-        return verdict.at
-    if isinstance(verdict, Parked) and row.group_key is None:
-        return row.delayed_until or row.created
-    return 0.0
-
-
-def statements(batch: list[Settled], deduplication_hours: float) -> Iterator[str]:
-    """All that has to be done for these rows, in an order that two of them may have."""
-    moved = [
-        (row, due_at(row, verdict) or None, verdict.error if isinstance(verdict, Later) else None)
-        for row, verdict in batch
-        if isinstance(verdict, Later | Parked) and not row.is_waiting
-    ]
-    yield from store.copy_to_waiting(moved)
-    for row, verdict in batch:
-        match verdict:
-            case Accepted(result=result) if row.keep_result:
-                yield store.keep_result(
-                    row,
-                    status_code=result.status_code,
-                    payload=result.payload,
-                    function_error=result.function_error,
-                    executed_version=result.executed_version,
-                    request_id=result.request_id,
-                )
-            case Later(error=error, at=at) if row.is_waiting:
-                yield store.put_off(row, at, error)
-            case Dead(error=error):
-                yield from store.bury(row, error)
-            case Parked() if row.deduplication_key is not None:
-                yield store.remember_key(row, deduplication_hours)
-                yield store.drop_duplicate(row)
-    accepted = [row for row, verdict in batch if isinstance(verdict, Accepted)]
-    yield from store.delete([*accepted, *(row for row, _, _ in moved)])
-
-
-def _dropped(batch: list[Settled], wanted: list[str], changed: list[int]) -> int:
-    """How many duplicates there were among the batch; `changed` is what came of `wanted`."""
-    drops = {store.drop_duplicate(row) for row, _ in batch if row.deduplication_key is not None}
-    return sum(count for statement, count in zip(wanted, changed, strict=True) if statement in drops)

@@ -25,7 +25,7 @@ _FINAL = frozenset(
         "RequestTooLargeException",
         "UnsupportedMediaTypeException",
         "ResponseTooLarge",
-        "DurableExecutionAlreadyStartedException",  # the name is another event's, as after a TRUNCATE
+        "DurableExecutionAlreadyStartedException",  # the name is another event's
     }
 )
 _FINAL_KINDS = (ErrorKind.INVALID, ErrorKind.DENIED)

@@ -16,9 +16,10 @@ from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.local import errors
 from lambda_sidecar.local.invocation import Invocation, Outcome
 from lambda_sidecar.local.target import resolve
-from lambda_sidecar.outbox import store
+from lambda_sidecar.outbox import changes
 from lambda_sidecar.outbox.row import Group, Row, event, make_row, stored_rows
-from lambda_sidecar.outbox.settlement import statements
+from lambda_sidecar.outbox.sql_text import literal
+from lambda_sidecar.outbox.transaction import statements
 from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, judge
 from lambda_sidecar.testing.call import Call
 from lambda_sidecar.testing.functions import ACCOUNT_ID, REGION, Functions
@@ -53,13 +54,12 @@ def deliver(connection: Any, others: Any, functions: Functions) -> list[Call]:
     """Delivers the rows that `connection` sees and `others` does not, which are those of its own open
     transaction, in the order of their ids and whenever they are due. What becomes of each is written in that
     transaction."""
-    server_uuid = str(_rows(others, "SELECT @@server_uuid")[0][0])
     calls: list[Call] = []
     held_up: set[Group] = set()  # those whose row has to be tried again
     for row in list(_own_rows(connection, others)):
         if row.group in held_up or _is_duplicate(row, connection):
             continue
-        verdict = _attempt(row, functions, server_uuid, calls)
+        verdict = _attempt(row, functions, calls)
         for statement in statements([(row, verdict)], _HOURS):
             _run(connection, statement)
         if isinstance(verdict, Later) and row.group is not None:
@@ -83,28 +83,28 @@ def _is_duplicate(row: Row, connection: Any) -> bool:
     """Whether another row of its caller had its deduplication_key; then it is deleted."""
     if row.deduplication_key is None:
         return False
-    _run(connection, store.remember_key(row, _HOURS))
-    key = store.literal(row.deduplication_key)
+    _run(connection, changes.remember_key(row, _HOURS))
+    key = literal(row.deduplication_key)
     ((first,),) = _rows(
         connection,
         "SELECT outbox_id FROM lambda_udf.outbox_deduplication"
-        f" WHERE caller = {store.literal(row.caller)} AND function_name = {store.literal(row.function_name)}"
+        f" WHERE caller = {literal(row.caller)} AND function_name = {literal(row.function_name)}"
         f" AND deduplication_key = {key} FOR UPDATE",
     )
     if first == row.id:
         return False
-    for statement in store.delete([row]):
+    for statement in changes.delete([row]):
         _run(connection, statement)
     return True
 
 
-def _attempt(row: Row, functions: Functions, server_uuid: str, calls: list[Call]) -> Accepted | Later | Dead:
+def _attempt(row: Row, functions: Functions, calls: list[Call]) -> Accepted | Later | Dead:
     """Also appends the call, if there is one, to `calls`."""
     if row.wrong is not None:
         return Dead(row.wrong)
     if row.expires is not None and time.time() >= row.expires:
         return Dead("expired: expires_at has passed before Lambda accepted it")
-    payload = event(row, row.payload or b"", server_uuid)
+    payload = event(row, row.payload or b"")
     row.attempts += 1
     try:
         target = resolve(

@@ -1,0 +1,209 @@
+"""Reads what can be delivered soon, each kind of rows when it is its time; what was read waits for its turn.
+
+Knows when what is read; queries.py knows how, lanes.py and groups.py keep it. Nothing is sent here."""
+
+from __future__ import annotations
+
+import time
+
+from lambda_sidecar.outbox import queries
+from lambda_sidecar.outbox.groups import Groups
+from lambda_sidecar.outbox.held import Held
+from lambda_sidecar.outbox.lanes import BUFFERED_ROWS, Lane, Lanes
+from lambda_sidecar.outbox.row import Group, Row
+from lambda_sidecar.outbox.scan import Scan
+from lambda_sidecar.outbox.session import Session
+from lambda_sidecar.outbox.settlement import Settlement
+from lambda_sidecar.outbox.verdict import Dead, Later, Parked
+from lambda_sidecar.outbox.wakeup import Wakeup
+
+# How often rows of outbox_waiting are looked for that others have put there, as outbox_redrive does.
+DUE_SECONDS = 1.0
+# Rows that have not begun, of however many functions.
+BUFFERED_MAX = 2 * BUFFERED_ROWS
+# When a function whose rows are due is full, until they are looked for again.
+FULL_SECONDS = 0.05
+# Keys whose first row is read in one look.
+GROUPS_AT_ONCE = 50
+# How often some keys are read whose first row waits: somebody may have deleted it, and nothing says so.
+KNOWN_SECONDS = 1.0
+# How often keys are looked for that nobody knows: outbox_redrive gives the first row of a key alone a time,
+# and somebody may have deleted it before it was seen.
+UNKNOWN_SECONDS = 60.0
+
+
+class Intake:
+    """`begin_anew` on each server, and again whenever this sidecar is elected."""
+
+    def __init__(
+        self, held: Held, lanes: Lanes, groups: Groups[Group], settlement: Settlement, wakeup: Wakeup
+    ) -> None:
+        self._held = held
+        self._lanes = lanes
+        self._groups = groups
+        self._settlement = settlement
+        self._wakeup = wakeup
+        self._scan = Scan()
+        self._next_due = 0.0  # on time.monotonic()'s clock, as what follows
+        self._next_look = 0.0
+        self._next_known = 0.0
+        self._next_unknown = 0.0
+
+    async def begin_anew(self, session: Session) -> None:
+        """Rows that have not begun are read again: it may be another server, or the same with less in it.
+        Raises SessionLost and StatementFailed, as all that reads."""
+        for row in self._lanes.clear():
+            self._held.give_back(row)
+            if row.group is not None:
+                self._groups.forget(row.group)
+        self._groups.clear()
+        for key in await queries.waiting_groups(session):
+            self._groups.know(key)
+        self._scan = Scan()
+        self._next_due = self._next_look = 0.0
+        now = time.monotonic()
+        self._next_known, self._next_unknown = now + KNOWN_SECONDS, now + UNKNOWN_SECONDS
+
+    def pause(self) -> float:
+        """Seconds until there is something to do here, unless somebody says so before."""
+        now = time.monotonic()
+        moments = [self._next_due - now]
+        if (resumes := self._lanes.resumes(now)) is not None:
+            moments.append(resumes - now)
+        if self._has_room():  # else there is an event when there is some
+            has_more = self._scan.has_more or self._lanes.has_to_read_again()
+            moments.append(0.0 if has_more else self._next_look - now)
+        if self._groups.to_read(1):
+            moments.append(0.0)
+        return max(0.0, min(moments))
+
+    def is_due(self, at: float) -> None:
+        """A row waits until then (seconds since 1970)."""
+        self._next_due = min(self._next_due, time.monotonic() + at - time.time())
+
+    def _has_room(self) -> bool:
+        """Whether more rows may be held: each that is read is held until it is settled, or has no room."""
+        return self._lanes.buffered < BUFFERED_MAX and not self._settlement.is_full
+
+    async def look(self, session: Session) -> None:
+        """Reads what can be begun soon."""
+        if self._lanes.buffered >= BUFFERED_MAX:
+            self._make_room()
+        await self._look_for_new(session)
+        if self._has_room() and (lane := self._lanes.to_read_again()) is not None:
+            await self._read_again(session, lane)
+        if time.monotonic() >= self._next_due:
+            if self._has_room():
+                await self._look_for_due(session)
+            else:
+                self._next_due = time.monotonic() + FULL_SECONDS
+        await self._look_at_groups(session)
+        self._lanes.forget_idle(time.monotonic())
+
+    def _make_room(self) -> None:
+        """Functions that fail must not take the room of the others."""
+        for row in self._lanes.thin():
+            self._held.give_back(row)
+            if row.group is not None:
+                self._groups.end(row.group)
+                self._groups.reading(row.group)
+                self._groups.full(row.group, row.function_name)
+
+    # ---- rows of `outbox` ----
+
+    async def _look_for_new(self, session: Session) -> None:
+        now = time.monotonic()
+        if self._wakeup.take_hint():
+            self._next_look = min(self._next_look, now + self._wakeup.seconds_after_hint())
+        if not (now >= self._next_look or self._scan.has_more) or not self._has_room():
+            return
+        self._held.begin_reading()
+        without = self._lanes.skipping()
+        found = await self._scan.look(session, without=without, is_recent=self._wakeup.is_recent())
+        ended = time.monotonic()
+        rows = self._held.new(found)
+        self._wakeup.looked(found=bool(rows))
+        for row in rows:
+            self._take(row)
+        # Behind an old snapshot, or rows that are not purged, a look takes long: half of the time at most.
+        wait = max(self._wakeup.interval(), ended - now)
+        self._next_look = min(ended + wait, self._scan.sweeps_on)
+
+    async def _read_again(self, session: Session, lane: Lane) -> None:
+        """Rows that had no room."""
+        since, lane.skipped_from = lane.skipped_from or 0, None
+        self._held.begin_reading()
+        scanned = await queries.scan_function(session, lane.name, since)
+        for row in self._held.new(scanned.rows):
+            self._take(row)
+        if not scanned.is_end and lane.skipped_from is None:
+            lane.skipped_from = scanned.looked_to + 1
+
+    def _take(self, row: Row) -> None:
+        """A row of `outbox`. It may come twice in one reading."""
+        if row.id in self._held:
+            return
+        if row.wrong is not None:
+            self._held.hold(row)
+            self._settlement.add(row, Dead(row.wrong))
+        elif not row.is_plain:
+            self._held.hold(row)
+            row.payload = None  # it is read again when it is its turn
+            self._settlement.add(row, Parked())
+        elif self._lanes.offer(row):
+            self._held.hold(row)
+
+    # ---- rows of `outbox_waiting` ----
+
+    async def _look_for_due(self, session: Session) -> None:
+        held = [row.id for row in self._held if row.is_waiting]
+        without = self._lanes.full()
+        self._held.begin_reading()
+        rows = await queries.due(session, held, without=without)
+        taken = False
+        for row in self._held.new(rows):
+            if row.group is not None:
+                self._groups.know(row.group)
+            elif self._lanes.offer(row):
+                self._held.hold(row)
+                taken = True
+        seconds = await queries.seconds_until_due(session)
+        wait = DUE_SECONDS if seconds is None or seconds <= 0 else min(seconds, DUE_SECONDS)
+        if taken:  # there may be more
+            wait = 0.0
+        elif without or len(rows) == queries.SCAN_ROWS:
+            wait = min(wait, FULL_SECONDS)
+        self._next_due = time.monotonic() + wait
+
+    async def _look_at_groups(self, session: Session) -> None:
+        if (now := time.monotonic()) >= self._next_known:
+            self._next_known = now + KNOWN_SECONDS
+            self._groups.read_again(GROUPS_AT_ONCE)
+        if now >= self._next_unknown:
+            self._next_unknown = now + UNKNOWN_SECONDS
+            self._groups.know_new(await queries.waiting_groups(session))
+        for name in self._groups.full_functions():
+            self._groups.has_room(name, min(self._lanes.room_for(name), GROUPS_AT_ONCE))
+        for key in self._groups.to_read(GROUPS_AT_ONCE):
+            await self._look_at_group(session, key)
+
+    async def _look_at_group(self, session: Session, key: Group) -> None:
+        self._groups.reading(key)
+        self._held.begin_reading()
+        row = await queries.head_of_group(session, key)
+        if row is None:
+            self._groups.forget(key)
+        elif (held := self._held.get(row.id)) is not None:
+            if held.group == key:  # else it is another row, of before a TRUNCATE
+                self._groups.begin(key, row.id)
+        elif self._held.was_let_go(row) or (row.due or 0.0) > time.time():
+            return  # the key is read again already, or its time comes
+        elif row.attempts == 0 and (row.delayed_until or 0.0) > time.time():
+            self._held.hold(row)
+            self._groups.begin(key, row.id)
+            self._settlement.add(row, Later(row.delayed_until or 0.0, None))
+        elif self._lanes.offer(row):
+            self._held.hold(row)
+            self._groups.begin(key, row.id)
+        else:
+            self._groups.full(key, row.function_name)
