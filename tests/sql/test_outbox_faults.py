@@ -367,3 +367,24 @@ def test_events_are_delivered_also_where_the_binary_log_holds_statements(
         outbox.wait_for(*numbers, *keyed)
         assert outbox.endpoint.payloads("keyed") == [b"0", b"1", b"2"]
         assert [number for number, _, _ in outbox.dead()] == [numbers[2]]
+
+
+def test_events_are_delivered_once_each_whatever_the_servers_defaults_for_sessions_are(
+    mysql_home: Path, tmp_path: Path
+) -> None:
+    """With completion_type CHAIN each COMMIT begins a transaction, in which the next deletion would stay."""
+    ways = (
+        "completion_type = 'CHAIN', transaction_read_only = ON, transaction_isolation = 'SERIALIZABLE',"
+        " max_execution_time = 1, sql_select_limit = 1, sql_big_selects = OFF, max_join_size = 1"
+    )
+    options = [f"--init-connect=SET {ways}"]  # for whoever is no administrator
+    with started_outbox(mysql_home, tmp_path, options=options) as outbox:
+        keyed = [outbox.send("keyed", str(each), group_key="k") for each in range(3)]
+        outbox.wait_for(*keyed)
+        outbox.endpoint.answer("again", throttled(0), ACCEPTED)
+        large = json.dumps("x" * 5000)
+        numbers = [outbox.send(name, large) for name in ("plain", "plain", "again")]
+        outbox.wait_for(*numbers)
+        outbox.wait_for(outbox.send("last"))
+        assert outbox.endpoint.payloads("keyed") == [b"0", b"1", b"2"]
+        assert [len(outbox.endpoint.of(name)) for name in ("plain", "again", "last")] == [2, 2, 1]
