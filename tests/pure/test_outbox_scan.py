@@ -53,7 +53,8 @@ class Table:
         behind = [number for number in self.rows if number > after]
         window = min(behind) + queries.SCAN_IDS if without and behind else None
         rows = [row for row in wanted if window is None or row.id <= window][: queries.SCAN_ROWS]
-        return queries.scanned(rows, max(self.rows, default=0), until, window)
+        is_full = len(rows) == queries.SCAN_ROWS
+        return queries.scanned(rows, max(self.rows, default=0), until, window, is_full=is_full)
 
     async def is_being_written(self, _session: object, after: int, until: int) -> bool:
         self.statements += 1

@@ -388,3 +388,28 @@ def test_events_are_delivered_once_each_whatever_the_servers_defaults_for_sessio
         outbox.wait_for(outbox.send("last"))
         assert outbox.endpoint.payloads("keyed") == [b"0", b"1", b"2"]
         assert [len(outbox.endpoint.of(name)) for name in ("plain", "again", "last")] == [2, 2, 1]
+
+
+def test_events_are_delivered_though_a_look_would_be_larger_than_a_packet_may_be(outbox: Outbox) -> None:
+    """Of a JSON text beyond max_allowed_packet MySQL makes NULL; quotes are longer in it. Options alone may be that large."""
+    payload = json.dumps([""] * 1000)
+    options = json.dumps({"role": "\u0001" * 2000, "group_key": "k"})
+    packet = outbox.value("SELECT @@GLOBAL.max_allowed_packet")
+    outbox.query("SET GLOBAL max_allowed_packet = 131072")
+    try:
+        kill_connections(outbox)
+        with contextlib.closing(outbox.connect()) as connection, connection.cursor() as cursor:
+            for _ in range(250):
+                send(connection, "quotes", payload)
+            for _ in range(30):
+                cursor.execute(
+                    "INSERT INTO lambda_udf.outbox (function_name, payload, options) VALUES ('role', '1', %s)",
+                    (options,),
+                )
+            connection.commit()
+        outbox.wait_until_delivered()
+    finally:
+        outbox.query("SET GLOBAL max_allowed_packet = %s", (packet,))
+        kill_connections(outbox)
+    assert len(outbox.endpoint.of("quotes")) == 250
+    assert len(outbox.dead()) == 30

@@ -120,7 +120,9 @@ class MemoryOutbox:
         behind = [number for number in self.outbox if number > after]
         window = min(behind) + queries.SCAN_IDS if is_window and behind else None
         rows = [_row(event, False) for event in wanted if window is None or event.id <= window]
-        return queries.scanned(rows[: queries.SCAN_ROWS], max(self.outbox, default=0), until, window)
+        is_full = len(rows) >= queries.SCAN_ROWS
+        highest = max(self.outbox, default=0)
+        return queries.scanned(rows[: queries.SCAN_ROWS], highest, until, window, is_full=is_full)
 
     async def is_being_written(self, _session: object, _after: int, _until: int) -> bool:
         """Nobody knows here which transactions will be committed, so all may be."""

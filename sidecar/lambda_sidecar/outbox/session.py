@@ -53,8 +53,8 @@ _NOT_THERE = {errorcode.ER_NO_SUCH_TABLE, errorcode.ER_BAD_DB_ERROR}
 _ISOLATION = "IF(@@log_bin AND @@binlog_format = 'STATEMENT', 'REPEATABLE-READ', 'READ-COMMITTED')"
 
 
-# Of the variables that a server may have otherwise for all: with completion_type CHAIN a COMMIT begins the next
-# transaction, and a statement by itself would not be committed; the others cut a statement off or refuse it.
+# Variables that a server may have otherwise for all: with completion_type CHAIN a COMMIT begins the next
+# transaction, and a statement by itself would not be committed; the others cut one off or refuse it.
 _OWN_WAYS = (
     "completion_type = 'NO_CHAIN'",
     "transaction_read_only = OFF",
@@ -116,6 +116,11 @@ class StatementFailed(Exception):
     def is_not_there(self) -> bool:
         """There is no such table, or no such database."""
         return self.code in _NOT_THERE
+
+
+def packet_too_small() -> StatementFailed:
+    """Not even one row fits into what the server writes."""
+    return StatementFailed(errorcode.ER_NET_PACKET_TOO_LARGE, "max_allowed_packet is too small for an event")
 
 
 class Session:
@@ -186,8 +191,8 @@ def _is_of_client(number: int) -> bool:
 
 
 async def connect(settings: OutboxSettings) -> Session:
-    """With a session of known ways, whatever the server's defaults: UTC, strict, utf8mb4, READ COMMITTED where
-    it can be, and nothing is committed later than asked. Raises SessionLost."""
+    """With a session of known ways, whatever the server's defaults are: UTC, strict, utf8mb4, READ COMMITTED
+    where it can be, and nothing is committed later than asked. Raises SessionLost."""
     options: dict[str, Any] = {
         "user": settings.user,
         "password": _password(settings),
