@@ -92,11 +92,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         settlement: {"BATCH_ROWS": 9, "RETRY_MIN": 0.0002, "RETRY_MAX": 0.001, "UNSETTLED_ROWS": 30},
         intake: {"DUE_SECONDS": 0.003, "FULL_SECONDS": 0.001, "GROUPS_AT_ONCE": 5, "BUFFERED_MAX": 48},
         sending: {"BEGIN_AT_ONCE": 3},
-        deliverer_room: {
-            "RETRY_MIN": 0.0002,
-            "RETRY_MAX": 0.001,
-            "ELECTION_SECONDS": 0.05,
-        },
+        deliverer_room: {"RETRY_MIN": 0.0002, "RETRY_MAX": 0.001},
+        election: {"ELECTION_SECONDS": 0.05, "LOOK_SECONDS": 0.001},
     }
     for module, values in bounds.items():
         for name, value in values.items():
@@ -384,3 +381,51 @@ async def test_what_was_sent_when_the_lock_is_lost_is_not_sent_again_though_its_
         assert endpoint.accepted[event.id] == 1
     finally:
         await delivering.stop(1)
+
+
+@pytest.mark.parametrize("is_seen", [True, False], ids=["killed", "the network is gone"])
+async def test_once_another_sidecar_can_have_the_lock_nothing_more_is_begun(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_seen: bool
+) -> None:
+    """Not even between two questions to the server, and however many rows are in hand."""
+    monkeypatch.setattr(election, "ELECTION_SECONDS", 1000.0 if is_seen else 0.01)
+    monkeypatch.setattr(election, "LEASE_SECONDS", 1000.0 if is_seen else 0.1)
+    tables = MemoryOutbox(0)
+    events = [tables.begin("quick") for _ in range(200)]
+    first, second = Lambda(tables, 0), Lambda(tables, 1)
+    first.events = second.events = {event.id: event for event in events}
+    first.heals = second.heals = True
+    gate = asyncio.Event()
+    begun: list[int] = []
+
+    class Gated:
+        """Answers the first event only when the gate is open."""
+
+        async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
+            begun.append(int(call.payload))
+            call.phase = SENT
+            await gate.wait()
+            return await first.run(call, shape)
+
+    old = deliverer_of(tables, cast(Lambda, Gated()), monkeypatch, tmp_path / "a", concurrency=1)
+    try:
+        await until(lambda: old.is_delivering, what="the first one delivers")
+        new = deliverer_of(tables, second, monkeypatch, tmp_path / "b")
+        try:
+            for event in events:
+                tables.commit(event)
+            await until(lambda: old._lanes.buffered > 4, what="rows are in hand")
+            assert len(begun) == 1
+            tables.take_lock_away(is_seen=is_seen)
+            if not is_seen:
+                await until(lambda: not old._may_begin(), what="the server ends the connection")
+            gate.set()
+            await until(lambda: not tables.outbox, what="all rows leave")
+        finally:
+            await new.stop(1)
+    finally:
+        await old.stop(1)
+    assert len(begun) == 1
+    assert set(first.accepted) | set(second.accepted) == set(first.events)
+    doubled = [number for number in first.events if first.accepted[number] + second.accepted[number] > 1]
+    assert set(doubled) <= set(begun)

@@ -58,6 +58,7 @@ class MemoryOutbox:
         self.redriven: set[int] = set()
         """They have lost their place in their group."""
         self.keys: dict[tuple[str, str, str], int] = {}
+        self.lock_holder: MemorySession | None = None
 
     def moment(self) -> int:
         self._moment += 1
@@ -73,6 +74,13 @@ class MemoryOutbox:
     def commit(self, event: Event) -> None:
         event.committed_at = self.moment()
         self.outbox[event.id] = event
+
+    def take_lock_away(self, *, is_seen: bool) -> None:
+        """The lock's connection is over, and another may have it at once. Its client sees that, or nothing
+        comes any more, as where the network is gone."""
+        if self.lock_holder is not None:
+            self.lock_holder.is_over, self.lock_holder.is_silent = is_seen, not is_seen
+            self.lock_holder = None
 
     def redrive(self) -> None:
         """All that are dead."""
@@ -233,10 +241,26 @@ class MemorySession:
 
     def __init__(self, tables: MemoryOutbox) -> None:
         self._tables = tables
+        self.is_over = False
+        self.is_silent = False
 
     async def value(self, statement: str) -> Any:
         await self._tables._turns()
+        if self.is_over:
+            raise SessionLost("the connection was killed")
+        if self.is_silent:
+            await asyncio.Event().wait()
+        if "GET_LOCK" in statement:
+            return await self._lock()
         return 0 if "read_only" in statement else 1
+
+    async def _lock(self) -> int:
+        for _ in range(50):
+            if self._tables.lock_holder in (None, self):
+                self._tables.lock_holder = self
+                return 1
+            await asyncio.sleep(0.001)
+        return 0
 
     async def run(self, statement: Any) -> int:
         if not isinstance(statement, str):
@@ -248,4 +272,6 @@ class MemorySession:
         return [0] * len(statements)
 
     async def close(self) -> None:
+        if self._tables.lock_holder is self:
+            self._tables.lock_holder = None
         await asyncio.sleep(0)

@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 
 # Until a server that is gone is tried again, or one that may not be delivered is looked at again.
 RETRY_MIN, RETRY_MAX = 0.1, 5.0
-# How often the deliverer makes sure that it still may deliver.
-ELECTION_SECONDS = 5.0
 # How often old results and keys are forgotten, and as long as there are more.
 FORGET_SECONDS, FORGET_MORE_SECONDS = 60.0, 0.2
 
@@ -69,7 +67,7 @@ class Deliverer:
             give_back=self._give_back,
         )
         self._backlog = BacklogWatch(settings)
-        self._is_elected = False
+        self._tenure: election.Tenure | None = None
         """Nothing is begun any more once the lock is lost: another sidecar may have it."""
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -159,15 +157,17 @@ class Deliverer:
             if reason := await election.obstacle(lock):
                 self._is(reason)
                 await asyncio.sleep(RETRY_MAX)
-            elif not await election.take_lock(lock):
-                self._is("another sidecar delivers")
+                continue
+            tenure = election.Tenure(lock)
+            if await election.take_lock(lock):
+                await self._deliver_while_elected(tenure)
             else:
-                await self._deliver_while_elected(lock)
+                self._is("another sidecar delivers")
 
-    async def _deliver_while_elected(self, lock: Session) -> None:
+    async def _deliver_while_elected(self, tenure: election.Tenure) -> None:
         """Raises SessionLost and StatementFailed."""
-        self._is_elected = True
-        watching = asyncio.create_task(self._watch_election(lock), name="outbox election")
+        self._tenure = tenure
+        watching = asyncio.create_task(self._watch_election(tenure), name="outbox election")
         session = None
         try:
             session = await connect(self._settings)
@@ -175,24 +175,18 @@ class Deliverer:
                 await self._deliver(session)
             await watching  # why it ended
         finally:
-            self._is_elected = False
+            self._tenure = None
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
             if session is not None:
                 await session.close()
 
-    async def _watch_election(self, lock: Session) -> None:
+    async def _watch_election(self, tenure: election.Tenure) -> None:
         """Until it is not this sidecar's business any more. Raises SessionLost and StatementFailed."""
         try:
-            while True:
-                self._ask_again.clear()
-                if await election.obstacle(lock):
-                    return
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(ELECTION_SECONDS):
-                        await self._ask_again.wait()
+            await tenure.last(self._ask_again)
         finally:
-            self._is_elected = False
+            self._tenure = None
             self._wakeup.event.set()
             self._sending.take_back()
 
@@ -202,7 +196,7 @@ class Deliverer:
         await self._intake.begin_anew(session)
         self._is("delivers")
         next_forget = time.monotonic() + FORGET_SECONDS
-        while self._is_elected:
+        while self._tenure is not None:
             self._wakeup.event.clear()
             if not self._stopping:
                 await self._begin_rows(session)
@@ -219,7 +213,7 @@ class Deliverer:
             await self._sending.begin_rows(session)
 
     def _may_begin(self) -> bool:
-        return self._is_elected and not self._stopping
+        return self._tenure is not None and self._tenure.is_sure and not self._stopping
 
     async def _forget(self, session: Session) -> float:
         """Some of what is too old; seconds until that is done again."""

@@ -129,6 +129,11 @@ class Session:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the server has closed the connection, as far as that is known without asking it."""
+        return bool(self._connection._socket._reader.at_eof())
+
     async def value(self, statement: str) -> Any:
         """The first value of the first row; None where there is no row. Raises SessionLost and
         StatementFailed."""
