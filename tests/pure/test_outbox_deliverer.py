@@ -429,3 +429,36 @@ async def test_once_another_sidecar_can_have_the_lock_nothing_more_is_begun(
     assert set(first.accepted) | set(second.accepted) == set(first.events)
     doubled = [number for number in first.events if first.accepted[number] + second.accepted[number] > 1]
     assert set(doubled) <= set(begun)
+
+
+async def test_after_a_switchover_behind_one_name_all_goes_on_at_the_new_server(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The old one lives on as a replica, and its connections with it."""
+    tables = MemoryOutbox(0)
+    endpoint = Lambda(tables, 0)
+    endpoint.heals = True
+    gate = asyncio.Event()
+    begun: list[int] = []
+
+    class Gated:
+        async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
+            begun.append(int(call.payload))
+            call.phase = SENT
+            await gate.wait()
+            return await endpoint.run(call, shape)
+
+    delivering = deliverer_of(tables, cast(Lambda, Gated()), monkeypatch, tmp_path / "s")
+    try:
+        await until(lambda: delivering.is_delivering, what="it delivers")
+        before, after = tables.begin("quick"), tables.begin("quick")
+        endpoint.events = {before.id: before, after.id: after}
+        tables.commit(before)
+        await until(lambda: bool(begun), what="an event is at Lambda")
+        tables.servers += 1
+        gate.set()
+        tables.commit(after)
+        await until(lambda: not tables.outbox, what="both are settled")
+        assert endpoint.accepted == {before.id: 1, after.id: 1}
+    finally:
+        await delivering.stop(1)

@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mysql.connector import errorcode
+
 from lambda_sidecar.outbox import queries
 from lambda_sidecar.outbox.row import Group, Row, Stored, make_row
-from lambda_sidecar.outbox.session import SessionLost
+from lambda_sidecar.outbox.session import SessionLost, StatementFailed
 from lambda_sidecar.outbox.transaction import Settled, due_at
 from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, Verdict
 
@@ -59,6 +61,8 @@ class MemoryOutbox:
         """They have lost their place in their group."""
         self.keys: dict[tuple[str, str, str], int] = {}
         self.lock_holder: MemorySession | None = None
+        self.servers = 1
+        """The last one takes writes; the others have become its replicas."""
 
     def moment(self) -> int:
         self._moment += 1
@@ -241,6 +245,7 @@ class MemorySession:
 
     def __init__(self, tables: MemoryOutbox) -> None:
         self._tables = tables
+        self._server = tables.servers
         self.is_over = False
         self.is_silent = False
 
@@ -252,7 +257,10 @@ class MemorySession:
             await asyncio.Event().wait()
         if "GET_LOCK" in statement:
             return await self._lock()
-        return 0 if "read_only" in statement else 1
+        return self._is_read_only() if "read_only" in statement else 1
+
+    def _is_read_only(self) -> bool:
+        return self._server != self._tables.servers
 
     async def _lock(self) -> int:
         for _ in range(50):
@@ -264,10 +272,12 @@ class MemorySession:
 
     async def run(self, statement: Any) -> int:
         if not isinstance(statement, str):
-            await self._tables.settle([statement])
+            await self.transaction([statement])
         return 0
 
     async def transaction(self, statements: list[Any]) -> list[int]:
+        if self._is_read_only():
+            raise StatementFailed(errorcode.ER_OPTION_PREVENTS_STATEMENT, "the server is read-only")
         await self._tables.settle(statements)
         return [0] * len(statements)
 

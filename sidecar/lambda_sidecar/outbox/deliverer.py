@@ -137,6 +137,7 @@ class Deliverer:
             try:
                 lock = await connect(self._settings)
                 await self._stand_by(lock)
+                wait = RETRY_MIN
             except (SessionLost, StatementFailed) as error:
                 if self.is_delivering:  # else it has been so for some time
                     wait = RETRY_MIN
@@ -151,18 +152,16 @@ class Deliverer:
             wait = min(2 * wait, RETRY_MAX)
 
     async def _stand_by(self, lock: Session) -> None:
-        """Delivers whenever that is this sidecar's business. `lock` is for the election alone: it is never
-        busy with anything else. Raises SessionLost and StatementFailed."""
-        while True:
-            if reason := await election.obstacle(lock):
-                self._is(reason)
-                await asyncio.sleep(RETRY_MAX)
-                continue
+        """Delivers when that is this sidecar's business, until the server takes no writes. `lock` is for the
+        election alone: it is never busy with anything else. Raises SessionLost and StatementFailed."""
+        while not (reason := await election.obstacle(lock)):
             tenure = election.Tenure(lock)
             if await election.take_lock(lock):
                 await self._deliver_while_elected(tenure)
             else:
                 self._is("another sidecar delivers")
+        self._is(reason)
+        await asyncio.sleep(RETRY_MAX)  # the name may stand for another server by then
 
     async def _deliver_while_elected(self, tenure: election.Tenure) -> None:
         """Raises SessionLost and StatementFailed."""
