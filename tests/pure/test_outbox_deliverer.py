@@ -84,9 +84,9 @@ class Lambda:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that are met all the time, and waits that are over soon."""
     bounds: dict[ModuleType, dict[str, float]] = {
-        queries: {"SCAN_ROWS": 7, "SCAN_IDS": 20},
+        queries: {"SCAN_ROWS": 7, "SCAN_IDS": 20, "LOCKED_ROWS": 10},
         lanes: {"BUFFERED_ROWS": 24, "LANE_ROWS": 4, "PAUSE_MIN": 0.0005, "PAUSE_MAX": 0.004},
-        scan: {"GAP_LOOK_SECONDS": 0.001, "GAP_SECONDS": 30.0, "SWEEP_SECONDS": 0.003, "SWEEP_SHARE": 1.0},
+        scan: {"GAP_LOOK_SECONDS": 0.001, "GAP_SECONDS": 0.01, "SWEEP_SECONDS": 0.003, "SWEEP_SHARE": 1.0},
         verdict: {"BACKOFF_MIN": 0.0005, "BACKOFF_MAX": 0.004},
         wakeup: {"LOOK_MIN": 0.0002, "LOOK_RECENT": 0.001, "LOOK_IDLE": 0.002},
         settlement: {"BATCH_ROWS": 9, "RETRY_MIN": 0.0002, "RETRY_MAX": 0.001, "UNSETTLED_ROWS": 30},
@@ -111,7 +111,7 @@ def deliverer_of(
 ) -> Deliverer:
     for name in (
         "scan",
-        "is_being_written",
+        "settled_up_to",
         "scan_function",
         "due",
         "head_of_group",
@@ -162,10 +162,13 @@ async def write(tables: MemoryOutbox, endpoint: Lambda, chosen: random.Random, r
             open_ones.append(events)
         elif open_ones:
             events = open_ones.pop(chosen.randrange(len(open_ones)) if chosen.random() < 0.3 else -1)
-            if chosen.random() < 0.9:
-                for event in events:
+            is_kept = chosen.random() < 0.9
+            for event in events:
+                if is_kept:
                     endpoint.events[event.id] = event
                     tables.commit(event)
+                else:
+                    tables.roll_back(event)
         for _ in range(chosen.choice((0, 0, 0, 1, 10))):
             await asyncio.sleep(0)
 

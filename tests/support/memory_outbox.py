@@ -47,7 +47,7 @@ class Event:
 
 
 class MemoryOutbox:
-    """`begin` a transaction's row, then `commit` or forget it."""
+    """`begin` a transaction's row, then `commit` or `roll_back`."""
 
     def __init__(self, seed: int, *, loses_connections: bool = False) -> None:
         self.random = random.Random(seed)  # noqa: S311
@@ -60,6 +60,8 @@ class MemoryOutbox:
         self.redriven: set[int] = set()
         """They have lost their place in their group."""
         self.keys: dict[tuple[str, str, str], int] = {}
+        self.open: set[int] = set()
+        """Rows that are written and not committed."""
         self.lock_holder: MemorySession | None = None
         self.servers = 1
         """The last one takes writes; the others have become its replicas."""
@@ -73,11 +75,16 @@ class MemoryOutbox:
     ) -> Event:
         event = Event(self._next_id, function_name, options, time.time(), self.moment(), caller=caller)
         self._next_id += 1
+        self.open.add(event.id)
         return event
 
     def commit(self, event: Event) -> None:
         event.committed_at = self.moment()
+        self.open.discard(event.id)
         self.outbox[event.id] = event
+
+    def roll_back(self, event: Event) -> None:
+        self.open.discard(event.id)
 
     def take_lock_away(self, *, is_seen: bool) -> None:
         """The lock's connection is over, and another may have it at once. Its client sees that, or nothing
@@ -136,10 +143,15 @@ class MemoryOutbox:
         highest = max(self.outbox, default=0)
         return queries.scanned(rows[: queries.SCAN_ROWS], highest, until, window, is_full=is_full)
 
-    async def is_being_written(self, _session: object, _after: int, _until: int) -> bool:
-        """Nobody knows here which transactions will be committed, so all may be."""
+    async def settled_up_to(self, _session: object, after: int, until: int) -> int | None:
         await self._turns()
-        return True
+        locked = sorted(number for number in self.outbox.keys() | self.open if after < number <= until)
+        locked = locked[: queries.LOCKED_ROWS]
+        result = until if len(locked) < queries.LOCKED_ROWS else locked[-1]
+        if self.open & set(locked):
+            return None
+        await self._turns()
+        return result
 
     async def scan_function(self, _session: object, function_name: str, since: int) -> queries.Scanned:
         await self._turns()

@@ -22,6 +22,8 @@ SCAN_ROWS = 200
 SMALL_BYTES = 4096
 # Where a scan passes rows by, it looks at so many ids at most: as many rows are looked at within some 20 ms.
 SCAN_IDS = 10_000
+# Rows that are locked to see whether there is one that is not committed.
+LOCKED_ROWS = 1000
 # Payloads that are fetched at once.
 FETCH_BYTES = 8 * 1024 * 1024
 
@@ -63,20 +65,22 @@ async def scan(
     return await _outbox(session, after, until, _no_plain_row_of(without))
 
 
-async def is_being_written(session: Session, after: int, until: int) -> bool:
-    """Whether somebody has written a row with an id above `after`, up to `until`, and has not ended the
-    transaction: a plain read does not see it, and a locking one meets its lock. Says so too while rows of
-    these ids are being deleted, and where the row behind them is not committed. Raises SessionLost and
-    StatementFailed."""
+async def settled_up_to(session: Session, after: int, until: int) -> int | None:
+    """Up to which id, `until` at most, nobody has a row above `after` that is written and not committed: a
+    plain read does not see it, and a locking one meets its lock. None: there is one right behind, or so it
+    seems, as while rows of these ids are being deleted. Locks LOCKED_ROWS at most, for a moment. Raises
+    SessionLost and StatementFailed."""
+    locked = (
+        f"SELECT id FROM lambda_udf.outbox WHERE id > {after} AND id <= {until}"
+        f" ORDER BY id LIMIT {LOCKED_ROWS} FOR SHARE NOWAIT"
+    )
     try:
-        await session.rows(
-            f"SELECT id FROM lambda_udf.outbox WHERE id > {after} AND id <= {until} FOR SHARE NOWAIT"
-        )
+        count, last = await session.row(f"SELECT COUNT(*), MAX(id) FROM ({locked}) AS t") or (0, None)
     except StatementFailed as error:
         if not error.is_locked:
             raise
-        return True
-    return False
+        return None
+    return int(last) if count == LOCKED_ROWS else until
 
 
 async def scan_function(session: Session, function_name: str, since: int) -> Scanned:

@@ -53,8 +53,9 @@ class Scan:
         self.has_more = not scanned.is_end
         self._position = max(before, scanned.looked_to)
         now = time.monotonic()
-        await self._forget_gaps(session, now)
+        late = await self._forget_gaps(session, now, without)
         self._note_gap(before, rows, now, passed_by=bool(without))
+        rows += late
         if not scanned.highest:  # the table is empty: a sweep would find nothing
             self._swept, self.sweeps_on = 0, math.inf
         elif now >= self._next_sweep and self._position:
@@ -67,12 +68,24 @@ class Scan:
         rows.sort(key=lambda row: row.id)
         return rows
 
-    async def _forget_gaps(self, session: Session, now: float) -> None:
-        """Those that are old, and where nobody is writing."""
+    async def _forget_gaps(self, session: Session, now: float, without: Mapping[str, int]) -> list[Row]:
+        """Those that are old, and where nobody is writing: what has been committed there since the last look
+        into them must not wait for a sweep, for rows of the same key may follow."""
+        rows: list[Row] = []
         while self._gaps and now >= self._gaps[0][2]:
             after, until, _ = self._gaps.popleft()
-            if await queries.is_being_written(session, after, until):
+            settled = await queries.settled_up_to(session, after, until)
+            if settled is None:
                 self._gaps.append((after, until, now + GAP_SECONDS))
+                continue
+            while after < settled:
+                scanned = await queries.scan(session, after, settled, without=without)
+                rows += scanned.rows
+                after = scanned.looked_to
+            if settled < until:  # the rest in the next look
+                self._gaps.appendleft((settled, until, now))
+                break
+        return rows
 
     def _note_gap(self, before: int, rows: list[Row], now: float, *, passed_by: bool) -> None:
         for row in rows:
