@@ -316,6 +316,20 @@ def test_a_key_goes_on_after_its_first_row_was_deleted_by_hand(outbox: Outbox) -
     assert len(outbox.endpoint.of("next")) == 1
 
 
+def test_all_keys_that_wait_since_before_the_start_are_found_however_many_they_are(outbox: Outbox) -> None:
+    """They are looked for some at a time, and no time stands in any of these rows."""
+    outbox.sidecar.stop()
+    outbox.query(
+        "INSERT INTO lambda_udf.outbox_waiting (id, function_name, payload, caller, group_key)"
+        " WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900)"
+        " SELECT 1000000 + i, 'many-keys', i, CONCAT('account', i DIV 300, '@%'),"
+        " CONCAT('key', i DIV 2, IF(i % 2, ' ', '')) FROM n"
+    )
+    outbox.sidecar.start()
+    outbox.wait_until_delivered()
+    assert arrived(outbox, "many-keys") == {str(each): 1 for each in range(1, 901)}
+
+
 def test_an_options_error_is_found_again_when_the_row_is_redriven(outbox: Outbox) -> None:
     number = outbox.send("wrong", expires_at="2026-02-30 00:00:00")
     outbox.wait_for(number)

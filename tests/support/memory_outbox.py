@@ -194,9 +194,10 @@ class MemoryOutbox:
         await self._turns()
         return row
 
-    async def waiting_groups(self, _session: object) -> list[Group]:
+    async def waiting_groups(self, _session: object, after: Group | None) -> list[Group]:
         await self._turns()
-        return sorted({event.group for event in self.waiting.values() if event.group is not None})
+        groups = sorted({event.group for event in self.waiting.values() if event.group is not None})
+        return [group for group in groups if after is None or group > after][: queries.GROUP_KEYS]
 
     async def seconds_until_due(self, _session: object) -> float | None:
         await self._turns()

@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from lambda_sidecar.outbox.row import Group, Row, make_row, stored_rows
 from lambda_sidecar.outbox.session import Session, StatementFailed, packet_too_small
 from lambda_sidecar.outbox.sql_text import TABLES, are, identifiers, literal
@@ -22,6 +20,8 @@ SCAN_ROWS = 200
 SMALL_BYTES = 4096
 # Where a scan passes rows by, it looks at so many ids at most: as many rows are looked at within some 20 ms.
 SCAN_IDS = 10_000
+# Keys that are read at once; the event loop stands still for a millisecond meanwhile.
+GROUP_KEYS = 200
 # Rows that are locked to see whether there is one that is not committed.
 LOCKED_ROWS = 1000
 # Payloads that are fetched at once.
@@ -108,14 +108,25 @@ async def head_of_group(session: Session, group: Group) -> Row | None:
     return rows[0] if rows else None
 
 
-async def waiting_groups(session: Session) -> list[Group]:
-    """Those of all rows that wait."""
-    query = "SELECT DISTINCT caller, group_key FROM lambda_udf.outbox_waiting WHERE group_key IS NOT NULL"
-    pairs = "COALESCE(JSON_ARRAYAGG(JSON_ARRAY(caller, group_key)), '[]')"
-    groups: list[Group] = msgspec.json.decode(
-        await session.value(f"SELECT {pairs} FROM ({query}) AS t"), type=list[Group]
-    )
+async def waiting_groups(session: Session, after: Group | None) -> list[Group]:
+    """Some of those of all rows that wait, in the order of the index: the first ones, or those behind
+    `after`. Fewer than GROUP_KEYS: there are no more."""
+    if after is None:
+        return await _groups(session, "group_key IS NOT NULL", GROUP_KEYS)
+    # One range of the index at a time: for both, MySQL would read all of the account's keys.
+    caller, key = map(literal, after)
+    groups = await _groups(session, f"caller = {caller} AND group_key > {key}", GROUP_KEYS)
+    if (missing := GROUP_KEYS - len(groups)) > 0:
+        groups += await _groups(session, f"caller > {caller} AND group_key IS NOT NULL", missing)
     return groups
+
+
+async def _groups(session: Session, condition: str, most: int) -> list[Group]:
+    rows = await session.rows(
+        "SELECT DISTINCT caller, group_key FROM lambda_udf.outbox_waiting FORCE INDEX (of_group)"
+        f" WHERE {condition} ORDER BY caller, group_key LIMIT {most}"
+    )
+    return [(caller, key) for caller, key in rows]
 
 
 async def seconds_until_due(session: Session) -> float | None:
@@ -230,12 +241,9 @@ async def _read(
         text, count, *others = await session.row(query(most, small)) or (None, 0)
         if text is not None or not count:
             break
-        if small:
-            small = 0
-        elif most > 1:
-            most = max(1, most // 8)
-        else:
+        if not small and most == 1:
             raise packet_too_small()
+        most, small = most if small else max(1, most // 8), 0
     rows = [make_row(stored, is_waiting=is_waiting) for stored in stored_rows(text or "[]")]
     rows.sort(key=lambda row: row.id)  # JSON_ARRAYAGG promises no order
     return rows, others, most
