@@ -275,6 +275,20 @@ def test_rows_that_wait_for_their_function_get_half_of_the_capacity_of_however_m
     assert len(begun(lanes)) == 1
 
 
+@pytest.mark.parametrize("capacity", [4, 20, 100])
+def test_one_function_that_is_waited_for_leaves_room_for_another_that_is(capacity: int) -> None:
+    lanes = Lanes(capacity)
+    for number in range(2 * capacity):
+        slow = row(number, "slow")
+        slow.call = Options(invocation_type="RequestResponse")
+        assert lanes.offer(slow)
+    assert len(begun(lanes)) == capacity // 4
+    quick = row(1000, "quick")
+    quick.call = Options(invocation_type="RequestResponse")
+    assert lanes.offer(quick)
+    assert begun(lanes) == [quick]
+
+
 def test_a_lane_that_has_failed_is_forgotten_once_it_has_been_idle_for_long() -> None:
     lanes = Lanes(10)
     filled(lanes, 1, "f")

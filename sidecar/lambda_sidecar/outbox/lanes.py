@@ -19,12 +19,23 @@ PAUSE_MIN, PAUSE_MAX = 0.1, 30.0
 class Lane:
     """Rows of one function."""
 
-    __slots__ = ("failures", "limit", "name", "paused_until", "rows", "skipped_from", "under_way")
+    __slots__ = (
+        "answering",
+        "failures",
+        "limit",
+        "name",
+        "paused_until",
+        "rows",
+        "skipped_from",
+        "under_way",
+    )
 
     def __init__(self, name: str, limit: float) -> None:
         self.name = name
         self.rows: deque[Row] = deque()
         self.under_way = 0
+        self.answering = 0
+        """Of those under way, rows that wait for their function."""
         self.limit = limit
         """So many may be under way. It is halved when Lambda throttles and grows by one with each success."""
         self.failures = 0
@@ -74,18 +85,26 @@ class Lanes:
                 lane.rows
                 and now >= lane.paused_until
                 and lane.under_way < self._limit(lane)
-                and self._may_answer(lane.rows[0])
+                and self._may_answer(lane)
             ):
-                self.buffered -= 1
-                self._answering += _waits_for_function(lane.rows[0])
-                self.under_way += 1
-                lane.under_way += 1
-                return lane.rows.popleft()
+                return self._begin(lane)
         return None
 
-    def _may_answer(self, row: Row) -> bool:
-        """Rows that wait for their function get half of the capacity, however many functions they are of."""
-        return self._answering < max(1, self._capacity // 2) or not _waits_for_function(row)
+    def _begin(self, lane: Lane) -> Row:
+        row = lane.rows.popleft()
+        self.buffered -= 1
+        waits = _waits_for_function(row)
+        self._answering += waits
+        lane.answering += waits
+        self.under_way += 1
+        lane.under_way += 1
+        return row
+
+    def _may_answer(self, lane: Lane) -> bool:
+        """Rows that wait for their function get half of the capacity, however many functions they are of, and
+        one function half of what the others leave of that."""
+        free = max(1, self._capacity // 2) - self._answering
+        return lane.answering < free or not _waits_for_function(lane.rows[0])
 
     def succeeded(self, row: Row) -> None:
         """It has ended; its function answers."""
@@ -173,8 +192,10 @@ class Lanes:
 
     def _ended(self, row: Row) -> Lane:
         self.under_way -= 1
-        self._answering -= _waits_for_function(row)
+        waits = _waits_for_function(row)
+        self._answering -= waits
         lane = self._lanes[row.function_name]
+        lane.answering -= waits
         lane.under_way -= 1
         return lane
 
