@@ -465,3 +465,44 @@ async def test_after_a_switchover_behind_one_name_all_goes_on_at_the_new_server(
         assert endpoint.accepted == {before.id: 1, after.id: 1}
     finally:
         await delivering.stop(1)
+
+
+async def test_a_row_that_dies_unsent_lets_no_other_of_its_key_begin_beside_the_one_under_way(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """While one with a lower id waits, which came late."""
+    monkeypatch.setattr(intake, "KNOWN_SECONDS", 1000.0)
+    tables = MemoryOutbox(0)
+    endpoint = Lambda(tables, 0)
+    endpoint.heals = True
+    gate = asyncio.Event()
+    begun: list[int] = []
+
+    class Gated:
+        async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
+            begun.append(int(call.payload))
+            call.phase = SENT
+            await gate.wait()
+            return await endpoint.run(call, shape)
+
+    late, first = (tables.begin("quick", {"group_key": "k"}) for _ in range(2))
+    wrong = tables.begin("quick", {"group_key": "k", "expires_at": "2026-13-01T00:00:00Z"})
+    endpoint.events = {late.id: late, first.id: first}
+    delivering = deliverer_of(tables, cast(Lambda, Gated()), monkeypatch, tmp_path / "s")
+    try:
+        await until(lambda: delivering.is_delivering, what="it delivers")
+        tables.commit(first)
+        await until(lambda: begun == [first.id], what="the first one is at Lambda")
+        tables.commit(late)
+        await until(lambda: late.id in tables.waiting, what="the late one waits")
+        tables.commit(wrong)
+        await until(lambda: not tables.outbox and not delivering._settlement.unsettled, what="one is dead")
+        looks = delivering._wakeup._looked
+        await until(lambda: delivering._wakeup._looked > looks + 0.01, what="some looks")
+        assert begun == [first.id]
+        gate.set()
+        await until(lambda: not tables.waiting, what="both have arrived")
+        assert begun == [first.id, late.id]
+    finally:
+        gate.set()
+        await delivering.stop(1)

@@ -24,7 +24,7 @@ from lambda_sidecar.outbox.row import Group, Row
 from lambda_sidecar.outbox.sending import Sending
 from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
 from lambda_sidecar.outbox.settlement import Settlement
-from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, Parked, Verdict
+from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, Verdict
 from lambda_sidecar.outbox.wakeup import Wakeup
 
 log = logging.getLogger(__name__)
@@ -246,10 +246,8 @@ class Deliverer:
             case Later(error=error) if error is not None:  # else it has not been tried
                 self.counts.retried += 1
         if row.group is not None:
-            if isinstance(verdict, Parked):
-                self._groups.know(row.group, row.id)
-            else:
-                self._groups.end(row.group)
+            # Not its key's end: another one may be under way, if this one was never sent.
+            self._groups.know(row.group, row.id)
         if due_at:
             self._intake.is_due(due_at)
         self._wakeup.event.set()
