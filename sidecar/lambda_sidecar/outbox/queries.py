@@ -22,8 +22,8 @@ SMALL_BYTES = 4096
 SCAN_IDS = 10_000
 # Keys that are read at once; the event loop stands still for a millisecond meanwhile.
 GROUP_KEYS = 200
-# Rows that are locked to see whether there is one that is not committed.
-LOCKED_ROWS = 1000
+# Rows that are locked at once to see whether there is one that is not committed.
+LOCKED_ROWS = 5000
 # Payloads that are fetched at once.
 FETCH_BYTES = 8 * 1024 * 1024
 
