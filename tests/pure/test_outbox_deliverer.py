@@ -84,19 +84,16 @@ class Lambda:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that are met all the time, and waits that are over soon."""
     bounds: dict[ModuleType, dict[str, float]] = {
-        queries: {"SCAN_ROWS": 7, "SCAN_IDS": 20},
+        queries: {"SCAN_ROWS": 7, "SCAN_IDS": 20, "LOCKED_ROWS": 10, "GROUP_KEYS": 2},
         lanes: {"BUFFERED_ROWS": 24, "LANE_ROWS": 4, "PAUSE_MIN": 0.0005, "PAUSE_MAX": 0.004},
-        scan: {"GAP_LOOK_SECONDS": 0.001, "GAP_SECONDS": 30.0, "SWEEP_SECONDS": 0.003, "SWEEP_SHARE": 1.0},
+        scan: {"GAP_LOOK_SECONDS": 0.001, "GAP_SECONDS": 0.01, "SWEEP_SECONDS": 0.003, "SWEEP_SHARE": 1.0},
         verdict: {"BACKOFF_MIN": 0.0005, "BACKOFF_MAX": 0.004},
         wakeup: {"LOOK_MIN": 0.0002, "LOOK_RECENT": 0.001, "LOOK_IDLE": 0.002},
         settlement: {"BATCH_ROWS": 9, "RETRY_MIN": 0.0002, "RETRY_MAX": 0.001, "UNSETTLED_ROWS": 30},
         intake: {"DUE_SECONDS": 0.003, "FULL_SECONDS": 0.001, "GROUPS_AT_ONCE": 5, "BUFFERED_MAX": 48},
         sending: {"BEGIN_AT_ONCE": 3},
-        deliverer_room: {
-            "RETRY_MIN": 0.0002,
-            "RETRY_MAX": 0.001,
-            "ELECTION_SECONDS": 0.05,
-        },
+        deliverer_room: {"RETRY_MIN": 0.0002, "RETRY_MAX": 0.001},
+        election: {"ELECTION_SECONDS": 0.05, "LOOK_SECONDS": 0.001},
     }
     for module, values in bounds.items():
         for name, value in values.items():
@@ -114,7 +111,7 @@ def deliverer_of(
 ) -> Deliverer:
     for name in (
         "scan",
-        "is_being_written",
+        "settled_up_to",
         "scan_function",
         "due",
         "head_of_group",
@@ -165,10 +162,13 @@ async def write(tables: MemoryOutbox, endpoint: Lambda, chosen: random.Random, r
             open_ones.append(events)
         elif open_ones:
             events = open_ones.pop(chosen.randrange(len(open_ones)) if chosen.random() < 0.3 else -1)
-            if chosen.random() < 0.9:
-                for event in events:
+            is_kept = chosen.random() < 0.9
+            for event in events:
+                if is_kept:
                     endpoint.events[event.id] = event
                     tables.commit(event)
+                else:
+                    tables.roll_back(event)
         for _ in range(chosen.choice((0, 0, 0, 1, 10))):
             await asyncio.sleep(0)
 
@@ -383,4 +383,126 @@ async def test_what_was_sent_when_the_lock_is_lost_is_not_sent_again_though_its_
         await until(lambda: not tables.outbox, what="it is settled")
         assert endpoint.accepted[event.id] == 1
     finally:
+        await delivering.stop(1)
+
+
+@pytest.mark.parametrize("is_seen", [True, False], ids=["killed", "the network is gone"])
+async def test_once_another_sidecar_can_have_the_lock_nothing_more_is_begun(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_seen: bool
+) -> None:
+    """Not even between two questions to the server, and however many rows are in hand."""
+    monkeypatch.setattr(election, "ELECTION_SECONDS", 1000.0 if is_seen else 0.01)
+    monkeypatch.setattr(election, "LEASE_SECONDS", 1000.0 if is_seen else 0.1)
+    tables = MemoryOutbox(0)
+    events = [tables.begin("quick") for _ in range(200)]
+    first, second = Lambda(tables, 0), Lambda(tables, 1)
+    first.events = second.events = {event.id: event for event in events}
+    first.heals = second.heals = True
+    gate = asyncio.Event()
+    begun: list[int] = []
+
+    class Gated:
+        """Answers the first event only when the gate is open."""
+
+        async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
+            begun.append(int(call.payload))
+            call.phase = SENT
+            await gate.wait()
+            return await first.run(call, shape)
+
+    old = deliverer_of(tables, cast(Lambda, Gated()), monkeypatch, tmp_path / "a", concurrency=1)
+    try:
+        await until(lambda: old.is_delivering, what="the first one delivers")
+        new = deliverer_of(tables, second, monkeypatch, tmp_path / "b")
+        try:
+            for event in events:
+                tables.commit(event)
+            await until(lambda: old._lanes.buffered > 4, what="rows are in hand")
+            assert len(begun) == 1
+            tables.take_lock_away(is_seen=is_seen)
+            if not is_seen:
+                await until(lambda: not old._may_begin(), what="the server ends the connection")
+            gate.set()
+            await until(lambda: not tables.outbox, what="all rows leave")
+        finally:
+            await new.stop(1)
+    finally:
+        await old.stop(1)
+    assert len(begun) == 1
+    assert set(first.accepted) | set(second.accepted) == set(first.events)
+    doubled = [number for number in first.events if first.accepted[number] + second.accepted[number] > 1]
+    assert set(doubled) <= set(begun)
+
+
+async def test_after_a_switchover_behind_one_name_all_goes_on_at_the_new_server(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The old one lives on as a replica, and its connections with it."""
+    tables = MemoryOutbox(0)
+    endpoint = Lambda(tables, 0)
+    endpoint.heals = True
+    gate = asyncio.Event()
+    begun: list[int] = []
+
+    class Gated:
+        async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
+            begun.append(int(call.payload))
+            call.phase = SENT
+            await gate.wait()
+            return await endpoint.run(call, shape)
+
+    delivering = deliverer_of(tables, cast(Lambda, Gated()), monkeypatch, tmp_path / "s")
+    try:
+        await until(lambda: delivering.is_delivering, what="it delivers")
+        before, after = tables.begin("quick"), tables.begin("quick")
+        endpoint.events = {before.id: before, after.id: after}
+        tables.commit(before)
+        await until(lambda: bool(begun), what="an event is at Lambda")
+        tables.servers += 1
+        gate.set()
+        tables.commit(after)
+        await until(lambda: not tables.outbox, what="both are settled")
+        assert endpoint.accepted == {before.id: 1, after.id: 1}
+    finally:
+        await delivering.stop(1)
+
+
+async def test_a_row_that_dies_unsent_lets_no_other_of_its_key_begin_beside_the_one_under_way(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """While one with a lower id waits, which came late."""
+    monkeypatch.setattr(intake, "KNOWN_SECONDS", 1000.0)
+    tables = MemoryOutbox(0)
+    endpoint = Lambda(tables, 0)
+    endpoint.heals = True
+    gate = asyncio.Event()
+    begun: list[int] = []
+
+    class Gated:
+        async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
+            begun.append(int(call.payload))
+            call.phase = SENT
+            await gate.wait()
+            return await endpoint.run(call, shape)
+
+    late, first = (tables.begin("quick", {"group_key": "k"}) for _ in range(2))
+    wrong = tables.begin("quick", {"group_key": "k", "expires_at": "2026-13-01T00:00:00Z"})
+    endpoint.events = {late.id: late, first.id: first}
+    delivering = deliverer_of(tables, cast(Lambda, Gated()), monkeypatch, tmp_path / "s")
+    try:
+        await until(lambda: delivering.is_delivering, what="it delivers")
+        tables.commit(first)
+        await until(lambda: begun == [first.id], what="the first one is at Lambda")
+        tables.commit(late)
+        await until(lambda: late.id in tables.waiting, what="the late one waits")
+        tables.commit(wrong)
+        await until(lambda: not tables.outbox and not delivering._settlement.unsettled, what="one is dead")
+        looks = delivering._wakeup._looked
+        await until(lambda: delivering._wakeup._looked > looks + 0.01, what="some looks")
+        assert begun == [first.id]
+        gate.set()
+        await until(lambda: not tables.waiting, what="both have arrived")
+        assert begun == [first.id, late.id]
+    finally:
+        gate.set()
         await delivering.stop(1)

@@ -25,6 +25,8 @@ SESSION = cast(Session, None)
 class Table:
     """`outbox`, with a clock that goes on when a test says so. Each row is (function, group_key)."""
 
+    STATEMENT_SECONDS = 0.0001
+
     def __init__(self) -> None:
         self.now = 1000.0
         self.rows: dict[int, tuple[str, str | None]] = {}
@@ -43,6 +45,7 @@ class Table:
         without: Mapping[str, int] | None = None,
     ) -> queries.Scanned:
         self.statements += 1
+        self.now += self.STATEMENT_SECONDS
         wanted = [
             Row(number, function, b"", APP, 0.0, 0, group_key=key)
             for number, (function, key) in sorted(self.rows.items())
@@ -53,18 +56,24 @@ class Table:
         behind = [number for number in self.rows if number > after]
         window = min(behind) + queries.SCAN_IDS if without and behind else None
         rows = [row for row in wanted if window is None or row.id <= window][: queries.SCAN_ROWS]
-        return queries.scanned(rows, max(self.rows, default=0), until, window)
+        is_full = len(rows) == queries.SCAN_ROWS
+        return queries.scanned(rows, max(self.rows, default=0), until, window, is_full=is_full)
 
-    async def is_being_written(self, _session: object, after: int, until: int) -> bool:
+    async def settled_up_to(self, _session: object, after: int, until: int) -> int | None:
         self.statements += 1
-        return any(after < number <= until for number in self.uncommitted)
+        self.now += self.STATEMENT_SECONDS
+        locked = sorted(number for number in self.rows.keys() | self.uncommitted if after < number <= until)
+        locked = locked[: queries.LOCKED_ROWS]
+        if self.uncommitted & set(locked):
+            return None
+        return locked[-1] if len(locked) == queries.LOCKED_ROWS else until
 
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> Table:
     made = Table()
     monkeypatch.setattr(queries, "scan", made.scan)
-    monkeypatch.setattr(queries, "is_being_written", made.is_being_written)
+    monkeypatch.setattr(queries, "settled_up_to", made.settled_up_to)
     monkeypatch.setattr(queries, "SCAN_ROWS", 10)
     monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: made.now))
     return made
@@ -131,6 +140,78 @@ async def test_however_long_a_transaction_took_its_row_comes_before_later_ones_o
     table.commit(4, group_key="k")
     found = await look(scan)
     assert found.index(2) < found.index(4)
+
+
+async def test_a_row_that_is_committed_just_when_it_is_looked_for_no_more_comes_before_later_ones_of_its_group(
+    table: Table,
+) -> None:
+    scan = Scan()
+    table.commit(1, 3)
+    table.uncommitted = {2}
+    await look(scan)
+    table.now += GAP_SECONDS - 0.01
+    await look(scan)
+    table.uncommitted = set()
+    table.commit(2, group_key="k")
+    table.now += 0.01
+    table.commit(4, group_key="k")
+    assert await look(scan) == [2, 3, 4]
+
+
+async def test_a_gap_with_many_rows_in_it_is_closed_a_bounded_number_of_rows_at_a_time(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a transaction of many rows was committed a little after a later one."""
+    monkeypatch.setattr(queries, "LOCKED_ROWS", 20)
+    monkeypatch.setattr(room, "GAP_SCAN_SECONDS", 2 * table.STATEMENT_SECONDS)
+    scan = Scan()
+    table.commit(200)
+    await look(scan)
+    table.uncommitted = {150}
+    table.commit(*range(1, 150))
+    table.now += GAP_SECONDS
+    for _ in range(40):
+        before = table.statements
+        await look(scan)
+        assert table.statements - before < 12
+    table.uncommitted = set()
+    table.commit(150, group_key="k")
+    table.commit(201, group_key="k")
+    found = await look(scan)
+    assert found.index(150) < found.index(201)
+
+
+async def test_a_late_row_of_a_key_comes_first_however_many_rows_are_between_it_and_another_gap(
+    table: Table,
+) -> None:
+    scan = Scan()
+    table.commit(*range(2, 1000), 1001)
+    while 1001 not in await look(scan):
+        pass
+    table.commit(1000, group_key="k")
+    table.commit(1002, group_key="k")
+    found = await look(scan)
+    assert found.index(1000) < found.index(1002)
+
+
+async def test_rows_of_keys_wait_until_all_that_may_have_come_late_before_them_has_been_read(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many rows are there that one look does not get to the late one."""
+    monkeypatch.setattr(room, "GAP_ROWS", 100)
+    scan = Scan()
+    table.commit(*range(2, 500), 501)
+    while 501 not in await look(scan):
+        pass
+    table.commit(500, group_key="k")
+    table.commit(502, group_key="k")
+    found: list[int] = []
+    for _ in range(20):
+        rows = await look(scan)
+        found += sorted({500, 502} & set(rows))
+        for number in rows:  # they are delivered
+            table.rows.pop(number, None)
+    assert found == [500, 502]
 
 
 async def test_others_that_are_missing_all_the_time_do_not_hide_a_row_that_comes_late(table: Table) -> None:

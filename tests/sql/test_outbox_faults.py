@@ -316,6 +316,20 @@ def test_a_key_goes_on_after_its_first_row_was_deleted_by_hand(outbox: Outbox) -
     assert len(outbox.endpoint.of("next")) == 1
 
 
+def test_all_keys_that_wait_since_before_the_start_are_found_however_many_they_are(outbox: Outbox) -> None:
+    """They are looked for some at a time, and no time stands in any of these rows."""
+    outbox.sidecar.stop()
+    outbox.query(
+        "INSERT INTO lambda_udf.outbox_waiting (id, function_name, payload, caller, group_key)"
+        " WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900)"
+        " SELECT 1000000 + i, 'many-keys', i, CONCAT('account', i DIV 300, '@%'),"
+        " CONCAT('key', i DIV 2, IF(i % 2, ' ', '')) FROM n"
+    )
+    outbox.sidecar.start()
+    outbox.wait_until_delivered()
+    assert arrived(outbox, "many-keys") == {str(each): 1 for each in range(1, 901)}
+
+
 def test_an_options_error_is_found_again_when_the_row_is_redriven(outbox: Outbox) -> None:
     number = outbox.send("wrong", expires_at="2026-02-30 00:00:00")
     outbox.wait_for(number)
@@ -367,3 +381,49 @@ def test_events_are_delivered_also_where_the_binary_log_holds_statements(
         outbox.wait_for(*numbers, *keyed)
         assert outbox.endpoint.payloads("keyed") == [b"0", b"1", b"2"]
         assert [number for number, _, _ in outbox.dead()] == [numbers[2]]
+
+
+def test_events_are_delivered_once_each_whatever_the_servers_defaults_for_sessions_are(
+    mysql_home: Path, tmp_path: Path
+) -> None:
+    """With completion_type CHAIN each COMMIT begins a transaction, in which the next deletion would stay."""
+    ways = (
+        "completion_type = 'CHAIN', transaction_read_only = ON, transaction_isolation = 'SERIALIZABLE',"
+        " max_execution_time = 1, sql_select_limit = 1, sql_big_selects = OFF, max_join_size = 1"
+    )
+    options = [f"--init-connect=SET {ways}"]  # for whoever is no administrator
+    with started_outbox(mysql_home, tmp_path, options=options) as outbox:
+        keyed = [outbox.send("keyed", str(each), group_key="k") for each in range(3)]
+        outbox.wait_for(*keyed)
+        outbox.endpoint.answer("again", throttled(0), ACCEPTED)
+        large = json.dumps("x" * 5000)
+        numbers = [outbox.send(name, large) for name in ("plain", "plain", "again")]
+        outbox.wait_for(*numbers)
+        outbox.wait_for(outbox.send("last"))
+        assert outbox.endpoint.payloads("keyed") == [b"0", b"1", b"2"]
+        assert [len(outbox.endpoint.of(name)) for name in ("plain", "again", "last")] == [2, 2, 1]
+
+
+def test_events_are_delivered_though_a_look_would_be_larger_than_a_packet_may_be(outbox: Outbox) -> None:
+    """Of a JSON text beyond max_allowed_packet MySQL makes NULL; quotes are longer in it. Options alone may be that large."""
+    payload = json.dumps([""] * 1000)
+    options = json.dumps({"role": "\u0001" * 2000, "group_key": "k"})
+    packet = outbox.value("SELECT @@GLOBAL.max_allowed_packet")
+    outbox.query("SET GLOBAL max_allowed_packet = 131072")
+    try:
+        kill_connections(outbox)
+        with contextlib.closing(outbox.connect()) as connection, connection.cursor() as cursor:
+            for _ in range(250):
+                send(connection, "quotes", payload)
+            for _ in range(30):
+                cursor.execute(
+                    "INSERT INTO lambda_udf.outbox (function_name, payload, options) VALUES ('role', '1', %s)",
+                    (options,),
+                )
+            connection.commit()
+        outbox.wait_until_delivered()
+    finally:
+        outbox.query("SET GLOBAL max_allowed_packet = %s", (packet,))
+        kill_connections(outbox)
+    assert len(outbox.endpoint.of("quotes")) == 250
+    assert len(outbox.dead()) == 30

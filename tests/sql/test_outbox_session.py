@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.support.stack import Stack
+from tests.support.waiting import until
 
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
@@ -48,3 +49,11 @@ async def test_a_session_that_was_killed_is_lost(stack: Stack) -> None:
         stack.query(f"KILL {await session.value('SELECT CONNECTION_ID()')}")
         with pytest.raises(SessionLost):
             await session.rows("SELECT 1")
+
+
+async def test_a_session_that_the_server_has_closed_says_so_without_being_asked(stack: Stack) -> None:
+    async with session_of(stack) as session:
+        number = await session.value("SELECT CONNECTION_ID()")
+        assert not session.is_over
+        stack.query(f"KILL {number}")
+        await until(lambda: session.is_over, what="its end is seen")

@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mysql.connector import errorcode
+
 from lambda_sidecar.outbox import queries
 from lambda_sidecar.outbox.row import Group, Row, Stored, make_row
-from lambda_sidecar.outbox.session import SessionLost
+from lambda_sidecar.outbox.session import SessionLost, StatementFailed
 from lambda_sidecar.outbox.transaction import Settled, due_at
 from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, Verdict
 
@@ -45,7 +47,7 @@ class Event:
 
 
 class MemoryOutbox:
-    """`begin` a transaction's row, then `commit` or forget it."""
+    """`begin` a transaction's row, then `commit` or `roll_back`."""
 
     def __init__(self, seed: int, *, loses_connections: bool = False) -> None:
         self.random = random.Random(seed)  # noqa: S311
@@ -58,6 +60,11 @@ class MemoryOutbox:
         self.redriven: set[int] = set()
         """They have lost their place in their group."""
         self.keys: dict[tuple[str, str, str], int] = {}
+        self.open: set[int] = set()
+        """Rows that are written and not committed."""
+        self.lock_holder: MemorySession | None = None
+        self.servers = 1
+        """The last one takes writes; the others have become its replicas."""
 
     def moment(self) -> int:
         self._moment += 1
@@ -68,11 +75,23 @@ class MemoryOutbox:
     ) -> Event:
         event = Event(self._next_id, function_name, options, time.time(), self.moment(), caller=caller)
         self._next_id += 1
+        self.open.add(event.id)
         return event
 
     def commit(self, event: Event) -> None:
         event.committed_at = self.moment()
+        self.open.discard(event.id)
         self.outbox[event.id] = event
+
+    def roll_back(self, event: Event) -> None:
+        self.open.discard(event.id)
+
+    def take_lock_away(self, *, is_seen: bool) -> None:
+        """The lock's connection is over, and another may have it at once. Its client sees that, or nothing
+        comes any more, as where the network is gone."""
+        if self.lock_holder is not None:
+            self.lock_holder.is_over, self.lock_holder.is_silent = is_seen, not is_seen
+            self.lock_holder = None
 
     def redrive(self) -> None:
         """All that are dead."""
@@ -120,12 +139,19 @@ class MemoryOutbox:
         behind = [number for number in self.outbox if number > after]
         window = min(behind) + queries.SCAN_IDS if is_window and behind else None
         rows = [_row(event, False) for event in wanted if window is None or event.id <= window]
-        return queries.scanned(rows[: queries.SCAN_ROWS], max(self.outbox, default=0), until, window)
+        is_full = len(rows) >= queries.SCAN_ROWS
+        highest = max(self.outbox, default=0)
+        return queries.scanned(rows[: queries.SCAN_ROWS], highest, until, window, is_full=is_full)
 
-    async def is_being_written(self, _session: object, _after: int, _until: int) -> bool:
-        """Nobody knows here which transactions will be committed, so all may be."""
+    async def settled_up_to(self, _session: object, after: int, until: int) -> int | None:
         await self._turns()
-        return True
+        locked = sorted(number for number in self.outbox.keys() | self.open if after < number <= until)
+        locked = locked[: queries.LOCKED_ROWS]
+        result = until if len(locked) < queries.LOCKED_ROWS else locked[-1]
+        if self.open & set(locked):
+            return None
+        await self._turns()
+        return result
 
     async def scan_function(self, _session: object, function_name: str, since: int) -> queries.Scanned:
         await self._turns()
@@ -168,9 +194,10 @@ class MemoryOutbox:
         await self._turns()
         return row
 
-    async def waiting_groups(self, _session: object) -> list[Group]:
+    async def waiting_groups(self, _session: object, after: Group | None) -> list[Group]:
         await self._turns()
-        return sorted({event.group for event in self.waiting.values() if event.group is not None})
+        groups = sorted({event.group for event in self.waiting.values() if event.group is not None})
+        return [group for group in groups if after is None or group > after][: queries.GROUP_KEYS]
 
     async def seconds_until_due(self, _session: object) -> float | None:
         await self._turns()
@@ -231,19 +258,43 @@ class MemorySession:
 
     def __init__(self, tables: MemoryOutbox) -> None:
         self._tables = tables
+        self._server = tables.servers
+        self.is_over = False
+        self.is_silent = False
 
     async def value(self, statement: str) -> Any:
         await self._tables._turns()
-        return 0 if "read_only" in statement else 1
+        if self.is_over:
+            raise SessionLost("the connection was killed")
+        if self.is_silent:
+            await asyncio.Event().wait()
+        if "GET_LOCK" in statement:
+            return await self._lock()
+        return self._is_read_only() if "read_only" in statement else 1
+
+    def _is_read_only(self) -> bool:
+        return self._server != self._tables.servers
+
+    async def _lock(self) -> int:
+        for _ in range(50):
+            if self._tables.lock_holder in (None, self):
+                self._tables.lock_holder = self
+                return 1
+            await asyncio.sleep(0.001)
+        return 0
 
     async def run(self, statement: Any) -> int:
         if not isinstance(statement, str):
-            await self._tables.settle([statement])
+            await self.transaction([statement])
         return 0
 
     async def transaction(self, statements: list[Any]) -> list[int]:
+        if self._is_read_only():
+            raise StatementFailed(errorcode.ER_OPTION_PREVENTS_STATEMENT, "the server is read-only")
         await self._tables.settle(statements)
         return [0] * len(statements)
 
     async def close(self) -> None:
+        if self._tables.lock_holder is self:
+            self._tables.lock_holder = None
         await asyncio.sleep(0)

@@ -24,15 +24,13 @@ from lambda_sidecar.outbox.row import Group, Row
 from lambda_sidecar.outbox.sending import Sending
 from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
 from lambda_sidecar.outbox.settlement import Settlement
-from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, Parked, Verdict
+from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, Verdict
 from lambda_sidecar.outbox.wakeup import Wakeup
 
 log = logging.getLogger(__name__)
 
 # Until a server that is gone is tried again, or one that may not be delivered is looked at again.
 RETRY_MIN, RETRY_MAX = 0.1, 5.0
-# How often the deliverer makes sure that it still may deliver.
-ELECTION_SECONDS = 5.0
 # How often old results and keys are forgotten, and as long as there are more.
 FORGET_SECONDS, FORGET_MORE_SECONDS = 60.0, 0.2
 
@@ -69,7 +67,7 @@ class Deliverer:
             give_back=self._give_back,
         )
         self._backlog = BacklogWatch(settings)
-        self._is_elected = False
+        self._tenure: election.Tenure | None = None
         """Nothing is begun any more once the lock is lost: another sidecar may have it."""
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -139,6 +137,7 @@ class Deliverer:
             try:
                 lock = await connect(self._settings)
                 await self._stand_by(lock)
+                wait = RETRY_MIN
             except (SessionLost, StatementFailed) as error:
                 if self.is_delivering:  # else it has been so for some time
                     wait = RETRY_MIN
@@ -153,21 +152,21 @@ class Deliverer:
             wait = min(2 * wait, RETRY_MAX)
 
     async def _stand_by(self, lock: Session) -> None:
-        """Delivers whenever that is this sidecar's business. `lock` is for the election alone: it is never
-        busy with anything else. Raises SessionLost and StatementFailed."""
-        while True:
-            if reason := await election.obstacle(lock):
-                self._is(reason)
-                await asyncio.sleep(RETRY_MAX)
-            elif not await election.take_lock(lock):
-                self._is("another sidecar delivers")
+        """Delivers when that is this sidecar's business, until the server takes no writes. `lock` is for the
+        election alone: it is never busy with anything else. Raises SessionLost and StatementFailed."""
+        while not (reason := await election.obstacle(lock)):
+            tenure = election.Tenure(lock)
+            if await election.take_lock(lock):
+                await self._deliver_while_elected(tenure)
             else:
-                await self._deliver_while_elected(lock)
+                self._is("another sidecar delivers")
+        self._is(reason)
+        await asyncio.sleep(RETRY_MAX)  # the name may stand for another server by then
 
-    async def _deliver_while_elected(self, lock: Session) -> None:
+    async def _deliver_while_elected(self, tenure: election.Tenure) -> None:
         """Raises SessionLost and StatementFailed."""
-        self._is_elected = True
-        watching = asyncio.create_task(self._watch_election(lock), name="outbox election")
+        self._tenure = tenure
+        watching = asyncio.create_task(self._watch_election(tenure), name="outbox election")
         session = None
         try:
             session = await connect(self._settings)
@@ -175,24 +174,18 @@ class Deliverer:
                 await self._deliver(session)
             await watching  # why it ended
         finally:
-            self._is_elected = False
+            self._tenure = None
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
             if session is not None:
                 await session.close()
 
-    async def _watch_election(self, lock: Session) -> None:
+    async def _watch_election(self, tenure: election.Tenure) -> None:
         """Until it is not this sidecar's business any more. Raises SessionLost and StatementFailed."""
         try:
-            while True:
-                self._ask_again.clear()
-                if await election.obstacle(lock):
-                    return
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(ELECTION_SECONDS):
-                        await self._ask_again.wait()
+            await tenure.last(self._ask_again)
         finally:
-            self._is_elected = False
+            self._tenure = None
             self._wakeup.event.set()
             self._sending.take_back()
 
@@ -202,7 +195,7 @@ class Deliverer:
         await self._intake.begin_anew(session)
         self._is("delivers")
         next_forget = time.monotonic() + FORGET_SECONDS
-        while self._is_elected:
+        while self._tenure is not None:
             self._wakeup.event.clear()
             if not self._stopping:
                 await self._begin_rows(session)
@@ -219,7 +212,7 @@ class Deliverer:
             await self._sending.begin_rows(session)
 
     def _may_begin(self) -> bool:
-        return self._is_elected and not self._stopping
+        return self._tenure is not None and self._tenure.is_sure and not self._stopping
 
     async def _forget(self, session: Session) -> float:
         """Some of what is too old; seconds until that is done again."""
@@ -253,10 +246,8 @@ class Deliverer:
             case Later(error=error) if error is not None:  # else it has not been tried
                 self.counts.retried += 1
         if row.group is not None:
-            if isinstance(verdict, Parked):
-                self._groups.know(row.group, row.id)
-            else:
-                self._groups.end(row.group)
+            # Not its key's end: another one may be under way, if this one was never sent.
+            self._groups.know(row.group, row.id)
         if due_at:
             self._intake.is_due(due_at)
         self._wakeup.event.set()

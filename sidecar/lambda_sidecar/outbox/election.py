@@ -4,6 +4,10 @@ Knows a server's role and a lock on it; nothing of rows."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import time
+
 from lambda_sidecar.outbox.session import Session, StatementFailed
 
 # Of the whole server. It goes with the connection, so that a deliverer that dies is replaced at once. Any
@@ -12,6 +16,10 @@ LOCK = "CONCAT('lambda_udf.outbox.', (SELECT token FROM lambda_udf.outbox_lock))
 LOCK_SECONDS = 5
 # The server ends the session of a sidecar that is not heard of: its host may be gone without a word.
 SILENT_SECONDS = 30
+# So long after it was asked for something, the lock's connection has not been ended for silence.
+LEASE_SECONDS = 25.0
+# How often the deliverer makes sure that it still may deliver, and that the lock's connection is there.
+ELECTION_SECONDS, LOOK_SECONDS = 5.0, 0.1
 # Of several primaries of one group the least delivers: each has the whole outbox.
 _GROUP = """
 SELECT COUNT(*) = 0
@@ -50,3 +58,32 @@ async def take_lock(session: Session) -> bool:
     nothing is asked on it for SILENT_SECONDS. Raises SessionLost, StatementFailed."""
     await session.run(f"SET SESSION wait_timeout = {SILENT_SECONDS}")
     return bool(await session.value(f"SELECT GET_LOCK({LOCK}, {LOCK_SECONDS})"))
+
+
+class Tenure:
+    """The time for which one lock is held: from before it is asked for until somebody else may have it."""
+
+    def __init__(self, lock: Session) -> None:
+        self._lock = lock
+        self._asked = time.monotonic()
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether nobody else can have the lock, as far as that is known without asking the server. False too
+        where this process stood still, or the network did, until the server may have given it away."""
+        return time.monotonic() < self._asked + LEASE_SECONDS and not self._lock.is_over
+
+    async def last(self, ask_again: asyncio.Event) -> None:
+        """Until the server is not to be delivered any more; `ask_again`: it is to be asked at once. Raises
+        SessionLost and StatementFailed."""
+        while True:
+            ask_again.clear()
+            asked = time.monotonic()
+            if await obstacle(self._lock):
+                return
+            self._asked = asked
+            while time.monotonic() < asked + ELECTION_SECONDS and not self._lock.is_over:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await ask_again.wait()
+                        break

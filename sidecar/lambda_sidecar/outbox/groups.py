@@ -25,7 +25,7 @@ class Groups(Generic[Key]):
 
     def know(self, key: Key, row_id: int | None = None) -> None:
         """A row of that key waits in the table, or its time has come: the first one is read. `row_id` has
-        just been let go: it may have been seen in the table before, and taken for under way."""
+        just been let go: it was under way, or was seen in the table before and taken for that."""
         if self._first.get(key) in (None, row_id):
             self._first[key] = None
             self._to_read[key] = None

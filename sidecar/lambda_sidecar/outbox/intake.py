@@ -48,6 +48,8 @@ class Intake:
         self._next_look = 0.0
         self._next_known = 0.0
         self._next_unknown = 0.0
+        self._listed: Group | None = None
+        """The keys up to this one have been looked for, of the looking that is under way."""
 
     async def begin_anew(self, session: Session) -> None:
         """Rows that have not begun are read again: it may be another server, or the same with less in it.
@@ -57,17 +59,16 @@ class Intake:
             if row.group is not None:
                 self._groups.forget(row.group)
         self._groups.clear()
-        for key in await queries.waiting_groups(session):
-            self._groups.know(key)
+        self._listed = None
         self._scan = Scan()
         self._next_due = self._next_look = 0.0
         now = time.monotonic()
-        self._next_known, self._next_unknown = now + KNOWN_SECONDS, now + UNKNOWN_SECONDS
+        self._next_known, self._next_unknown = now + KNOWN_SECONDS, now
 
     def pause(self) -> float:
         """Seconds until there is something to do here, unless somebody says so before."""
         now = time.monotonic()
-        moments = [self._next_due - now]
+        moments = [self._next_due - now, self._next_unknown - now]
         if (resumes := self._lanes.resumes(now)) is not None:
             moments.append(resumes - now)
         if self._has_room():  # else there is an event when there is some
@@ -180,12 +181,19 @@ class Intake:
             self._next_known = now + KNOWN_SECONDS
             self._groups.read_again(GROUPS_AT_ONCE)
         if now >= self._next_unknown:
-            self._next_unknown = now + UNKNOWN_SECONDS
-            self._groups.know_new(await queries.waiting_groups(session))
+            await self._list_groups(session)
         for name in self._groups.full_functions():
             self._groups.has_room(name, min(self._lanes.room_for(name), GROUPS_AT_ONCE))
         for key in self._groups.to_read(GROUPS_AT_ONCE):
             await self._look_at_group(session, key)
+
+    async def _list_groups(self, session: Session) -> None:
+        """Some at a time: there may be as many keys as rows."""
+        keys = await queries.waiting_groups(session, self._listed)
+        self._groups.know_new(keys)
+        is_end = len(keys) < queries.GROUP_KEYS
+        self._listed = None if is_end else keys[-1]
+        self._next_unknown = time.monotonic() + (UNKNOWN_SECONDS if is_end else 0.0)
 
     async def _look_at_group(self, session: Session, key: Group) -> None:
         self._groups.reading(key)

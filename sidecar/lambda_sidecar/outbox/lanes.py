@@ -26,6 +26,8 @@ class Lane:
 
     __slots__ = (
         "answer_bytes",
+        "answer_room",
+        "answering",
         "failures",
         "limit",
         "name",
@@ -39,6 +41,10 @@ class Lane:
         self.name = name
         self.rows: deque[Row] = deque()
         self.under_way = 0
+        self.answering = 0
+        """Of those under way, rows that wait for their function."""
+        self.answer_room = 0
+        """Bytes that are expected of their answers, as far as these are kept."""
         self.limit = limit
         """So many may be under way. It is halved when Lambda throttles and grows by one with each success."""
         self.failures = 0
@@ -92,7 +98,8 @@ class Lanes:
                 lane.rows
                 and now >= lane.paused_until
                 and lane.under_way < self._limit(lane)
-                and self._may_answer(lane.rows[0], int(lane.answer_bytes))
+                and self._may_answer(lane)
+                and self._has_answer_room(lane)
             ):
                 return self._begin(lane)
         return None
@@ -100,19 +107,29 @@ class Lanes:
     def _begin(self, lane: Lane) -> Row:
         row = lane.rows.popleft()
         self.buffered -= 1
-        self.under_way += 1
-        lane.under_way += 1
-        self._answering += _waits_for_function(row)
+        waits = _waits_for_function(row)
+        self._answering += waits
+        lane.answering += waits
         row.answer_room = int(lane.answer_bytes) if row.keep_result else 0
         self._answer_room += row.answer_room
+        lane.answer_room += row.answer_room
+        self.under_way += 1
+        lane.under_way += 1
         return row
 
-    def _may_answer(self, row: Row, size: int) -> bool:
-        """Rows that wait for their function get half of the capacity, however many functions they are of.
-        Those whose answers are kept also want room for these."""
-        if self._answering >= max(1, self._capacity // 2) and _waits_for_function(row):
-            return False
-        return not row.keep_result or not self._answer_room or self._answer_room + size <= ANSWERS_MAX
+    def _may_answer(self, lane: Lane) -> bool:
+        """Rows that wait for their function get half of the capacity, however many functions they are of, and
+        one function half of what the others leave of that."""
+        free = max(1, self._capacity // 2) - self._answering
+        return lane.answering < free or not _waits_for_function(lane.rows[0])
+
+    def _has_answer_room(self, lane: Lane) -> bool:
+        """For an answer that is kept; one function gets half of what the others leave, here too. One answer
+        may be larger than all the room."""
+        size, free = int(lane.answer_bytes), ANSWERS_MAX - self._answer_room
+        if not lane.rows[0].keep_result or not self._answer_room:
+            return True
+        return size <= free and (not lane.answer_room or lane.answer_room + size <= free)
 
     def answered(self, row: Row, size: int) -> None:
         """Its answer, which is kept, has so many bytes."""
@@ -205,9 +222,12 @@ class Lanes:
 
     def _ended(self, row: Row) -> Lane:
         self.under_way -= 1
-        self._answering -= _waits_for_function(row)
+        waits = _waits_for_function(row)
+        self._answering -= waits
         self._answer_room -= row.answer_room
         lane = self._lanes[row.function_name]
+        lane.answering -= waits
+        lane.answer_room -= row.answer_room
         lane.under_way -= 1
         return lane
 

@@ -7,13 +7,12 @@ connector takes for rows. Large payloads do not come along: `payloads` fetches t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-import msgspec
+from typing import Any
 
 from lambda_sidecar.outbox.row import Group, Row, make_row, stored_rows
-from lambda_sidecar.outbox.session import Session, StatementFailed
+from lambda_sidecar.outbox.session import Session, StatementFailed, packet_too_small
 from lambda_sidecar.outbox.sql_text import TABLES, are, identifiers, literal
 
 # What a scan brings along at most, and of each row's payload: 200 rows of 4 KB are read within a millisecond.
@@ -21,21 +20,23 @@ SCAN_ROWS = 200
 SMALL_BYTES = 4096
 # Where a scan passes rows by, it looks at so many ids at most: as many rows are looked at within some 20 ms.
 SCAN_IDS = 10_000
+# Keys that are read at once; the event loop stands still for a millisecond meanwhile.
+GROUP_KEYS = 200
+# Rows that are locked at once to see whether there is one that is not committed.
+LOCKED_ROWS = 5000
 # Payloads that are fetched at once.
 FETCH_BYTES = 8 * 1024 * 1024
 
-_ROWS = "COALESCE(JSON_ARRAYAGG(JSON_ARRAY({columns})), '[]')"
+_ROWS = "JSON_ARRAYAGG(JSON_ARRAY({columns})), COUNT(*)"
 _COLUMNS = "id, function_name, payload, options, caller, UNIX_TIMESTAMP(created_at), payload_bytes"
 _WAITING_COLUMNS = f"{_COLUMNS}, attempts, group_key, UNIX_TIMESTAMP(due_at)"
-_SMALL = f"IF(payload_bytes <= {SMALL_BYTES}, payload, NULL) AS payload"
 # The key and its row are not copied: only what is asked for is in the derived table.
-_OUTBOX = (
-    f"SELECT id, function_name, {_SMALL}, options, caller, created_at, payload_bytes FROM lambda_udf.outbox"
+_STORED = (
+    "SELECT id, function_name, IF(payload_bytes <= {small}, payload, NULL) AS payload, options, caller,"
+    " created_at, payload_bytes"
 )
-_WAITING = (
-    f"SELECT id, function_name, {_SMALL}, options, caller, created_at, payload_bytes, attempts, group_key,"
-    " due_at FROM lambda_udf.outbox_waiting"
-)
+_OUTBOX = f"{_STORED} FROM lambda_udf.outbox"
+_WAITING = f"{_STORED}, attempts, group_key, due_at FROM lambda_udf.outbox_waiting"
 _HAS_ONE_BEFORE = (
     "EXISTS (SELECT 1 FROM lambda_udf.outbox_waiting AS b"
     " WHERE b.caller = outbox_waiting.caller AND b.group_key = outbox_waiting.group_key"
@@ -64,20 +65,22 @@ async def scan(
     return await _outbox(session, after, until, _no_plain_row_of(without))
 
 
-async def is_being_written(session: Session, after: int, until: int) -> bool:
-    """Whether somebody has written a row with an id above `after`, up to `until`, and has not ended the
-    transaction: a plain read does not see it, and a locking one meets its lock. Says so too while rows of
-    these ids are being deleted, and where the row behind them is not committed. Raises SessionLost and
-    StatementFailed."""
+async def settled_up_to(session: Session, after: int, until: int) -> int | None:
+    """Up to which id, `until` at most, nobody has a row above `after` that is written and not committed: a
+    plain read does not see it, and a locking one meets its lock. None: there is one right behind, or so it
+    seems, as while rows of these ids are being deleted. Locks LOCKED_ROWS at most, for a moment. Raises
+    SessionLost and StatementFailed."""
+    locked = (
+        f"SELECT id FROM lambda_udf.outbox WHERE id > {after} AND id <= {until}"
+        f" ORDER BY id LIMIT {LOCKED_ROWS} FOR SHARE NOWAIT"
+    )
     try:
-        await session.rows(
-            f"SELECT id FROM lambda_udf.outbox WHERE id > {after} AND id <= {until} FOR SHARE NOWAIT"
-        )
+        count, last = await session.row(f"SELECT COUNT(*), MAX(id) FROM ({locked}) AS t") or (0, None)
     except StatementFailed as error:
         if not error.is_locked:
             raise
-        return True
-    return False
+        return None
+    return int(last) if count == LOCKED_ROWS else until
 
 
 async def scan_function(session: Session, function_name: str, since: int) -> Scanned:
@@ -93,25 +96,37 @@ async def due(session: Session, held: Sequence[int], *, without: Sequence[str]) 
     return await _waiting(
         session,
         f"due_at <= NOW(6){excluded}{_no_function(without)} AND (group_key IS NULL OR NOT {_HAS_ONE_BEFORE})"
-        f" ORDER BY due_at LIMIT {SCAN_ROWS}",
+        " ORDER BY due_at",
+        SCAN_ROWS,
     )
 
 
 async def head_of_group(session: Session, group: Group) -> Row | None:
     """The first row of that group that waits."""
     caller, key = map(literal, group)
-    rows = await _waiting(session, f"caller = {caller} AND group_key = {key} ORDER BY id LIMIT 1")
+    rows = await _waiting(session, f"caller = {caller} AND group_key = {key} ORDER BY id", 1)
     return rows[0] if rows else None
 
 
-async def waiting_groups(session: Session) -> list[Group]:
-    """Those of all rows that wait."""
-    query = "SELECT DISTINCT caller, group_key FROM lambda_udf.outbox_waiting WHERE group_key IS NOT NULL"
-    pairs = "COALESCE(JSON_ARRAYAGG(JSON_ARRAY(caller, group_key)), '[]')"
-    groups: list[Group] = msgspec.json.decode(
-        await session.value(f"SELECT {pairs} FROM ({query}) AS t"), type=list[Group]
-    )
+async def waiting_groups(session: Session, after: Group | None) -> list[Group]:
+    """Some of those of all rows that wait, in the order of the index: the first ones, or those behind
+    `after`. Fewer than GROUP_KEYS: there are no more."""
+    if after is None:
+        return await _groups(session, "group_key IS NOT NULL", GROUP_KEYS)
+    # One range of the index at a time: for both, MySQL would read all of the account's keys.
+    caller, key = map(literal, after)
+    groups = await _groups(session, f"caller = {caller} AND group_key > {key}", GROUP_KEYS)
+    if (missing := GROUP_KEYS - len(groups)) > 0:
+        groups += await _groups(session, f"caller > {caller} AND group_key IS NOT NULL", missing)
     return groups
+
+
+async def _groups(session: Session, condition: str, most: int) -> list[Group]:
+    rows = await session.rows(
+        "SELECT DISTINCT caller, group_key FROM lambda_udf.outbox_waiting FORCE INDEX (of_group)"
+        f" WHERE {condition} ORDER BY caller, group_key LIMIT {most}"
+    )
+    return [(caller, key) for caller, key in rows]
 
 
 async def seconds_until_due(session: Session) -> float | None:
@@ -179,24 +194,56 @@ async def _outbox(session: Session, after: int, until: int | None, condition: st
         f"(SELECT MIN(id) + {SCAN_IDS} FROM lambda_udf.outbox WHERE id > {after})" if condition else "NULL"
     )
     within = f" AND id <= {window}" if condition else ""
-    found = f"{_OUTBOX} WHERE id > {after}{limit}{within}{condition} ORDER BY id LIMIT {SCAN_ROWS}"
     last = "SELECT COALESCE(MAX(id), 0) FROM lambda_udf.outbox"
-    query = f"SELECT {_ROWS.format(columns=_COLUMNS)}, ({last}), {window} FROM ({found}) AS t"
-    text, highest, looked_to = await session.row(query) or ("[]", 0, None)
-    rows = [make_row(stored, is_waiting=False) for stored in stored_rows(text)]
-    rows.sort(key=lambda row: row.id)  # JSON_ARRAYAGG promises no order
-    return scanned(rows, int(highest), until, None if looked_to is None else int(looked_to))
+
+    def query(most: int, small: int) -> str:
+        found = (
+            f"{_OUTBOX.format(small=small)} WHERE id > {after}{limit}{within}{condition}"
+            f" ORDER BY id LIMIT {most}"
+        )
+        return f"SELECT {_ROWS.format(columns=_COLUMNS)}, ({last}), {window} FROM ({found}) AS t"
+
+    rows, (highest, looked_to), most = await _read(session, query, SCAN_ROWS, is_waiting=False)
+    return scanned(
+        rows, int(highest), until, None if looked_to is None else int(looked_to), is_full=len(rows) == most
+    )
 
 
-def scanned(rows: list[Row], highest: int, until: int | None, window: int | None) -> Scanned:
-    """`window`: no id above it was looked at."""
+def scanned(
+    rows: list[Row], highest: int, until: int | None, window: int | None, *, is_full: bool
+) -> Scanned:
+    """`window`: no id above it was looked at; nor was one behind the rows, if they are as many as were asked
+    for."""
     end = highest if until is None else until
-    looked_to = rows[-1].id if len(rows) == SCAN_ROWS else end if window is None else min(end, window)
+    looked_to = rows[-1].id if is_full else end if window is None else min(end, window)
     return Scanned(rows, looked_to, looked_to >= end, highest)
 
 
-async def _waiting(session: Session, condition: str) -> list[Row]:
-    query = f"SELECT {_ROWS.format(columns=_WAITING_COLUMNS)} FROM ({_WAITING} WHERE {condition}) AS t"
-    rows = [make_row(stored, is_waiting=True) for stored in stored_rows(await session.value(query))]
-    rows.sort(key=lambda row: row.id)
+async def _waiting(session: Session, condition: str, most: int) -> list[Row]:
+    """`condition` with its order; `most` rows at most."""
+
+    def query(most: int, small: int) -> str:
+        found = f"{_WAITING.format(small=small)} WHERE {condition} LIMIT {most}"
+        return f"SELECT {_ROWS.format(columns=_WAITING_COLUMNS)} FROM ({found}) AS t"
+
+    rows, _, _ = await _read(session, query, most, is_waiting=True)
     return rows
+
+
+async def _read(
+    session: Session, query: Callable[[int, int], str], most: int, *, is_waiting: bool
+) -> tuple[list[Row], Sequence[Any], int]:
+    """The rows of `query`, by id, what else it selects, and how many rows were asked for in the end. `query`
+    is made for so many rows at most, with payloads of so many bytes at most. What is larger than
+    max_allowed_packet MySQL makes NULL, with a warning (1301): then less is asked for."""
+    small = SMALL_BYTES
+    while True:
+        text, count, *others = await session.row(query(most, small)) or (None, 0)
+        if text is not None or not count:
+            break
+        if not small and most == 1:
+            raise packet_too_small()
+        most, small = most if small else max(1, most // 8), 0
+    rows = [make_row(stored, is_waiting=is_waiting) for stored in stored_rows(text or "[]")]
+    rows.sort(key=lambda row: row.id)  # JSON_ARRAYAGG promises no order
+    return rows, others, most

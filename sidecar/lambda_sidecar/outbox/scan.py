@@ -20,8 +20,11 @@ GAP_LOOK_SECONDS, GAP_SECONDS = 0.02, 10.0
 SWEEP_SECONDS = 1.0
 # And if that takes long, as behind many deleted rows that are not purged yet, no more of the time than this.
 SWEEP_SHARE = 0.05
-# So often a scan is made at once where ids were missing; and for so long, unless an order hangs on it.
-GAP_SCANS, GAP_SCAN_SECONDS = 50, 0.05
+# So many rows are read at once where ids were missing, more than are ever in hand; and for so long, unless an
+# order hangs on it.
+GAP_ROWS, GAP_SCAN_SECONDS = 20_000, 0.05
+
+Gap = tuple[int, int, float]
 
 
 class Scan:
@@ -31,7 +34,7 @@ class Scan:
     def __init__(self) -> None:
         self._position = 0
         """Everything up to it has been looked at, but for what came late."""
-        self._gaps: deque[tuple[int, int, float]] = deque()
+        self._gaps: deque[Gap] = deque()
         """Between which ids one was missing, or was passed by, and until when it is looked for."""
         self._next_gap_look = 0.0
         self._gaps_seen = 0
@@ -47,14 +50,15 @@ class Scan:
     async def look(self, session: Session, *, without: Mapping[str, int], is_recent: bool) -> list[Row]:
         """Some rows, by id; among them may be those that were looked at before. Plain rows of the functions
         `without` are passed by. `is_recent`: something was inserted not long ago."""
-        before = self._position
+        before, swept = self._position, self._swept
         scanned = await queries.scan(session, before, without=without)
         rows = scanned.rows
         self.has_more = not scanned.is_end
         self._position = max(before, scanned.looked_to)
         now = time.monotonic()
-        await self._forget_gaps(session, now)
-        self._note_gap(before, rows, now, passed_by=bool(without))
+        forgotten, late = await self._forget_gaps(session, now, without)
+        is_noted = self._note_gap(before, rows, now, passed_by=bool(without))
+        rows += late
         if not scanned.highest:  # the table is empty: a sweep would find nothing
             self._swept, self.sweeps_on = 0, math.inf
         elif now >= self._next_sweep and self._position:
@@ -63,37 +67,60 @@ class Scan:
         has_group = any(row.group_key is not None for row in rows)
         if self._gaps and (has_group or now >= self._next_gap_look):
             seconds = math.inf if has_group else GAP_SCAN_SECONDS
-            rows += await self._look_into_gaps(session, without, is_recent=is_recent, seconds=seconds)
+            found, is_end = await self._look_into_gaps(session, without, is_recent=is_recent, seconds=seconds)
+            if has_group and not is_end:  # once these are out of the way, all is read again
+                self._position, self._swept, self.has_more = before, swept, True
+                self._gaps.extendleft(reversed(forgotten))
+                if is_noted:
+                    self._gaps.pop()
+                return found
+            rows += found
         rows.sort(key=lambda row: row.id)
         return rows
 
-    async def _forget_gaps(self, session: Session, now: float) -> None:
-        """Those that are old, and where nobody is writing."""
-        while self._gaps and now >= self._gaps[0][2]:
+    async def _forget_gaps(
+        self, session: Session, now: float, without: Mapping[str, int]
+    ) -> tuple[list[Gap], list[Row]]:
+        """Those that are old, and where nobody is writing: what has been committed there since the last look
+        into them must not wait for a sweep, for rows of the same key may follow."""
+        rows: list[Row] = []
+        forgotten: list[Gap] = []
+        while self._gaps and now >= self._gaps[0][2] and time.monotonic() <= now + GAP_SCAN_SECONDS:
             after, until, _ = self._gaps.popleft()
-            if await queries.is_being_written(session, after, until):
+            settled = await queries.settled_up_to(session, after, until)
+            if settled is None:
                 self._gaps.append((after, until, now + GAP_SECONDS))
+                continue
+            forgotten.append((after, settled, now))
+            while after < settled:
+                scanned = await queries.scan(session, after, settled, without=without)
+                rows += scanned.rows
+                after = scanned.looked_to
+            if settled < until:
+                self._gaps.appendleft((settled, until, now))
+        return forgotten, rows
 
-    def _note_gap(self, before: int, rows: list[Row], now: float, *, passed_by: bool) -> None:
+    def _note_gap(self, before: int, rows: list[Row], now: float, *, passed_by: bool) -> bool:
         for row in rows:
             if row.id != before + 1:
                 break
             before = row.id
         else:
             if before == self._position or not passed_by:
-                return
+                return False
         self._gaps.append((before, self._position, now + GAP_SECONDS))
+        return True
 
     async def _look_into_gaps(
         self, session: Session, without: Mapping[str, int], *, is_recent: bool, seconds: float
-    ) -> list[Row]:
-        """In `seconds`; then the rest is looked into the next time."""
+    ) -> tuple[list[Row], bool]:
+        """In `seconds`; then the rest is looked into the next time. Whether that was all of them."""
         began = time.monotonic()
         since = min(after for after, _, _ in self._gaps)
         if seconds < math.inf:
             since = max(since, self._gaps_seen)
         found: list[Row] = []
-        for _ in range(GAP_SCANS):
+        while len(found) < GAP_ROWS:
             scanned = await queries.scan(session, since, self._position, without=without)
             found += scanned.rows
             since = 0 if scanned.is_end else scanned.looked_to
@@ -103,7 +130,7 @@ class Scan:
         now = time.monotonic()
         wait = GAP_LOOK_SECONDS if is_recent else SWEEP_SECONDS
         self._next_gap_look = now + max(wait, (now - began) / SWEEP_SHARE)
-        return found
+        return found, since == 0
 
     async def _sweep(self, session: Session, *, without: Mapping[str, int]) -> list[Row]:
         began = time.monotonic()

@@ -53,6 +53,19 @@ _NOT_THERE = {errorcode.ER_NO_SUCH_TABLE, errorcode.ER_BAD_DB_ERROR}
 _ISOLATION = "IF(@@log_bin AND @@binlog_format = 'STATEMENT', 'REPEATABLE-READ', 'READ-COMMITTED')"
 
 
+# Variables that a server may have otherwise for all: with completion_type CHAIN a COMMIT begins the next
+# transaction, and a statement by itself would not be committed; the others cut one off or refuse it.
+_OWN_WAYS = (
+    "completion_type = 'NO_CHAIN'",
+    "transaction_read_only = OFF",
+    "max_execution_time = 0",
+    "sql_select_limit = 18446744073709551615",
+    "sql_big_selects = ON",
+    f"innodb_lock_wait_timeout = {LOCK_SECONDS}",
+    f"transaction_isolation = {_ISOLATION}",
+)
+
+
 class SessionLost(Exception):
     """The connection is over, or could not be made; a new one may be tried. The text says why."""
 
@@ -105,11 +118,21 @@ class StatementFailed(Exception):
         return self.code in _NOT_THERE
 
 
+def packet_too_small() -> StatementFailed:
+    """Not even one row fits into what the server writes."""
+    return StatementFailed(errorcode.ER_NET_PACKET_TOO_LARGE, "max_allowed_packet is too small for an event")
+
+
 class Session:
     """Made by `connect`; `close` it, also after SessionLost."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the server has closed the connection, as far as that is known without asking it."""
+        return bool(self._connection._socket._reader.at_eof())
 
     async def value(self, statement: str) -> Any:
         """The first value of the first row; None where there is no row. Raises SessionLost and
@@ -173,8 +196,8 @@ def _is_of_client(number: int) -> bool:
 
 
 async def connect(settings: OutboxSettings) -> Session:
-    """With a session of known ways: UTC, strict, utf8mb4, READ COMMITTED where it can be. Raises
-    SessionLost."""
+    """With a session of known ways, whatever the server's defaults are: UTC, strict, utf8mb4, READ COMMITTED
+    where it can be, and nothing is committed later than asked. Raises SessionLost."""
     options: dict[str, Any] = {
         "user": settings.user,
         "password": _password(settings),
@@ -194,8 +217,7 @@ async def connect(settings: OutboxSettings) -> Session:
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             session = Session(await mysql.connector.aio.connect(**options))
-            await session.run(f"SET SESSION transaction_isolation = {_ISOLATION}")
-            await session.run(f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}")
+            await session.run("SET SESSION " + ", SESSION ".join(_OWN_WAYS))
     except (mysql.connector.Error, StatementFailed) as error:
         if session is not None:
             await session.close()

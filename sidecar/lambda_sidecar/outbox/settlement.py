@@ -159,6 +159,7 @@ class Settlement:
             except StatementFailed as error:
                 if error.is_read_only:
                     self._is_read_only()
+                    await self._close()  # another one may have the server's name by now
                 elif not error.may_be_repeated:
                     self._failure = error
                     return False
