@@ -314,6 +314,20 @@ def test_an_answer_that_is_larger_than_all_the_room_goes_alone(monkeypatch: pyte
     assert len(begun(lanes)) == 1
 
 
+def test_where_only_small_rows_may_go_a_large_one_holds_up_its_own_function_alone() -> None:
+    lanes = Lanes(10)
+    large = row(1, "large")
+    large.payload = None
+    assert lanes.offer(large)
+    assert lanes.offer(row(2, "large"))
+    assert lanes.offer(row(3, "small"))
+    small = lanes.next(0.0, small=True)
+    assert small is not None
+    assert small.id == 3
+    assert lanes.next(0.0, small=True) is None
+    assert lanes.next(0.0) is large
+
+
 @pytest.mark.parametrize("capacity", [4, 20, 100])
 def test_one_function_that_is_waited_for_leaves_room_for_another_that_is(capacity: int) -> None:
     lanes = Lanes(capacity)

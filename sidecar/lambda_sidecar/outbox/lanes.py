@@ -89,8 +89,9 @@ class Lanes:
         self.buffered += 1
         return True
 
-    def next(self, now: float) -> Row | None:
-        """The next row to send, which counts as under way from now on; functions take turns."""
+    def next(self, now: float, *, small: bool = False) -> Row | None:
+        """The next row to send, which counts as under way from now on; functions take turns. `small`: there
+        is no memory for a payload that did not come along."""
         for _ in range(len(self._turns)):
             lane = self._turns[0]
             self._turns.rotate(-1)
@@ -100,6 +101,7 @@ class Lanes:
                 and lane.under_way < self._limit(lane)
                 and self._may_answer(lane)
                 and self._has_answer_room(lane)
+                and not (small and lane.rows[0].payload is None)
             ):
                 return self._begin(lane)
         return None

@@ -22,7 +22,8 @@ from lambda_sidecar.outbox.verdict import Accepted, Dead, Later
 
 log = logging.getLogger(__name__)
 
-# Payloads that are at Lambda, or on their way, and answers that are not stored yet; one may be beyond.
+# Payloads that are at Lambda, or on their way, and answers that are not stored yet; one may be beyond, and so
+# may small ones, which take next to nothing.
 BYTES_MAX = 64 * 1024 * 1024
 # Until a row is tried again on which the sidecar itself failed.
 DEFECT_SECONDS = 60.0
@@ -61,8 +62,9 @@ class Sending:
         """All that may begin now. Raises SessionLost and StatementFailed."""
         large: list[Row] = []
         begun = size = 0
-        while self._may_begin() and self._bytes + size < BYTES_MAX:
-            if (row := self._lanes.next(time.monotonic())) is None:
+        while self._may_begin():
+            is_full = self._bytes + size >= BYTES_MAX
+            if (row := self._lanes.next(time.monotonic(), small=is_full)) is None:
                 break
             if row.payload is None:
                 large.append(row)
