@@ -10,7 +10,7 @@
 
 struct reader {
   const char *next, *end;
-  int depth;
+  size_t depth;
   bool is_object[DEPTH_MAX]; /* what each level is */
 };
 
@@ -82,7 +82,7 @@ static bool begin_value(struct reader *reader) {
 bool json_is_printed(const char *text, size_t length) {
   struct reader reader = {.next = text, .end = text + length};
   for (;;) {
-    int depth = reader.depth;
+    size_t depth = reader.depth;
     if (!begin_value(&reader)) return false;
     if (reader.depth > depth) continue;
     while (reader.depth > 0 && take(&reader, reader.is_object[reader.depth - 1] ? "}" : "]")) reader.depth--;
