@@ -17,12 +17,12 @@ struct slice slice_or(struct slice text, size_t max, const char *instead) {
 
 static bool encode_slice(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
   const struct slice *slice = *arg;
-  if (slice->length == 0) return true; /* proto3: a default value is not sent */
   return pb_encode_tag_for_field(stream, field) &&
          pb_encode_string(stream, (const pb_byte_t *)slice->data, slice->length);
 }
 
 static pb_callback_t sending(const struct slice *slice) {
+  if (slice->length == 0) return (pb_callback_t){.arg = NULL}; /* proto3: a default value is not sent */
   return (pb_callback_t){.funcs.encode = encode_slice, .arg = (void *)(uintptr_t)slice};
 }
 
@@ -46,6 +46,11 @@ bool contract_encode(const struct invoke_request *request, uint8_t **head, size_
   message.timeout_ms = request->timeout_ms;
   message.deadline_ms = request->deadline_ms;
   message.options_json = sending(&request->options);
+  message.qualifier = sending(&request->qualifier);
+  message.region = sending(&request->region);
+  message.role = sending(&request->role);
+  message.tenant_id = sending(&request->tenant_id);
+  message.answer_form = (lambda_udf_v1_AnswerForm)request->answer_form;
   message.has_caller = true;
   message.caller.user = sending(&request->user);
   message.caller.host = sending(&request->host);

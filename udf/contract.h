@@ -24,6 +24,9 @@ enum invocation_type {
   INVOCATION_DRY_RUN = 3
 };
 
+/* Numbers as in the proto's enum AnswerForm. */
+enum answer_form { ANSWER_AS_IT_IS = 0, ANSWER_JSON = 1 };
+
 struct invoke_request {
   uint64_t call_id;
   enum invocation_type type;
@@ -31,6 +34,8 @@ struct invoke_request {
   uint64_t deadline_ms; /* on wait_clock_ms()'s clock; 0: none */
   struct slice function;
   struct slice options; /* lambda_invoke's, as JSON text; empty for the other functions */
+  struct slice qualifier, region, role, tenant_id; /* the aggregates' options; empty: not given */
+  enum answer_form answer_form;
   struct slice payload;
   struct slice user, host, schema;
   uint64_t connection_id;

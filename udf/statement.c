@@ -115,8 +115,12 @@ static bool is_explained(struct statement *statement) {
 
 /* The settings for the statement, read at its first row. False: failure says which is wrong. */
 static bool know_settings(struct statement *statement, bool variables, struct failure *failure) {
+  enum settings_concurrency concurrency = statement->function->concurrency;
   if (!statement->settings_known)
-    statement->settings_known = settings_read(statement->session, variables, &statement->settings, failure);
+    statement->settings_known = settings_read(statement->session, variables, &statement->settings, failure) &&
+                                (concurrency == CONCURRENCY_NONE ||
+                                 settings_read_concurrency(statement->session, variables, concurrency,
+                                                           &statement->concurrency, failure));
   return statement->settings_known;
 }
 
@@ -135,17 +139,25 @@ static enum statement_row follow_mode(struct statement *statement, bool variable
   }
 }
 
+static bool enter_component(const struct statement *statement, bool *variables, struct failure *failure) {
+  return component_enter(statement->component, variables) ||
+         failure_set(failure, FAILURE_DENIED, "the component was uninstalled while the statement ran");
+}
+
 enum statement_row statement_enter(struct statement *statement, struct failure *failure) {
   bool variables = false;
   if (is_explained(statement)) return ROW_LEFT_OUT;
   counter_add(statement->function->calls, 1);
-  if (!component_enter(statement->component, &variables)) {
-    failure_set(failure, FAILURE_DENIED, "the component was uninstalled while the statement ran");
-    return ROW_FAILED;
-  }
+  if (!enter_component(statement, &variables, failure)) return ROW_FAILED;
   enum statement_row row = follow_mode(statement, variables, failure);
   if (row != ROW_RUNS) component_leave();
   return row;
+}
+
+enum statement_row statement_enter_result(struct statement *statement, struct failure *failure) {
+  bool variables = false;
+  if (is_explained(statement)) return ROW_LEFT_OUT;
+  return enter_component(statement, &variables, failure) ? ROW_RUNS : ROW_FAILED;
 }
 
 void statement_leave(void) { component_leave(); }
@@ -209,14 +221,17 @@ bool statement_complete_request(const struct statement *statement, struct invoke
 
 /* ---- what becomes of it ---- */
 
+bool statement_raised(const struct invoke_result *result, struct failure *failure) {
+  if (result->function_error.length == 0) return false;
+  struct slice reason = slice_or(result->function_error_text, FAILURE_TEXT_SIZE, "it gave no reason");
+  failure_set(failure, FAILURE_FUNCTION, "Lambda function error: %.*s", (int)reason.length, reason.data);
+  return true;
+}
+
 bool statement_accepts(const struct statement *statement, const struct invoke_result *result,
                        struct failure *failure) {
-  if (result->function_error.length == 0 || !statement->function->raises ||
-      statement->settings.function_error == FUNCTION_ERROR_RETURN)
-    return true;
-  struct slice reason = slice_or(result->function_error_text, FAILURE_TEXT_SIZE, "it gave no reason");
-  return failure_set(failure, FAILURE_FUNCTION, "Lambda function error: %.*s", (int)reason.length,
-                     reason.data);
+  return !statement->function->raises || statement->settings.function_error == FUNCTION_ERROR_RETURN ||
+         !statement_raised(result, failure);
 }
 
 void statement_fail(const struct statement *statement, const struct failure *failure, unsigned char *error) {

@@ -13,7 +13,8 @@ from lambda_sidecar.access.account import Account
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.calls.call import Call
 from lambda_sidecar.calls.lambda_invoke import Options, document
-from lambda_sidecar.calls.pipeline import Pipeline
+from lambda_sidecar.calls.lambda_map import MapOptions, value
+from lambda_sidecar.calls.pipeline import Pipeline, Shape
 from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.contract.stream import Stream
 from lambda_sidecar.errors import ApiError, InvokeFailure
@@ -80,17 +81,25 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         """One call, whatever becomes of it: a failure is an answer too. `payload` is the request's, `share`
         its stream's."""
         caller, options_json = request.caller, request.options_json
+        options: Options | MapOptions | str | None
+        shape: Shape[Result]
+        if request.answer_form:
+            options, shape = _map_options(request), self._value
+        elif options_json:
+            options, shape = options_json, self._document
+        else:
+            options, shape = _PLAIN.get(request.invocation_type), _result
         call = Call(
             Account(caller.user, caller.host),
             request.function,
             payload,
-            options=options_json or _PLAIN.get(request.invocation_type),
+            options=options,
             timeout_ms=request.timeout_ms,
             share=share,
             connection_id=caller.connection_id,
             until=request.deadline_ms / 1000,
         )
-        answer = await self.pipeline.run(call, self._document if options_json else _result)
+        answer = await self.pipeline.run(call, shape)
         if isinstance(answer, InvokeFailure):
             return Response(call_id=request.call_id, error=_error(answer), queued_us=call.queued_us)
         return Response(call_id=request.call_id, result=answer, queued_us=call.queued_us)
@@ -100,6 +109,24 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         _check_size(result)
         payload = await self.pipeline.pace(document(result, RESULT_MAX), len(result.payload))
         return Result(status_code=result.status_code, payload=payload)
+
+    async def _value(self, result: InvocationResult) -> Result:
+        """lambda_map's answer, with no more in it than its library reads. Raises ApiError."""
+        _check_size(result)
+        payload = await self.pipeline.pace(value(result, RESULT_MAX), len(result.payload))
+        return Result(
+            status_code=result.status_code,
+            function_error=result.function_error,
+            function_error_text=result.function_error_text,
+            payload=payload,
+        )
+
+
+def _map_options(request: Request) -> MapOptions | None:
+    """None for an answer's form that nobody knows."""
+    if request.answer_form != invoker_pb2.ANSWER_FORM_JSON:
+        return None
+    return MapOptions(request.qualifier, request.region, request.role, request.tenant_id)
 
 
 async def _result(result: InvocationResult) -> Result:
