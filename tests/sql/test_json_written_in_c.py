@@ -221,13 +221,13 @@ def test_whatever_is_recognised_is_json_in_the_very_form_of_the_server() -> None
     source = seeded()
     texts = []
     for _ in range(200_000):
-        text = bytearray(json.dumps(random_document(source, 3), ensure_ascii=True).encode())
+        changed = bytearray(json.dumps(random_document(source, 3), ensure_ascii=True).encode())
         for _ in range(source.randrange(1, 4)):
-            at = source.randrange(len(text) + 1)
-            text[at : at + source.randrange(3)] = bytes(
+            at = source.randrange(len(changed) + 1)
+            changed[at : at + source.randrange(3)] = bytes(
                 source.choices(b'{}[],: "\\0aeE+-.\x00\x1f', k=source.randrange(3))
             )
-        texts.append(bytes(text))
+        texts.append(bytes(changed))
     recognised = 0
     for text, answer in zip(texts, written("p", texts), strict=True):
         if isinstance(answer, bytes):
