@@ -42,20 +42,41 @@ static void know_account(struct statement *statement) {
     statement->account.may_invoke = false;
 }
 
+/* The state, with the types of its values, if it has any. NULL: there is no memory. */
+static struct statement *new_statement(const struct sql_function *function, UDF_ARGS *args) {
+  struct statement *statement = calloc(1, function->state_size);
+  if (statement == NULL) return NULL;
+  statement->function = function;
+  if (function->values == 0) return statement;
+  statement->types = calloc(args->arg_count, sizeof *statement->types);
+  if (statement->types == NULL) {
+    free(statement);
+    return NULL;
+  }
+  arguments_know_types(args, function->values, statement->types);
+  return statement;
+}
+
+static void free_statement(struct statement *statement) {
+  if (statement != NULL) free(statement->types);
+  free(statement);
+}
+
 bool statement_start(const struct sql_function *function, UDF_INIT *init, UDF_ARGS *args, char *message) {
   if (!is_usable(function, args, message)) return true;
   MYSQL_THD session = server_session();
-  if (!arguments_settle(init, args, session)) {
-    (void)snprintf(message, MYSQL_ERRMSG_SIZE, "the server refuses utf8mb4 for the arguments of %s",
-                   function->name);
-    return true;
-  }
-  struct statement *statement = calloc(1, function->state_size);
+  struct statement *statement = new_statement(function, args);
   if (statement == NULL) {
     (void)snprintf(message, MYSQL_ERRMSG_SIZE, "no memory for %s", function->name);
     return true;
   }
-  statement->function = function;
+  if (!arguments_settle(init, args, session)) {
+    free_statement(statement);
+    (void)snprintf(message, MYSQL_ERRMSG_SIZE, "the server refuses utf8mb4 for the arguments of %s",
+                   function->name);
+    return true;
+  }
+  if (statement->types != NULL) arguments_settle_types(args, function->values, statement->types);
   statement->session = session;
   know_account(statement);
   init->ptr = (char *)statement;
@@ -66,7 +87,7 @@ bool statement_start(const struct sql_function *function, UDF_INIT *init, UDF_AR
 }
 
 void statement_end(UDF_INIT *init) {
-  free(init->ptr);
+  free_statement((struct statement *)init->ptr);
   init->ptr = NULL;
 }
 

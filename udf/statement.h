@@ -14,6 +14,7 @@
 #include "mysql_abi.h"
 #include "server.h"
 #include "settings.h"
+#include "value.h"
 
 /* A SQL function, the same in all of its statements. */
 struct sql_function {
@@ -29,6 +30,7 @@ struct sql_function {
   enum counter calls;
   enum settings_concurrency concurrency; /* which variable rules it */
   bool raises; /* a function that raised fails the statement, unless lambda_udf.function_error = return */
+  unsigned int values; /* the first argument that may be of any type, to be written as JSON; 0: none is */
 };
 
 struct statement {
@@ -39,9 +41,10 @@ struct statement {
   struct settings settings; /* valid from the first row that runs on; the same for all rows */
   uint32_t concurrency; /* as settings: how many calls may be under way at once, if the options do not say */
   bool settings_known;
-  bool begun;     /* the first row has been evaluated */
-  bool explained; /* once begun: the statement is EXPLAIN and nothing is executed */
-  bool warned;    /* of calls that are left out: once is enough */
+  struct value_type *types; /* by argument, from function->values on; NULL if that is 0 */
+  bool begun;               /* the first row has been evaluated */
+  bool explained;           /* once begun: the statement is EXPLAIN and nothing is executed */
+  bool warned;              /* of calls that are left out: once is enough */
 };
 
 /* For an init function: checks the number of arguments and the server, settles the arguments, and puts

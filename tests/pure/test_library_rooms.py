@@ -57,7 +57,9 @@ def test_the_servers_registry_is_asked_in_one_file() -> None:
     assert calling == {"server.c"}
 
 
-@pytest.mark.parametrize("module", ["contract", "decimal", "explain", "grpc_wire", "quotas", "utf8"])
+@pytest.mark.parametrize(
+    "module", ["contract", "decimal", "explain", "grpc_wire", "json_printed", "json_write", "quotas", "utf8"]
+)
 def test_what_is_called_pure_knows_nothing_but_its_like(module: str) -> None:
     assert MODULES[module] <= {"decimal", "utf8"}
 
@@ -71,6 +73,7 @@ def test_what_is_called_pure_knows_nothing_but_its_like(module: str) -> None:
         ("call", {"channel_pool", "mysql_abi", "server", "statement"}),
         ("line", {"call", "contract"}),
         ("channel", {"contract", "mysql_abi", "server", "settings"}),
+        ("value", {"arguments", "contract", "server"}),
         ("waiting", {"channel", "mysql_abi", "server"}),
         ("server", {"channel", "contract", "failure", "settings"}),
     ],
