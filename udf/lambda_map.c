@@ -16,6 +16,8 @@
 /* max_allowed_packet has no larger value (refman: Server System Variables): a LONGTEXT to the server. */
 #define RESULT_MAX 1073741824ul
 
+enum { FUNCTION = 0, PAYLOAD, KEY }; /* the arguments */
+
 /* What becomes of a call without a good result: piece.note. */
 enum on_failure {
   FAILS_STATEMENT = 0,
@@ -32,6 +34,7 @@ struct map_statement {
   struct gathered gathered;
   struct distinct distinct; /* of the whole statement, not of a group */
   struct aggregate_options options;
+  struct bytes key;       /* the row's */
   struct piece *null;     /* for all places that hold null */
   unsigned long long row; /* of the group, from 1 */
 };
@@ -45,6 +48,7 @@ static const struct sql_function map_function = {
     .type = INVOCATION_REQUEST_RESPONSE,
     .payload_max = QUOTA_REQUEST_RESPONSE_MAX,
     .payload_kind = "RequestResponse",
+    .values = KEY,
     .result_max = RESULT_MAX,
     .calls = COUNTER_MAP_CALLS,
     .concurrency = CONCURRENCY_MAP,
@@ -155,12 +159,30 @@ static struct slice argument(const UDF_ARGS *args, unsigned int index) {
   return (struct slice){.data = args->args[index], .length = args->lengths[index]};
 }
 
+/* The row's key as JSON, if there is one. */
+static bool write_key(struct map_statement *map, const UDF_ARGS *args, struct failure *failure) {
+  map->key.length = 0;
+  if (args->arg_count <= KEY) return true;
+  switch (value_write(&map->key, map->statement.types[KEY], args, KEY)) {
+    case WRITTEN:
+      return true;
+    case WRITTEN_NOT_UTF8:
+      failure_set(failure, FAILURE_ARGUMENT, "the key is not UTF-8");
+      return of_row(map->row, failure);
+    case WRITTEN_NOT_A_NUMBER:
+      failure_set(failure, FAILURE_ARGUMENT, "the key is a number that JSON does not have");
+      return of_row(map->row, failure);
+    default:
+      return gathers(map, GATHERED_NO_MEMORY, failure);
+  }
+}
+
 /* The row's place in the array. */
 static bool put(struct map_statement *map, const UDF_ARGS *args, struct piece *piece,
                 struct failure *failure) {
-  struct slice key = {.data = NULL};
-  bool keyed = args->arg_count > 2;
-  return gathers(map, gathered_add(&map->gathered, piece, keyed, key), failure);
+  if (!write_key(map, args, failure)) return false;
+  struct slice key = {.data = map->key.data, .length = map->key.length};
+  return gathers(map, gathered_add(&map->gathered, piece, args->arg_count > KEY, key), failure);
 }
 
 static bool put_null(struct map_statement *map, const UDF_ARGS *args, struct failure *failure) {
@@ -232,9 +254,9 @@ static bool refuse_row(struct map_statement *map, const UDF_ARGS *args, struct f
 }
 
 static bool run_row(struct map_statement *map, const UDF_ARGS *args, struct failure *failure) {
-  struct invoke_request request = {.payload = argument(args, 1)};
+  struct invoke_request request = {.payload = argument(args, PAYLOAD)};
   if (!statement_may_invoke(&map->statement, failure)) return false;
-  if (!aggregate_options_read(&map->options, AGGREGATE_MAP, argument(args, 0), failure))
+  if (!aggregate_options_read(&map->options, AGGREGATE_MAP, argument(args, FUNCTION), failure))
     return of_row(map->row, failure);
   if (request.payload.data == NULL) return put_null(map, args, failure);
   request.function = map->options.function;
@@ -259,6 +281,7 @@ void lambda_map_deinit(UDF_INIT *init) {
   if (map != NULL) {
     flights_abandon(&map->flights);
     gathered_free(&map->gathered);
+    bytes_free(&map->key);
     piece_leave(map->null);
     distinct_free(&map->distinct, leave_made);
     aggregate_options_free(&map->options);
