@@ -204,10 +204,14 @@ static bool check_request(const struct sql_function *function, const struct invo
 
 static struct slice text(const char *of) { return (struct slice){.data = of, .length = strlen(of)}; }
 
+bool statement_may_invoke(const struct statement *statement, struct failure *failure) {
+  return statement->account.may_invoke || failure_set(failure, FAILURE_PRIVILEGE, "access denied");
+}
+
 bool statement_complete_request(const struct statement *statement, struct invoke_request *request,
                                 struct failure *failure) {
   const struct server_account *account = &statement->account;
-  if (!account->may_invoke) return failure_set(failure, FAILURE_PRIVILEGE, "access denied");
+  if (!statement_may_invoke(statement, failure)) return false;
   if (!check_request(statement->function, request, failure)) return false;
   request->type = statement->function->type;
   if (request->type == INVOCATION_AS_OPTIONS_SAY && request->options.data == NULL)

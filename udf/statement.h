@@ -69,6 +69,9 @@ void statement_leave(void);
 /* The same for an aggregate's result, which counts for nothing: ROW_LEFT_OUT is EXPLAIN alone. */
 enum statement_row statement_enter_result(struct statement *statement, struct failure *failure);
 
+/* The privilege. False: *failure says that it is missing. */
+bool statement_may_invoke(const struct statement *statement, struct failure *failure);
+
 /* Completes a request in which function, payload and options are what SQL gave (data NULL: NULL, or no such
  * argument), after everything that can be refused without asking anyone, the account's privilege first.
  * False: *failure says why. */

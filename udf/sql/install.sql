@@ -13,6 +13,7 @@ SET SESSION lock_wait_timeout = 30;
 CREATE FUNCTION IF NOT EXISTS lambda_sync   RETURNS STRING SONAME 'lambda_udf.so';
 CREATE FUNCTION IF NOT EXISTS lambda_async  RETURNS STRING SONAME 'lambda_udf.so';
 CREATE FUNCTION IF NOT EXISTS lambda_invoke RETURNS STRING SONAME 'lambda_udf.so';
+CREATE AGGREGATE FUNCTION IF NOT EXISTS lambda_map RETURNS STRING SONAME 'lambda_udf.so';
 CREATE FUNCTION IF NOT EXISTS lambda_outbox_hint RETURNS INTEGER SONAME 'lambda_udf.so';
 
 -- INSTALL COMPONENT knows no IF NOT EXISTS and cannot be prepared.
