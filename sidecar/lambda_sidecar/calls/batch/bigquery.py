@@ -10,12 +10,12 @@ from collections.abc import Generator
 import msgspec
 
 from lambda_sidecar.calls.batch.batch import Batch, quoted
-from lambda_sidecar.calls.batch.reading import FunctionRefused, counted, fields, words
+from lambda_sidecar.calls.batch.reading import NOTHING, FunctionRefused, counted, fields, words
 
 
 class _Answer(msgspec.Struct):
-    replies: msgspec.Raw | None = None
-    errorMessage: msgspec.Raw | None = None
+    replies: msgspec.Raw = NOTHING
+    errorMessage: msgspec.Raw = NOTHING
 
 
 _decoder = msgspec.json.Decoder(_Answer)
@@ -42,6 +42,6 @@ def event(batch: Batch, rows: bytes) -> Generator[None, None, bytes]:
 def answer(batch: Batch, payload: bytes) -> Generator[None, None, bytes]:
     """The replies, separated by commas. In steps. Raises FunctionRefused and BatchAnswerInvalid."""
     found = yield from fields(payload, _decoder)
-    if found.replies is None and found.errorMessage is not None:
+    if bytes(found.errorMessage) and not bytes(found.replies):
         raise FunctionRefused("errorMessage", words(found.errorMessage))
     return counted(found.replies, batch.rows, "replies")

@@ -14,7 +14,8 @@ from lambda_sidecar.text.json_text import NestedTooDeeply, NotJson, check
 
 # Of a function's own words, in bytes, as of errorMessage (aws/answer.py).
 WORDS_MAX = 200
-_NULL = msgspec.Raw(b"null")
+# A field that is not there.
+NOTHING = msgspec.Raw()
 _results_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -59,9 +60,9 @@ def _text(payload: bytes) -> str:
         raise BatchAnswerInvalid(f"it is not JSON: {error}") from None
 
 
-def results(value: msgspec.Raw | None, name: str) -> list[msgspec.Raw]:
+def results(value: msgspec.Raw, name: str) -> list[msgspec.Raw]:
     """The elements of the array that a field is. One step: 6 ms for 100,000. Raises BatchAnswerInvalid."""
-    if value is None:
+    if not bytes(value):
         raise BatchAnswerInvalid(f"it has no {name}")
     try:
         return _results_decoder.decode(value)
@@ -75,16 +76,16 @@ def check_count(found: int, rows: int, name: str) -> None:
         raise BatchAnswerInvalid(f"{name} has {found} elements for {rows} rows")
 
 
-def counted(value: msgspec.Raw | None, rows: int, name: str) -> bytes:
+def counted(value: msgspec.Raw, rows: int, name: str) -> bytes:
     """The inside of the array that a field is: as many elements as rows, separated by commas. Raises
     BatchAnswerInvalid."""
     check_count(len(results(value, name)), rows, name)
-    return bytes(value or b"").strip()[1:-1]
+    return bytes(value).strip()[1:-1]
 
 
-def words(value: msgspec.Raw | None) -> str:
+def words(value: msgspec.Raw) -> str:
     """A function's own words: a string as it is, other JSON as it was written; empty for null."""
-    if value is None or value == _NULL:
+    if bytes(value) in (b"", b"null"):
         return ""
     try:
         return msgspec.json.decode(value, type=str)

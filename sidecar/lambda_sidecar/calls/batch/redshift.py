@@ -11,7 +11,7 @@ from collections.abc import Generator
 import msgspec
 
 from lambda_sidecar.calls.batch.batch import Batch, quoted
-from lambda_sidecar.calls.batch.reading import FunctionRefused, counted, fields, words
+from lambda_sidecar.calls.batch.reading import NOTHING, FunctionRefused, counted, fields, words
 from lambda_sidecar.errors import BatchAnswerInvalid
 
 # Redshift's query ids are numbers; this many bits are exact in every JSON reader.
@@ -19,10 +19,10 @@ _QUERY_BITS = 53
 
 
 class _Answer(msgspec.Struct):
-    success: msgspec.Raw | None = None
-    error_msg: msgspec.Raw | None = None
-    num_records: msgspec.Raw | None = None
-    results: msgspec.Raw | None = None
+    success: msgspec.Raw = NOTHING
+    error_msg: msgspec.Raw = NOTHING
+    num_records: msgspec.Raw = NOTHING
+    results: msgspec.Raw = NOTHING
 
 
 _decoder = msgspec.json.Decoder(_Answer)
@@ -52,14 +52,14 @@ def answer(batch: Batch, payload: bytes) -> Generator[None, None, bytes]:
     Raises FunctionRefused and BatchAnswerInvalid."""
     found = yield from fields(payload, _decoder)
     _check_success(found)
-    if found.num_records not in (None, b"null", b"%d" % batch.rows):
+    if bytes(found.num_records) not in (b"", b"null", b"%d" % batch.rows):
         raise BatchAnswerInvalid(f"num_records is not {batch.rows}, as it was in the event")
     return counted(found.results, batch.rows, "results")
 
 
 def _check_success(found: _Answer) -> None:
-    success = found.success
-    if success == b"false" or (success is None and found.results is None and words(found.error_msg)):
-        raise FunctionRefused("success is false", words(found.error_msg))
-    if success not in (None, b"true"):
+    success, says = bytes(found.success), words(found.error_msg)
+    if success == b"false" or (not success and not bytes(found.results) and says):
+        raise FunctionRefused("success is false", says)
+    if success not in (b"", b"true"):
         raise BatchAnswerInvalid("success is neither true nor false")

@@ -14,6 +14,7 @@ import msgspec
 
 from lambda_sidecar.calls.batch.batch import Batch, quoted
 from lambda_sidecar.calls.batch.reading import (
+    NOTHING,
     WORDS_MAX,
     AskAgain,
     FunctionRefused,
@@ -34,13 +35,13 @@ _ESCAPE_STEP = 1024 * 1024
 
 
 class _Answer(msgspec.Struct):
-    statusCode: msgspec.Raw | None = None
-    body: msgspec.Raw | None = None
-    isBase64Encoded: msgspec.Raw | None = None
+    statusCode: msgspec.Raw = NOTHING
+    body: msgspec.Raw = NOTHING
+    isBase64Encoded: msgspec.Raw = NOTHING
 
 
 class _Body(msgspec.Struct):
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = NOTHING
 
 
 _decoder = msgspec.json.Decoder(_Answer)
@@ -124,18 +125,18 @@ def answer(batch: Batch, payload: bytes) -> Generator[None, None, bytes]:
 
 def _status(found: _Answer) -> int:
     try:
-        return msgspec.json.decode(found.statusCode or b"", type=int)
+        return msgspec.json.decode(found.statusCode, type=int)
     except msgspec.DecodeError:
         raise BatchAnswerInvalid("statusCode is missing, or is no number") from None
 
 
 def _body(found: _Answer) -> bytes:
     """An object in place of the string that it should be in is taken, too."""
-    body = found.body
-    if body is None or not bytes(body).startswith(b'"'):
-        return b"" if body in (None, b"null") else bytes(body or b"")
+    body = bytes(found.body)
+    if not body.startswith(b'"'):
+        return b"" if body == b"null" else body
     text = msgspec.json.decode(body, type=str).encode()
-    if found.isBase64Encoded != b"true":
+    if bytes(found.isBase64Encoded) != b"true":
         return text
     try:
         return base64.b64decode(text, validate=True)
