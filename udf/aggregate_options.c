@@ -13,8 +13,6 @@
 
 /* As lambda_invoke's (statement.c); these need far less. */
 #define OPTIONS_MAX 16384u
-/* Rows of one batch: what fits into an invocation is fewer. */
-#define BATCH_ROWS_MAX 1000000u
 #define NAMES_SIZE 256
 
 enum option_kind { OPTION_TEXT, OPTION_NUMBER, OPTION_BOOL, OPTION_CHOICE };
@@ -37,7 +35,7 @@ struct option {
 /* Sorted: the error for an unknown one names them in this order. */
 static const struct option known[] = {
     {"batch_bytes", AGGREGATE_BATCH, OPTION_NUMBER, PLACE(batch_bytes), QUOTA_REQUEST_RESPONSE_MAX, NULL},
-    {"batch_rows", AGGREGATE_BATCH, OPTION_NUMBER, PLACE(batch_rows), BATCH_ROWS_MAX, NULL},
+    {"batch_rows", AGGREGATE_BATCH, OPTION_NUMBER, PLACE(batch_rows), CONTRACT_BATCH_ROWS_MAX, NULL},
     {"concurrency", BOTH, OPTION_NUMBER, PLACE(concurrency), SETTINGS_CONCURRENCY_MAX, NULL},
     {"contract", AGGREGATE_BATCH, OPTION_CHOICE, PLACE(contract), 0, contracts},
     {"distinct", AGGREGATE_MAP, OPTION_BOOL, PLACE(distinct), 0, NULL},

@@ -32,6 +32,7 @@ STRING_FUNCTION(lambda_invoke);
   ENTRY_POINT void name##_add(UDF_INIT *init, UDF_ARGS *args, unsigned char *is_null, unsigned char *error)
 
 AGGREGATE_FUNCTION(lambda_map);
+AGGREGATE_FUNCTION(lambda_batch);
 
 /* lambda_outbox_hint(), RETURNS INTEGER: 1 if a hint has left, else 0; never NULL, never an error. Nothing
  * lives from init to the end of the statement, and so there is no deinit. */

@@ -21,7 +21,7 @@ struct gathered_place {
 
 struct piece *piece_new(unsigned long long row) {
   struct piece *piece = malloc(sizeof *piece);
-  if (piece != NULL) *piece = (struct piece){.users = 1, .row = row};
+  if (piece != NULL) *piece = (struct piece){.users = 1, .row = row, .rows = 1};
   return piece;
 }
 

@@ -16,6 +16,7 @@ struct piece {
   bool filled;
   struct bytes json;
   unsigned long long row; /* for which it was made, from 1 */
+  unsigned int rows;      /* for so many, from that one on, with ", " between their JSON: 1 but for a batch */
   int note;               /* its maker's own */
 };
 
