@@ -165,8 +165,8 @@ static void fail_statement(struct aggregation *aggregation, const struct failure
   statement_fail(&aggregation->statement, failure, error);
 }
 
-bool aggregation_init(const struct sql_function *function, const struct aggregate_steps *steps, UDF_INIT *init,
-                      UDF_ARGS *args, char *message) {
+bool aggregation_init(const struct sql_function *function, const struct aggregate_steps *steps,
+                      UDF_INIT *init, UDF_ARGS *args, char *message) {
   if (statement_start(function, init, args, message)) return true;
   ((struct aggregation *)init->ptr)->steps = steps;
   return false;

@@ -1,5 +1,6 @@
-/* What the aggregates have in common: rows come in groups, calls leave while they come, and the results are one
- * JSON array in the order of the rows. Knows a statement, flights and pieces; not what a call is made of. */
+/* What the aggregates have in common: rows come in groups, calls leave while they come, and the results are
+ * one JSON array in the order of the rows. Knows a statement, flights and pieces; not what a call is made of.
+ */
 #ifndef LAMBDA_UDF_AGGREGATION_H
 #define LAMBDA_UDF_AGGREGATION_H
 
@@ -50,8 +51,8 @@ struct aggregation {
 };
 
 /* The entry points. init: false, and then the steps are set. */
-bool aggregation_init(const struct sql_function *function, const struct aggregate_steps *steps, UDF_INIT *init,
-                      UDF_ARGS *args, char *message);
+bool aggregation_init(const struct sql_function *function, const struct aggregate_steps *steps,
+                      UDF_INIT *init, UDF_ARGS *args, char *message);
 /* Ends all but the memory that the aggregate itself holds, which must be given back before. */
 void aggregation_deinit(UDF_INIT *init);
 void aggregation_clear(UDF_INIT *init, unsigned char *is_null, unsigned char *error);
@@ -65,8 +66,8 @@ int aggregation_on_failure(const struct aggregation *aggregation);
 bool aggregation_begin(struct aggregation *aggregation, struct invoke_request *request, struct piece *piece,
                        struct failure *failure);
 
-/* A row, or some, that are refused before anybody is asked: fills the piece with the failure if the options say
- * so. False: the statement is to fail, and the failure names the rows. */
+/* A row, or some, that are refused before anybody is asked: fills the piece with the failure if the options
+ * say so. False: the statement is to fail, and the failure names the rows. */
 bool aggregation_refuse(struct aggregation *aggregation, struct piece *piece, struct failure *failure);
 
 /* The next place is the piece's. keyed: key counts, as JSON. */
@@ -80,8 +81,8 @@ struct piece *aggregation_null(struct aggregation *aggregation, struct failure *
 bool aggregation_of_rows(unsigned long long first, unsigned long long rows, struct failure *failure);
 bool aggregation_no_memory(struct failure *failure);
 
-/* {"error": {"kind": …, "message": …; the document and the braces are the aggregate's to write. False: there is
- * no memory. */
+/* {"error": {"kind": …, "message": …; the document and the braces are the aggregate's to write. False: there
+ * is no memory. */
 bool aggregation_write_error(struct bytes *json, const struct failure *failure);
 
 #endif

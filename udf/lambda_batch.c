@@ -1,6 +1,6 @@
-/* lambda_batch(function_or_options, column, …): few calls with many rows each, which are written as JSON while
- * they are read; the results as one JSON array in the order of the rows. Must not know how calls travel, nor
- * what a contract makes of the rows. */
+/* lambda_batch(function_or_options, column, …): few calls with many rows each, which are written as JSON
+ * while they are read; the results as one JSON array in the order of the rows. Must not know how calls
+ * travel, nor what a contract makes of the rows. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,14 +10,14 @@
 #include "exports.h"
 #include "quotas.h"
 
-/* A function that takes a millisecond for a row answers within a second, and a failure names so many rows; the
- * time that an invocation takes by itself is some hundredth of that already. */
+/* A function that takes a millisecond for a row answers within a second, and a failure names so many rows;
+ * the time that an invocation takes by itself is some hundredth of that already. */
 #define ROWS_DEFAULT 1000u
 /* Of Lambda's 6 MB. */
 #define BYTES_DEFAULT 5000000u
-/* Of an event beside its rows: names, ids and accounts, each at most a few hundred bytes (server.h), up to five
- * times, and the API Gateway's fields; with room for the signature of a hundred columns. */
-#define ENVELOPE 16384u
+/* Of an event beside its rows: names, ids and accounts, each at most a few hundred bytes (server.h), up to
+ * five times, and the API Gateway's fields; with room for the signature of a hundred columns. */
+#define ENVELOPE ((size_t)16384)
 /* 00000000-0000-4000-8000-000000000000 and a NUL (RFC 9562). */
 #define QUERY_ID_SIZE 37
 #define QUERY_ID_BYTES 16
@@ -39,7 +39,7 @@ struct batch_statement {
 
 static const struct sql_function batch_function = {
     .name = "lambda_batch",
-    .usage = "(function_or_options, column, …) takes at least 2 arguments",
+    .usage = "(function_or_options, column[, ...]) takes at least 2 arguments",
     .arguments_min = 2,
     .arguments_max = UINT_MAX,
     .state_size = sizeof(struct batch_statement),
@@ -98,8 +98,8 @@ static const char *type_name(enum value_kind kind) {
 static bool write_signature(struct bytes *text, const struct value_type *types, unsigned int count) {
   char column[64];
   for (unsigned int i = COLUMNS; i < count; i++) {
-    int length = snprintf(column, sizeof column, "%sa%u %s", i == COLUMNS ? "(" : ", ", i,
-                          type_name(types[i].kind));
+    int length =
+        snprintf(column, sizeof column, "%sa%u %s", i == COLUMNS ? "(" : ", ", i, type_name(types[i].kind));
     if (!bytes_add(text, column, (size_t)length)) return false;
   }
   return bytes_add(text, ")", 1);
@@ -171,7 +171,8 @@ static struct invoke_request request_of(const struct batch_statement *batch) {
   };
 }
 
-/* The rows that are held become a batch, in its place and on its way. first is the number of the first one. */
+/* The rows that are held become a batch, in its place and on its way. first is the number of the first one.
+ */
 static bool send_as(struct batch_statement *batch, struct piece *piece, struct failure *failure) {
   const struct slice no_key = {.data = NULL};
   struct aggregation *base = &batch->base;
@@ -229,8 +230,8 @@ static bool write_row(struct batch_statement *batch, const UDF_ARGS *args, struc
   return true;
 }
 
-/* The bytes that the row takes in the event: brackets and a comma, and in Snowflake's, where the rows stand in a
- * string, its number and the escapes. */
+/* The bytes that the row takes in the event: brackets and a comma, and in Snowflake's, where the rows stand
+ * in a string, its number and the escapes. */
 static size_t cost_of(const struct batch_statement *batch) {
   size_t cost = batch->row.length + 3;
   if (batch->base.options.contract != OPTION_SNOWFLAKE) return cost;

@@ -27,6 +27,12 @@ static char source(const UDF_ARGS *args, unsigned int index) {
   return attribute == NULL || args->attribute_lengths[index] == 0 ? '\0' : *attribute;
 }
 
+/* 'text', "text" or _latin1'text', perhaps with COLLATE behind it. */
+static bool is_literal(const UDF_ARGS *args, unsigned int index) {
+  char first = source(args, index);
+  return first == '\'' || first == '"' || (first == '_' && is_constant(args, index));
+}
+
 static enum value_kind integer_kind(const UDF_ARGS *args, unsigned int index, bool is_binary) {
   /* As text a BIT is bytes. */
   if (is_binary) return args->lengths[index] == BIT_MAX ? VALUE_UNSIGNED : VALUE_INTEGER;
@@ -42,10 +48,9 @@ static enum value_kind json_kind(const UDF_ARGS *args, unsigned int index) {
 }
 
 static enum value_kind string_kind(const UDF_ARGS *args, unsigned int index, const char *collation) {
-  char first = source(args, index);
   unsigned long longest = args->lengths[index];
   if (strcmp(collation, "binary") == 0) return VALUE_BINARY;
-  if (first == '\'' || first == '"') return VALUE_TEXT; /* a literal */
+  if (is_literal(args, index)) return VALUE_TEXT;
   if (strcmp(collation, "utf8mb4_bin") == 0) return json_kind(args, index);
   bool has_length =
       longest == DATETIME_LENGTH || (longest > DATETIME_LENGTH + 1 && longest <= DATETIME_LENGTH_MAX);
