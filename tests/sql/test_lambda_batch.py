@@ -214,6 +214,14 @@ def test_no_rows_give_an_empty_array_and_no_invocation(running: BatchStack) -> N
     assert running.endpoint.arrivals == []
 
 
+def test_of_a_group_that_having_leaves_out_nothing_but_full_batches_is_sent(running: BatchStack) -> None:
+    given = options(batch_rows=100)
+    sql = f"SELECT g, lambda_batch({given}, i) r FROM n WHERE i <= 2000 GROUP BY g HAVING COUNT(*) < 0"
+    assert running.stack.query(sql) == []
+    assert {len(rows) for rows in running.batches("echo")} == {100}
+    assert running.results("SELECT lambda_batch('echo', 1)") == [[1]]
+
+
 def test_nulls_are_sent_as_they_are(running: BatchStack) -> None:
     assert running.results("SELECT lambda_batch('echo', NULL, 1, NULL)") == [[None, 1, None]]
 

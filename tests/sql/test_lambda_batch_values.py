@@ -87,6 +87,9 @@ COLUMNS = [
     ("VARCHAR(20) CHARACTER SET latin1", "'2026-01-02 03:04:05'", "2026-01-02 03:04:05"),
     ("VARCHAR(19) CHARACTER SET latin1", "'2026-01-02_03:04:05'", "2026-01-02_03:04:05"),
     ("VARCHAR(19) CHARACTER SET latin1 COLLATE latin1_bin", "'2026-01-02 03:04:05'", "2026-01-02 03:04:05"),
+    # As docs/sql.md says of what looks alike:
+    ("VARCHAR(19) CHARACTER SET latin1", "'2026-01-02 03:04:05'", "2026-01-02T03:04:05"),
+    ("LONGTEXT COLLATE utf8mb4_bin", "'{\"a\": 1}'", {"a": N("1")}),
     ("VARCHAR(19)", "'2026-01-02 03:04:05'", "2026-01-02 03:04:05"),
     ("ENUM('a','b')", "'b'", "b"),
     ("SET('x','y')", "'x,y'", "x,y"),
