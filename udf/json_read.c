@@ -168,11 +168,12 @@ static bool take_fraction(struct reader *reader) {
 static bool take_number(struct reader *reader, struct json_member *member) {
   bool negative = peek(reader) == '-';
   if (negative) reader->at++;
-  size_t begin = reader->at, count;
+  size_t begin = reader->at, count = 1;
   if (peek(reader) == '0')
-    reader->at += count = 1;
-  else if ((count = take_digits(reader)) == 0)
-    return fail_here(reader);
+    reader->at++;
+  else
+    count = take_digits(reader);
+  if (count == 0) return fail_here(reader);
   bool fraction = take_fraction(reader);
   if (reader->wrong != NULL) return false;
   if (!fraction && to_integer(reader->text + begin, count, negative, &member->integer))

@@ -6,6 +6,7 @@
  *   rows FUNCTION COLLATION COUNT ARG… -> rows RESULT…   (a result in hex, or ! and its error in hex; row n
  *     has id n)
  *   map COLLATION COUNT ARG ARG     -> as call     (lambda_map over so many rows; ARG as of rows)
+ *   batch COLLATION COUNT ARG ARG   -> as call     (the same of lambda_batch)
  *   hint CALLS THREADS -> hinted MS SENT   (lambda_outbox_hint in statements of one row; datagrams that left)
  *   load FUNCTION NAME ARG CALLS THREADS ROWS -> loaded MS FAILED HEX-TEXT-OF-A-FAILURE
  *   interrupt STATUS MS             -> done        (the next call's session gets STATUS after MS; 0: before)
@@ -105,12 +106,12 @@ struct statement {
   unsigned long result_length;
 };
 
-/* Init sees no values, as where none is constant; false: it refused. */
-static bool statement_start(struct statement *statement, struct function function, unsigned int count,
-                            const char *collation) {
+/* Init sees no values, as where none is constant, and this type of each; false: it refused. */
+static bool statement_start_as(enum Item_result type, struct statement *statement, struct function function,
+                               unsigned int count, const char *collation) {
   memset(statement, 0, sizeof *statement);
   statement->function = function;
-  for (int i = 0; i < ARGUMENTS_MAX; i++) statement->types[i] = REAL_RESULT;
+  for (int i = 0; i < ARGUMENTS_MAX; i++) statement->types[i] = type;
   for (int i = 0; i < ARGUMENTS_MAX; i++) statement->extension.collation[i] = collation;
   statement->args = (UDF_ARGS){.arg_count = count,
                                .arg_type = statement->types,
@@ -120,6 +121,12 @@ static bool statement_start(struct statement *statement, struct function functio
                                .attribute_lengths = statement->attribute_lengths,
                                .extension = &statement->extension};
   return !function.init(&statement->init, &statement->args, statement->refusal);
+}
+
+/* Of numbers: whoever wants texts must say so. */
+static bool statement_start(struct statement *statement, struct function function, unsigned int count,
+                            const char *collation) {
+  return statement_start_as(REAL_RESULT, statement, function, count, collation);
 }
 
 /* False: an error was raised, and the function said so in both ways. */
@@ -364,14 +371,14 @@ static bool run_group(struct statement *statement, const struct aggregate *aggre
   return error == 0 && statement_evaluate(statement, session);
 }
 
-static void command_map(char *fields[], int count) {
+static void command_aggregate(const char *name, char *fields[], int count) {
   struct expression expressions[ARGUMENTS_MAX];
   struct handed handed[ARGUMENTS_MAX];
   struct statement statement;
   struct aggregate aggregate;
   struct visit visit;
   unsigned int arguments = (unsigned int)(count - 3);
-  void *entry[] = {symbol("lambda_map", "_clear"), symbol("lambda_map", "_add")};
+  void *entry[] = {symbol(name, "_clear"), symbol(name, "_add")};
   memcpy(&aggregate.clear, &entry[0], sizeof entry[0]);
   memcpy(&aggregate.add, &entry[1], sizeof entry[1]);
   memset(handed, 0, sizeof handed);
@@ -380,7 +387,7 @@ static void command_map(char *fields[], int count) {
     handed[i].expression = &expressions[i];
   }
   visit_start(&visit);
-  if (!statement_start(&statement, look_up("lambda_map"), arguments, fields[1])) {
+  if (!statement_start_as(STRING_RESULT, &statement, look_up(name), arguments, fields[1])) {
     print_refusal(&statement);
   } else {
     long rows = strtol(fields[2], NULL, 10);
@@ -559,7 +566,9 @@ static bool run_command(char *fields[], int count, int descriptors) {
   else if (strcmp(fields[0], "rows") == 0 && count >= 5 && count <= 4 + ARGUMENTS_MAX)
     command_rows(fields, count);
   else if (strcmp(fields[0], "map") == 0 && count == 5)
-    command_map(fields, count);
+    command_aggregate("lambda_map", fields, count);
+  else if (strcmp(fields[0], "batch") == 0 && count == 5)
+    command_aggregate("lambda_batch", fields, count);
   else if (strcmp(fields[0], "load") == 0 && count == 7)
     command_load(fields);
   else if (strcmp(fields[0], "hint") == 0 && count == 3)

@@ -320,6 +320,34 @@ def test_with_function_error_return_each_row_of_a_failed_batch_holds_the_error(r
     assert results == [[1], [2], failed, failed, [5], [6]]
 
 
+def test_a_row_that_cannot_be_written_stands_between_the_batches_around_it(running: BatchStack) -> None:
+    """In IF beside a number the server gives a BIT as the bytes that it has."""
+    running.stack.query("CREATE TABLE IF NOT EXISTS bits (b BIT(8))")
+    running.stack.query("REPLACE INTO bits VALUES (1)")
+    rows = "(SELECT i FROM n WHERE i <= 5 ORDER BY i) n JOIN (SELECT b FROM bits LIMIT 1) b"
+    first = options(function_error="return")
+    results = running.results(f"SELECT lambda_batch({first}, i, IF(i = 3, b, i)) FROM {rows}")
+    message = "column 2 is a number that JSON does not have"
+    failed = {"error": {"kind": "argument", "message": message}}
+    assert results == [[1, 1], [2, 2], failed, [4, 4], [5, 5]]
+    assert sorted(len(batch) for batch in running.batches("echo")) == [2, 2]
+    text = error(running, f"SELECT lambda_batch('echo', i, IF(i = 3, b, i)) FROM {rows}")
+    assert text == f"row 3: {message}"
+
+
+def test_with_function_error_return_of_the_session_only_what_raised_is_returned(running: BatchStack) -> None:
+    raised = answering(b'{"errorType": "E", "errorMessage": "bad"}', function_error="Unhandled")
+    running.endpoint.answer("raises", raised)
+    running.endpoint.answer("fails", FAILED)
+    with installed_component(running.stack):
+        running.stack.query("SET GLOBAL lambda_udf.function_error = 'return'")
+        results = running.results(f"SELECT lambda_batch({options(function='raises')}, i) FROM n WHERE i <= 2")
+        message = "Lambda function error: Unhandled: E: bad"
+        assert results == [{"error": {"kind": "function", "message": message}}] * 2
+        text = error(running, f"SELECT lambda_batch({options(function='fails')}, i) FROM n WHERE i <= 2")
+        assert text.startswith("rows 1 to 2: Lambda API returned error: ServiceException")
+
+
 def test_with_retry_service_errors_a_batch_is_sent_again(running: BatchStack) -> None:
     good = answering(b'{"results": [7]}')
     running.endpoint.answer("weak", FAILED, FAILED, good)

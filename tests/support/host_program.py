@@ -66,7 +66,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Concat:
-    """CONCAT(prefix, text, id, suffix); the column text has `growth` letters more in each row, none in the first."""
+    """CONCAT(prefix, text, id, suffix); the column text has `growth` letters more in each row, none in the first. Bytes
+    that are not UTF-8 are surrogates, as surrogateescape makes them."""
 
     prefix: str
     suffix: str = ""
@@ -76,7 +77,11 @@ class Concat:
         return f"{self.prefix}{'x' * self.growth * (row - 1)}{row}{self.suffix}"
 
     def __str__(self) -> str:
-        return f"{self.prefix.encode().hex()},{self.suffix.encode().hex()},{self.growth}"
+        return f"{_bytes(self.prefix).hex()},{_bytes(self.suffix).hex()},{self.growth}"
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
 
 
 class Host:
@@ -159,6 +164,13 @@ class Host:
         """One statement of lambda_map over `count` rows of one group, handed over as `rows` says."""
         fields = [_expression(argument) for argument in arguments]
         return _answer(self.command("map", collation, count, *fields, seconds=seconds))
+
+    def batch(
+        self, *arguments: str | Concat, count: int, collation: str = "utf8mb4_0900_ai_ci", seconds: float = 60
+    ) -> Answer:
+        """The same of lambda_batch."""
+        fields = [_expression(argument) for argument in arguments]
+        return _answer(self.command("batch", collation, count, *fields, seconds=seconds))
 
     def rows(
         self, *arguments: str | Concat, count: int, collation: str = "utf8mb4_0900_ai_ci"
