@@ -221,6 +221,43 @@ def test_a_user_variable_becomes_the_json_of_its_type(running: BatchStack, value
         assert running.batches("echo")[before:] == [[[expected]]]
 
 
+def test_a_parameter_that_is_cast_to_json_is_embedded(running: BatchStack) -> None:
+    with (
+        contextlib.closing(running.stack.connect()) as connection,
+        connection.cursor(prepared=True) as cursor,
+    ):
+        for value, expected in (("[1]", [N("1")]), ("5", N("5")), ('"x"', "x")):
+            before = len(running.endpoint.payloads("echo"))
+            cursor.execute("SELECT lambda_batch('echo', CAST(? AS JSON))", (value,))
+            cursor.fetchall()
+            assert running.batches("echo")[before:] == [[[expected]]]
+
+
+def test_one_prepared_statement_takes_parameters_of_any_type_in_turn(running: BatchStack) -> None:
+    values = {
+        "5": N("5"),
+        "'text'": "text",
+        "1.5e0": N("1.5"),
+        "18446744073709551615": N("18446744073709551615"),
+        "1.50": N("1.50"),
+        "x'ff'": "/w==",
+        "NULL": None,
+        "-1": N("-1"),
+        "REPEAT('long', 20000)": "long" * 20000,
+        "1e300": N("1e+300"),
+    }
+    before = len(running.endpoint.payloads("echo"))
+    with contextlib.closing(running.stack.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("PREPARE p FROM 'SELECT lambda_batch(''echo'', ?, ?)'")
+        for first in values:
+            for second in values:
+                cursor.execute(f"SET @first = {first}, @second = {second}")
+                cursor.execute("EXECUTE p USING @first, @second")
+                cursor.fetchall()
+    pairs = [[values[first], values[second]] for first in values for second in values]
+    assert running.batches("echo")[before:] == [[pair] for pair in pairs]
+
+
 def test_a_text_that_each_row_computes_anew_is_each_rows_own(running: BatchStack) -> None:
     """The server writes each into the memory of the one before."""
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)"
