@@ -16,8 +16,9 @@
 /* Of Lambda's 6 MB. */
 #define BYTES_DEFAULT 5000000u
 /* Of an event beside its rows: names, ids and accounts, each at most a few hundred bytes (server.h), up to
- * five times, and the API Gateway's fields; with room for the signature of a hundred columns. */
+ * five times, and the API Gateway's fields. The signature is there four times, twice of them in base64. */
 #define ENVELOPE ((size_t)16384)
+#define SIGNATURES 5
 /* 00000000-0000-4000-8000-000000000000 and a NUL (RFC 9562). */
 #define QUERY_ID_SIZE 37
 #define QUERY_ID_BYTES 16
@@ -254,9 +255,10 @@ static bool add_row(struct batch_statement *batch, size_t cost, struct failure *
 }
 
 /* The bytes that the rows of a batch may take. */
-static size_t room_of(const struct aggregate_options *options) {
-  size_t bytes = options->batch_bytes > 0 ? options->batch_bytes : BYTES_DEFAULT;
-  return bytes > 2 * ENVELOPE ? bytes - ENVELOPE : bytes / 2;
+static size_t room_of(const struct batch_statement *batch) {
+  size_t bytes = batch->base.options.batch_bytes > 0 ? batch->base.options.batch_bytes : BYTES_DEFAULT;
+  size_t envelope = ENVELOPE + SIGNATURES * batch->signature.length;
+  return bytes > 2 * envelope ? bytes - envelope : bytes / 2;
 }
 
 /* Adds the row that has been written, to the rows that are held if there is room for it, and sends what is
@@ -265,7 +267,7 @@ static bool take_row(struct batch_statement *batch, struct failure *failure) {
   const struct aggregate_options *options = &batch->base.options;
   unsigned long long row = batch->base.row;
   uint32_t most = options->batch_rows > 0 ? options->batch_rows : ROWS_DEFAULT;
-  size_t cost = cost_of(batch), room = room_of(options);
+  size_t cost = cost_of(batch), room = room_of(batch);
   if (batch->cost + cost > room && !send(batch, row, failure)) return false;
   if (!add_row(batch, cost, failure)) return false;
   return (batch->count < most && batch->cost < room) || send(batch, row + 1, failure);
