@@ -97,3 +97,22 @@ bool arguments_settle(UDF_INIT *init, UDF_ARGS *args, MYSQL_THD session) {
   /* In this order: an argument's own collation is gone once it is converted. */
   return settle_result(init, args, session) && settle_arguments(args);
 }
+
+void arguments_know_types(UDF_ARGS *args, unsigned int first, struct value_type *types) {
+  for (unsigned int i = first; i < args->arg_count; i++)
+    types[i] = value_type_of(args, i, server_argument(args, i, "collation"));
+}
+
+/* On 8.x also binary strings and digits are taken as settle_arguments() takes text that needs no conversion:
+ * they need none either. */
+void arguments_settle_types(UDF_ARGS *args, unsigned int first, const struct value_type *types) {
+  bool aliases = server_is_8();
+  for (unsigned int i = first; i < args->arg_count; i++) {
+    enum value_kind kind = types[i].kind;
+    enum Item_result asked = value_asked_as(kind);
+    if (asked != STRING_RESULT)
+      args->arg_type[i] = asked;
+    else if (aliases && (kind == VALUE_BINARY || kind == VALUE_DIGITS))
+      args->arg_type[i] = DECIMAL_RESULT;
+  }
+}

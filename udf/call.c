@@ -82,12 +82,22 @@ enum call_step call_malformed(const struct line *line, struct call_answer *answe
   return CALL_FAILED;
 }
 
+static enum call_step read_answer(const struct line *line, struct call_answer *answer,
+                                  struct failure *failure) {
+  if (contract_decode(answer->message->bytes, answer->message->length, &answer->response)) return CALL_OK;
+  return call_malformed(line, answer, failure);
+}
+
 enum call_step call_receive(struct line *line, struct call_answer *answer, struct failure *failure) {
   enum wait_result result = channel_receive(line->channel, &line->wait, &answer->message);
   if (result != WAIT_OK) return step_of(result, line, failure);
-  if (!contract_decode(answer->message->bytes, answer->message->length, &answer->response))
-    return call_malformed(line, answer, failure);
-  return CALL_OK;
+  return read_answer(line, answer, failure);
+}
+
+enum call_step call_look(struct line *line, struct call_answer *answer, struct failure *failure) {
+  enum wait_result result = channel_look(line->channel, &answer->message);
+  if (result != WAIT_OK) return step_of(result, line, failure);
+  return answer->message == NULL ? CALL_OK : read_answer(line, answer, failure);
 }
 
 enum call_step call_end(const struct call *call, const struct line *line, struct call_answer *answer,

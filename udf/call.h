@@ -44,6 +44,8 @@ enum call_step call_finish(struct call *call, struct line *line, struct call_ans
 /* The steps of call_finish(), for many calls on one line. First, the next answer to come, which is the
  * caller's on CALL_OK; its response.call_id says to which of the calls it belongs. */
 enum call_step call_receive(struct line *line, struct call_answer *answer, struct failure *failure);
+/* The same without waiting: on CALL_OK answer->message is NULL if none has come. */
+enum call_step call_look(struct line *line, struct call_answer *answer, struct failure *failure);
 /* Then either the end of that call: CALL_OK, or CALL_REFUSED, and then the answer has been freed. */
 enum call_step call_end(const struct call *call, const struct line *line, struct call_answer *answer,
                         struct failure *failure);

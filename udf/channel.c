@@ -423,13 +423,25 @@ enum wait_result channel_send(struct channel *channel, const uint8_t *head, size
   return result;
 }
 
+static struct grpc_message *take_message(struct channel *channel) {
+  channel->reader.max_queued--;
+  return grpc_reader_take(&channel->reader);
+}
+
 enum wait_result channel_receive(struct channel *channel, const struct wait *wait,
                                  struct grpc_message **message) {
   enum wait_result result = pump(channel, wait, has_message);
-  if (result != WAIT_OK) return result;
-  *message = grpc_reader_take(&channel->reader);
-  channel->reader.max_queued--;
-  return WAIT_OK;
+  if (result == WAIT_OK) *message = take_message(channel);
+  return result;
+}
+
+enum wait_result channel_look(struct channel *channel, struct grpc_message **message) {
+  if (!has_message(channel)) {
+    receive_run(channel, has_message);
+    flush(channel);
+  }
+  *message = has_message(channel) ? take_message(channel) : NULL;
+  return *message == NULL && (channel->broken || channel->ended) ? WAIT_LOST : WAIT_OK;
 }
 
 bool channel_never_taken(const struct channel *channel, uint64_t call_id) {

@@ -33,6 +33,10 @@ enum wait_result channel_send(struct channel *channel, const uint8_t *head, size
 enum wait_result channel_receive(struct channel *channel, const struct wait *wait,
                                  struct grpc_message **message);
 
+/* As channel_receive(), but without waiting: *message is NULL if none has come whole. What came before a loss
+ * is given before WAIT_LOST. */
+enum wait_result channel_look(struct channel *channel, struct grpc_message **message);
+
 /* After WAIT_LOST: whether the message with this number (1, 2, 3 … as sent) was provably never
  * looked at by the sidecar: it had not left whole, or the sidecar says so in its trailers. */
 bool channel_never_taken(const struct channel *channel, uint64_t call_id);

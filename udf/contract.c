@@ -17,12 +17,12 @@ struct slice slice_or(struct slice text, size_t max, const char *instead) {
 
 static bool encode_slice(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
   const struct slice *slice = *arg;
-  if (slice->length == 0) return true; /* proto3: a default value is not sent */
   return pb_encode_tag_for_field(stream, field) &&
          pb_encode_string(stream, (const pb_byte_t *)slice->data, slice->length);
 }
 
 static pb_callback_t sending(const struct slice *slice) {
+  if (slice->length == 0) return (pb_callback_t){.arg = NULL}; /* proto3: a default value is not sent */
   return (pb_callback_t){.funcs.encode = encode_slice, .arg = (void *)(uintptr_t)slice};
 }
 
@@ -38,6 +38,17 @@ static bool encode_head(pb_ostream_t *stream, const lambda_udf_v1_InvokeRequest 
          encode_payload_prefix(stream, payload_length);
 }
 
+static void set_batch(lambda_udf_v1_InvokeRequest *message, const struct invoke_batch *batch) {
+  if (batch->contract == BATCH_NONE) return;
+  message->has_batch = true;
+  message->batch.contract = (lambda_udf_v1_BatchContract)batch->contract;
+  message->batch.rows = batch->rows;
+  message->batch.number = batch->number;
+  message->batch.query_id = sending(&batch->query_id);
+  message->batch.signature = sending(&batch->signature);
+  message->batch.retry_service_errors = batch->retry_service_errors;
+}
+
 bool contract_encode(const struct invoke_request *request, uint8_t **head, size_t *head_length) {
   lambda_udf_v1_InvokeRequest message = lambda_udf_v1_InvokeRequest_init_zero;
   message.call_id = request->call_id;
@@ -46,6 +57,12 @@ bool contract_encode(const struct invoke_request *request, uint8_t **head, size_
   message.timeout_ms = request->timeout_ms;
   message.deadline_ms = request->deadline_ms;
   message.options_json = sending(&request->options);
+  message.qualifier = sending(&request->qualifier);
+  message.region = sending(&request->region);
+  message.role = sending(&request->role);
+  message.tenant_id = sending(&request->tenant_id);
+  message.answer_form = (lambda_udf_v1_AnswerForm)request->answer_form;
+  set_batch(&message, &request->batch);
   message.has_caller = true;
   message.caller.user = sending(&request->user);
   message.caller.host = sending(&request->host);

@@ -24,6 +24,24 @@ enum invocation_type {
   INVOCATION_DRY_RUN = 3
 };
 
+/* Numbers as in the proto's enum AnswerForm. */
+enum answer_form { ANSWER_AS_IT_IS = 0, ANSWER_JSON = 1 };
+
+/* Numbers as in the proto's enum BatchContract. */
+enum batch_contract { BATCH_NONE = 0, BATCH_REDSHIFT = 1, BATCH_SNOWFLAKE = 2, BATCH_BIGQUERY = 3 };
+
+/* Rows of a batch (sidecar: calls/batch/batch.py, ROWS_MAX). */
+#define CONTRACT_BATCH_ROWS_MAX 100000u
+
+/* lambda_batch's: the payload is rows, as the proto says. */
+struct invoke_batch {
+  enum batch_contract contract; /* BATCH_NONE: the request is not of a batch */
+  uint32_t rows;
+  uint64_t number;
+  struct slice query_id, signature;
+  bool retry_service_errors;
+};
+
 struct invoke_request {
   uint64_t call_id;
   enum invocation_type type;
@@ -31,6 +49,9 @@ struct invoke_request {
   uint64_t deadline_ms; /* on wait_clock_ms()'s clock; 0: none */
   struct slice function;
   struct slice options; /* lambda_invoke's, as JSON text; empty for the other functions */
+  struct slice qualifier, region, role, tenant_id; /* the aggregates' options; empty: not given */
+  enum answer_form answer_form;
+  struct invoke_batch batch;
   struct slice payload;
   struct slice user, host, schema;
   uint64_t connection_id;

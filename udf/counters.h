@@ -12,6 +12,8 @@ enum counter {
   COUNTER_SYNC_CALLS = 0, /* rows for which lambda_sync was evaluated, whatever came of it */
   COUNTER_ASYNC_CALLS,    /* the same for lambda_async */
   COUNTER_INVOKE_CALLS,   /* the same for lambda_invoke */
+  COUNTER_MAP_CALLS,      /* the same for lambda_map */
+  COUNTER_BATCH_CALLS,    /* the same for lambda_batch */
   COUNTER_SKIPPED,        /* of them, those that lambda_udf.mode = skip made NULL */
   COUNTER_IN_FLIGHT,      /* calls that a session waits for now */
   COUNTER_QUEUED,         /* calls that waited in the sidecar for a slot (max_concurrency) */

@@ -23,6 +23,17 @@ STRING_FUNCTION(lambda_sync);
 STRING_FUNCTION(lambda_async);
 STRING_FUNCTION(lambda_invoke);
 
+/* An aggregate. clear comes before the rows of each group, add with each row, function once after them, also
+ * where there was no row. A failure of a row is raised in add with *error = 1, which ends the statement at
+ * once: raised alone, the other rows would still run; set alone, the client would wait for ever. */
+#define AGGREGATE_FUNCTION(name)                                                               \
+  STRING_FUNCTION(name);                                                                       \
+  ENTRY_POINT void name##_clear(UDF_INIT *init, unsigned char *is_null, unsigned char *error); \
+  ENTRY_POINT void name##_add(UDF_INIT *init, UDF_ARGS *args, unsigned char *is_null, unsigned char *error)
+
+AGGREGATE_FUNCTION(lambda_map);
+AGGREGATE_FUNCTION(lambda_batch);
+
 /* lambda_outbox_hint(), RETURNS INTEGER: 1 if a hint has left, else 0; never NULL, never an error. Nothing
  * lives from init to the end of the statement, and so there is no deinit. */
 ENTRY_POINT bool lambda_outbox_hint_init(UDF_INIT *init, UDF_ARGS *args, char *message);

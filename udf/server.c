@@ -243,6 +243,15 @@ bool server_evaluates_statement(MYSQL_THD session) {
   }
 }
 
+size_t server_max_packet(MYSQL_THD session) {
+  char digits[32];
+  uint64_t bytes = 0;
+  if (!read_variable(session, "mysql_server", "max_allowed_packet", digits, sizeof digits) ||
+      !decimal_parse(digits, strlen(digits), &bytes) || bytes == 0)
+    return (size_t)1 << 30;
+  return (size_t)bytes;
+}
+
 unsigned long server_major_version(void) {
   char version[64];
   uint64_t major = 0;

@@ -71,6 +71,10 @@ bool server_account(MYSQL_THD session, const char *privilege, struct server_acco
  * or it does not fit into size bytes. Never from a variable's update callback. */
 bool server_variable(MYSQL_THD session, const char *name, char *text, size_t size);
 
+/* The bytes of the longest result row that the session's client can be given, max_allowed_packet; its largest
+ * value where the server does not say. */
+size_t server_max_packet(MYSQL_THD session);
+
 /* The server's major version; 0 if it does not say. */
 unsigned long server_major_version(void);
 

@@ -19,7 +19,16 @@
 const char *const settings_mode_names[] = {"invoke", "skip", "deny", NULL};
 const char *const settings_function_error_names[] = {"error", "return", NULL};
 
+static const struct {
+  const char *variable, *in_environment;
+  uint32_t built_in;
+} concurrencies[CONCURRENCY_COUNT] = {
+    [CONCURRENCY_MAP] = {"map_concurrency", "LAMBDA_UDF_MAP_CONCURRENCY", 100},
+    [CONCURRENCY_BATCH] = {"batch_concurrency", "LAMBDA_UDF_BATCH_CONCURRENCY", 16},
+};
+
 static struct settings defaults;
+static uint32_t concurrency_defaults[CONCURRENCY_COUNT];
 static struct failure wrong;
 static pthread_once_t reading = PTHREAD_ONCE_INIT;
 
@@ -37,13 +46,18 @@ static bool set_socket(char socket[SETTINGS_SOCKET_SIZE], const char *name, cons
   return true;
 }
 
-static bool set_milliseconds(uint32_t *place, const char *name, const char *text, struct failure *failure) {
+static bool set_number(uint32_t *place, uint32_t max, const char *name, const char *text,
+                       struct failure *failure) {
   uint64_t value = 0;
-  if (!decimal_parse(text, strlen(text), &value) || value < 1 || value > SETTINGS_TIMEOUT_MAX_MS)
+  if (!decimal_parse(text, strlen(text), &value) || value < 1 || value > max)
     return failure_set(failure, FAILURE_SERVER, "%s is '%.32s': a number from 1 to %u is expected", name,
-                       text, SETTINGS_TIMEOUT_MAX_MS);
+                       text, max);
   *place = (uint32_t)value;
   return true;
+}
+
+static bool set_milliseconds(uint32_t *place, const char *name, const char *text, struct failure *failure) {
+  return set_number(place, SETTINGS_TIMEOUT_MAX_MS, name, text, failure);
 }
 
 /* The number of a name, in any case; -1 for none of them. */
@@ -53,11 +67,20 @@ static int choice(const char *const *names, const char *text) {
   return -1;
 }
 
+static void read_concurrency_default(enum settings_concurrency which, const char *text) {
+  concurrency_defaults[which] = concurrencies[which].built_in;
+  if (text != NULL && *text != '\0')
+    set_number(&concurrency_defaults[which], SETTINGS_CONCURRENCY_MAX, concurrencies[which].in_environment,
+               text, &wrong);
+}
+
 static void read_defaults(void) {
   /* NOLINTBEGIN(concurrency-mt-unsafe): under pthread_once, and mysqld changes no variable */
   const char *path = getenv("LAMBDA_UDF_SOCKET");
   const char *timeout = getenv("LAMBDA_UDF_TIMEOUT_MS");
   const char *connect_timeout = getenv("LAMBDA_UDF_CONNECT_TIMEOUT_MS");
+  const char *map_concurrency = getenv("LAMBDA_UDF_MAP_CONCURRENCY");
+  const char *batch_concurrency = getenv("LAMBDA_UDF_BATCH_CONCURRENCY");
   /* NOLINTEND(concurrency-mt-unsafe) */
   memcpy(defaults.socket, SOCKET_DEFAULT, sizeof SOCKET_DEFAULT);
   defaults.timeout_ms = QUOTA_RUN_MAX_MS;
@@ -67,6 +90,8 @@ static void read_defaults(void) {
     set_milliseconds(&defaults.timeout_ms, "LAMBDA_UDF_TIMEOUT_MS", timeout, &wrong);
   if (connect_timeout != NULL && *connect_timeout != '\0')
     set_milliseconds(&defaults.connect_timeout_ms, "LAMBDA_UDF_CONNECT_TIMEOUT_MS", connect_timeout, &wrong);
+  read_concurrency_default(CONCURRENCY_MAP, map_concurrency);
+  read_concurrency_default(CONCURRENCY_BATCH, batch_concurrency);
 }
 
 const struct settings *settings_defaults(struct failure *failure) {
@@ -129,4 +154,19 @@ bool settings_read(MYSQL_THD session, bool variables, struct settings *settings,
   settings->mode = (enum settings_mode)(everywhere > here ? everywhere : here);
   settings->function_error = (enum settings_function_error)function_error;
   return true;
+}
+
+uint32_t settings_concurrency_default(enum settings_concurrency which) {
+  struct failure failure;
+  return settings_defaults(&failure) == NULL ? 0 : concurrency_defaults[which];
+}
+
+bool settings_read_concurrency(MYSQL_THD session, bool variables, enum settings_concurrency which,
+                               uint32_t *concurrency, struct failure *failure) {
+  const char *name = concurrencies[which].variable;
+  char text[VALUE_SIZE];
+  if (settings_defaults(failure) == NULL) return false;
+  *concurrency = concurrency_defaults[which];
+  return !variables || (read_text(session, name, text, failure) &&
+                        set_number(concurrency, SETTINGS_CONCURRENCY_MAX, name, text, failure));
 }

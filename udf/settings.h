@@ -31,6 +31,10 @@ struct settings {
   enum settings_function_error function_error;
 };
 
+/* Of the aggregates: how many calls of one statement are under way at once. */
+#define SETTINGS_CONCURRENCY_MAX 1000u
+enum settings_concurrency { CONCURRENCY_NONE = 0, CONCURRENCY_MAP, CONCURRENCY_BATCH, CONCURRENCY_COUNT };
+
 /* Whether a socket's path can be meant: absolute, and short enough. */
 bool settings_socket_is_valid(const char *path);
 
@@ -44,6 +48,15 @@ const struct settings *settings_defaults(struct failure *failure);
  * the session's, so that a session cannot free itself of what the server's operator has set; function_error
  * is a matter of taste, and the session's alone. False: failure says which value is wrong. */
 bool settings_read(MYSQL_THD session, bool variables, struct settings *settings, struct failure *failure);
+
+/* How many calls are under way at once where the options do not say: lambda_udf.map_concurrency or
+ * lambda_udf.batch_concurrency, a matter of taste as function_error; else LAMBDA_UDF_MAP_CONCURRENCY or
+ * LAMBDA_UDF_BATCH_CONCURRENCY. Apart from settings_read(), which every statement needs. */
+bool settings_read_concurrency(MYSQL_THD session, bool variables, enum settings_concurrency which,
+                               uint32_t *concurrency, struct failure *failure);
+
+/* The built-in value of it, or the environment's; 0 if a value there is wrong. */
+uint32_t settings_concurrency_default(enum settings_concurrency which);
 
 /* The sidecar's socket alone, as settings_read() says of variables. */
 bool settings_read_socket(bool variables, char socket[SETTINGS_SOCKET_SIZE], struct failure *failure);

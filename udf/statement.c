@@ -42,20 +42,41 @@ static void know_account(struct statement *statement) {
     statement->account.may_invoke = false;
 }
 
+/* The state, with the types of its values, if it has any. NULL: there is no memory. */
+static struct statement *new_statement(const struct sql_function *function, UDF_ARGS *args) {
+  struct statement *statement = calloc(1, function->state_size);
+  if (statement == NULL) return NULL;
+  statement->function = function;
+  if (function->values == 0) return statement;
+  statement->types = calloc(args->arg_count, sizeof *statement->types);
+  if (statement->types == NULL) {
+    free(statement);
+    return NULL;
+  }
+  arguments_know_types(args, function->values, statement->types);
+  return statement;
+}
+
+static void free_statement(struct statement *statement) {
+  if (statement != NULL) free(statement->types);
+  free(statement);
+}
+
 bool statement_start(const struct sql_function *function, UDF_INIT *init, UDF_ARGS *args, char *message) {
   if (!is_usable(function, args, message)) return true;
   MYSQL_THD session = server_session();
-  if (!arguments_settle(init, args, session)) {
-    (void)snprintf(message, MYSQL_ERRMSG_SIZE, "the server refuses utf8mb4 for the arguments of %s",
-                   function->name);
-    return true;
-  }
-  struct statement *statement = calloc(1, function->state_size);
+  struct statement *statement = new_statement(function, args);
   if (statement == NULL) {
     (void)snprintf(message, MYSQL_ERRMSG_SIZE, "no memory for %s", function->name);
     return true;
   }
-  statement->function = function;
+  if (!arguments_settle(init, args, session)) {
+    free_statement(statement);
+    (void)snprintf(message, MYSQL_ERRMSG_SIZE, "the server refuses utf8mb4 for the arguments of %s",
+                   function->name);
+    return true;
+  }
+  if (statement->types != NULL) arguments_settle_types(args, function->values, statement->types);
   statement->session = session;
   know_account(statement);
   init->ptr = (char *)statement;
@@ -66,7 +87,7 @@ bool statement_start(const struct sql_function *function, UDF_INIT *init, UDF_AR
 }
 
 void statement_end(UDF_INIT *init) {
-  free(init->ptr);
+  free_statement((struct statement *)init->ptr);
   init->ptr = NULL;
 }
 
@@ -94,8 +115,12 @@ static bool is_explained(struct statement *statement) {
 
 /* The settings for the statement, read at its first row. False: failure says which is wrong. */
 static bool know_settings(struct statement *statement, bool variables, struct failure *failure) {
+  enum settings_concurrency concurrency = statement->function->concurrency;
   if (!statement->settings_known)
-    statement->settings_known = settings_read(statement->session, variables, &statement->settings, failure);
+    statement->settings_known = settings_read(statement->session, variables, &statement->settings, failure) &&
+                                (concurrency == CONCURRENCY_NONE ||
+                                 settings_read_concurrency(statement->session, variables, concurrency,
+                                                           &statement->concurrency, failure));
   return statement->settings_known;
 }
 
@@ -114,17 +139,25 @@ static enum statement_row follow_mode(struct statement *statement, bool variable
   }
 }
 
+static bool enter_component(const struct statement *statement, bool *variables, struct failure *failure) {
+  return component_enter(statement->component, variables) ||
+         failure_set(failure, FAILURE_DENIED, "the component was uninstalled while the statement ran");
+}
+
 enum statement_row statement_enter(struct statement *statement, struct failure *failure) {
   bool variables = false;
   if (is_explained(statement)) return ROW_LEFT_OUT;
   counter_add(statement->function->calls, 1);
-  if (!component_enter(statement->component, &variables)) {
-    failure_set(failure, FAILURE_DENIED, "the component was uninstalled while the statement ran");
-    return ROW_FAILED;
-  }
+  if (!enter_component(statement, &variables, failure)) return ROW_FAILED;
   enum statement_row row = follow_mode(statement, variables, failure);
   if (row != ROW_RUNS) component_leave();
   return row;
+}
+
+enum statement_row statement_enter_result(struct statement *statement, struct failure *failure) {
+  bool variables = false;
+  if (is_explained(statement)) return ROW_LEFT_OUT;
+  return enter_component(statement, &variables, failure) ? ROW_RUNS : ROW_FAILED;
 }
 
 void statement_leave(void) { component_leave(); }
@@ -171,10 +204,14 @@ static bool check_request(const struct sql_function *function, const struct invo
 
 static struct slice text(const char *of) { return (struct slice){.data = of, .length = strlen(of)}; }
 
+bool statement_may_invoke(const struct statement *statement, struct failure *failure) {
+  return statement->account.may_invoke || failure_set(failure, FAILURE_PRIVILEGE, "access denied");
+}
+
 bool statement_complete_request(const struct statement *statement, struct invoke_request *request,
                                 struct failure *failure) {
   const struct server_account *account = &statement->account;
-  if (!account->may_invoke) return failure_set(failure, FAILURE_PRIVILEGE, "access denied");
+  if (!statement_may_invoke(statement, failure)) return false;
   if (!check_request(statement->function, request, failure)) return false;
   request->type = statement->function->type;
   if (request->type == INVOCATION_AS_OPTIONS_SAY && request->options.data == NULL)
@@ -188,14 +225,17 @@ bool statement_complete_request(const struct statement *statement, struct invoke
 
 /* ---- what becomes of it ---- */
 
+bool statement_raised(const struct invoke_result *result, struct failure *failure) {
+  if (result->function_error.length == 0) return false;
+  struct slice reason = slice_or(result->function_error_text, FAILURE_TEXT_SIZE, "it gave no reason");
+  failure_set(failure, FAILURE_FUNCTION, "Lambda function error: %.*s", (int)reason.length, reason.data);
+  return true;
+}
+
 bool statement_accepts(const struct statement *statement, const struct invoke_result *result,
                        struct failure *failure) {
-  if (result->function_error.length == 0 || !statement->function->raises ||
-      statement->settings.function_error == FUNCTION_ERROR_RETURN)
-    return true;
-  struct slice reason = slice_or(result->function_error_text, FAILURE_TEXT_SIZE, "it gave no reason");
-  return failure_set(failure, FAILURE_FUNCTION, "Lambda function error: %.*s", (int)reason.length,
-                     reason.data);
+  return !statement->function->raises || statement->settings.function_error == FUNCTION_ERROR_RETURN ||
+         !statement_raised(result, failure);
 }
 
 void statement_fail(const struct statement *statement, const struct failure *failure, unsigned char *error) {

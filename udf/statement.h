@@ -14,6 +14,7 @@
 #include "mysql_abi.h"
 #include "server.h"
 #include "settings.h"
+#include "value.h"
 
 /* A SQL function, the same in all of its statements. */
 struct sql_function {
@@ -27,7 +28,9 @@ struct sql_function {
   const char *payload_kind; /* what Lambda takes that much for */
   unsigned long result_max;
   enum counter calls;
+  enum settings_concurrency concurrency; /* which variable rules it */
   bool raises; /* a function that raised fails the statement, unless lambda_udf.function_error = return */
+  unsigned int values; /* the first argument that may be of any type, to be written as JSON; 0: none is */
 };
 
 struct statement {
@@ -36,10 +39,12 @@ struct statement {
   struct server_account account;
   uint32_t component;       /* component_generation() when the statement began */
   struct settings settings; /* valid from the first row that runs on; the same for all rows */
+  uint32_t concurrency; /* as settings: how many calls may be under way at once, if the options do not say */
   bool settings_known;
-  bool begun;     /* the first row has been evaluated */
-  bool explained; /* once begun: the statement is EXPLAIN and nothing is executed */
-  bool warned;    /* of calls that are left out: once is enough */
+  struct value_type *types; /* by argument, from function->values on; NULL if that is 0 */
+  bool begun;               /* the first row has been evaluated */
+  bool explained;           /* once begun: the statement is EXPLAIN and nothing is executed */
+  bool warned;              /* of calls that are left out: once is enough */
 };
 
 /* For an init function: checks the number of arguments and the server, settles the arguments, and puts
@@ -61,11 +66,20 @@ enum statement_row {
 enum statement_row statement_enter(struct statement *statement, struct failure *failure);
 void statement_leave(void);
 
+/* The same for an aggregate's result, which counts for nothing: ROW_LEFT_OUT is EXPLAIN alone. */
+enum statement_row statement_enter_result(struct statement *statement, struct failure *failure);
+
+/* The privilege. False: *failure says that it is missing. */
+bool statement_may_invoke(const struct statement *statement, struct failure *failure);
+
 /* Completes a request in which function, payload and options are what SQL gave (data NULL: NULL, or no such
  * argument), after everything that can be refused without asking anyone, the account's privilege first.
  * False: *failure says why. */
 bool statement_complete_request(const struct statement *statement, struct invoke_request *request,
                                 struct failure *failure);
+
+/* Whether the function raised, and so *failure has its words. */
+bool statement_raised(const struct invoke_result *result, struct failure *failure);
 
 /* Whether a result may be the row's. False: the function raised, and that is to fail the statement; *failure
  * has its words. */

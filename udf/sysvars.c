@@ -13,13 +13,22 @@
 #define SESSION_VERSION 9
 
 /* 1231 instead of a silent clamp. */
-static int check_milliseconds(MYSQL_THD thd, SYS_VAR *var, void *save, struct st_mysql_value *value) {
+static int check_number(long long max, void *save, struct st_mysql_value *value) {
   long long number = 0;
-  (void)thd, (void)var;
   if (value->value_type(value) != MYSQL_VALUE_TYPE_INT || value->val_int(value, &number) != 0) return 1;
-  if (number < 1 || number > SETTINGS_TIMEOUT_MAX_MS) return 1;
+  if (number < 1 || number > max) return 1;
   *(unsigned long *)save = (unsigned long)number;
   return 0;
+}
+
+static int check_milliseconds(MYSQL_THD thd, SYS_VAR *var, void *save, struct st_mysql_value *value) {
+  (void)thd, (void)var;
+  return check_number(SETTINGS_TIMEOUT_MAX_MS, save, value);
+}
+
+static int check_concurrency(MYSQL_THD thd, SYS_VAR *var, void *save, struct st_mysql_value *value) {
+  (void)thd, (void)var;
+  return check_number(SETTINGS_CONCURRENCY_MAX, save, value);
 }
 
 /* The server copies the text into memory of the statement unless it fits into our buffer, which
@@ -37,19 +46,23 @@ static int check_socket(MYSQL_THD thd, SYS_VAR *var, void *save, struct st_mysql
 /* Where the server keeps the global values; read through its services only. */
 static char *socket_value;
 static unsigned long timeout_value, connect_timeout_value, mode_value, function_error_value;
+static unsigned long map_concurrency_value, batch_concurrency_value;
 
 /* Each variable's type: defaults, limits, names. The server keeps pointers into it. */
 static char socket_default[SETTINGS_SOCKET_SIZE];
 static struct str_check_arg socket_arg = {.def_val = socket_default};
 static struct ulong_check_arg timeout_arg = {.min_val = 1, .max_val = SETTINGS_TIMEOUT_MAX_MS};
 static struct ulong_check_arg connect_timeout_arg = {.min_val = 1, .max_val = SETTINGS_TIMEOUT_MAX_MS};
+static struct ulong_check_arg map_concurrency_arg = {.min_val = 1, .max_val = SETTINGS_CONCURRENCY_MAX};
+static struct ulong_check_arg batch_concurrency_arg = {.min_val = 1, .max_val = SETTINGS_CONCURRENCY_MAX};
 static const char *mode_names[4], *function_error_names[3];
 static struct TYPE_LIB modes, function_errors;
 static struct enum_check_arg mode_arg = {.def_val = MODE_INVOKE, .typelib = &modes};
 static struct enum_check_arg function_error_arg = {.def_val = FUNCTION_ERROR_ERROR,
                                                    .typelib = &function_errors};
 
-static const char *const names[] = {"socket", "timeout_ms", "connect_timeout_ms", "mode", "function_error"};
+static const char *const names[] = {"socket",         "timeout_ms",      "connect_timeout_ms", "mode",
+                                    "function_error", "map_concurrency", "batch_concurrency"};
 #define COUNT (sizeof names / sizeof names[0])
 
 /* In the order of their names. */
@@ -84,6 +97,16 @@ static const struct {
      .comment = "A function that raised: error, or return its error document",
      .arg = &function_error_arg,
      .value = &function_error_value},
+    {.flags = PLUGIN_VAR_LONG | PLUGIN_VAR_UNSIGNED,
+     .comment = "How many calls of one lambda_map are under way at once",
+     .check = check_concurrency,
+     .arg = &map_concurrency_arg,
+     .value = &map_concurrency_value},
+    {.flags = PLUGIN_VAR_LONG | PLUGIN_VAR_UNSIGNED,
+     .comment = "How many batches of one lambda_batch are under way at once",
+     .check = check_concurrency,
+     .arg = &batch_concurrency_arg,
+     .value = &batch_concurrency_value},
 };
 
 /* TYPE_LIB wants names that it may change, as far as C can tell. */
@@ -101,6 +124,8 @@ static void fill_arguments(const struct settings *defaults) {
   memcpy(socket_default, defaults->socket, sizeof socket_default);
   timeout_arg.def_val = defaults->timeout_ms;
   connect_timeout_arg.def_val = defaults->connect_timeout_ms;
+  map_concurrency_arg.def_val = settings_concurrency_default(CONCURRENCY_MAP);
+  batch_concurrency_arg.def_val = settings_concurrency_default(CONCURRENCY_BATCH);
 }
 
 /* The first count of them, the last first. */

@@ -33,10 +33,12 @@ class ErrorKind(enum.IntEnum):
 
 class InvokeFailure(Exception):
     """A call that got no answer from the function. `code` and `request_id` are the Lambda API's, otherwise
-    empty."""
+    empty. `of_service`: Lambda or the way to it failed, and not the request, so that the same may succeed
+    later; whether the function has run is another question."""
 
     kind = ErrorKind.INTERNAL
     request_id = ""
+    of_service = False
 
     def __init__(self, text: str, *, code: str = "") -> None:
         # Others' words may be in it, and names out of SQL: cut, on one line, nothing that steers a terminal.
@@ -98,6 +100,7 @@ class EndpointUnreachable(InvokeFailure):
     """No connection was made, so nothing was sent. Aurora's own words."""
 
     kind = ErrorKind.NETWORK
+    of_service = True
 
     def __init__(self) -> None:
         super().__init__("Lambda API returned error: Network Connection. Unable to connect to endpoint")
@@ -107,6 +110,7 @@ class ConnectionLost(InvokeFailure):
     """The connection broke after the request had left: whether it was carried out is not known."""
 
     kind = ErrorKind.NETWORK
+    of_service = True
 
     def __init__(self, what: str) -> None:
         super().__init__(
@@ -127,11 +131,13 @@ class ApiError(InvokeFailure):
         message: str,
         *,
         passes: bool = False,
+        of_service: bool = False,
         request_id: str = "",
         retry_after: float | None = None,
     ) -> None:
         super().__init__(f"Lambda API returned error: {code[:CODE_MAX]}: {message[:MESSAGE_MAX]}", code=code)
         self.passes = passes
+        self.of_service = of_service
         self.retry_after = retry_after
         self.request_id = request_id
 
@@ -147,6 +153,18 @@ class NotAsLambdaDoes(InvokeFailure):
             f"Lambda API returned error: InvalidResponse: the endpoint did not answer as Lambda does: {what};"
             " the call may have been carried out",
             code="InvalidResponse",
+        )
+
+
+class BatchAnswerInvalid(InvokeFailure):
+    """The function has run, and what it answered breaks the contract under which it was given a batch."""
+
+    kind = ErrorKind.API
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"the function has run, but it did not answer as the contract says: {what}",
+            code="BatchAnswerInvalid",
         )
 
 

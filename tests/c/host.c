@@ -5,6 +5,8 @@
  *   call FUNCTION ARG…              -> ok MS LENGTH HEX… | error MS ERRNO FLAGS HEX-TEXT | refused HEX-TEXT
  *   rows FUNCTION COLLATION COUNT ARG… -> rows RESULT…   (a result in hex, or ! and its error in hex; row n
  *     has id n)
+ *   map COLLATION COUNT ARG ARG     -> as call     (lambda_map over so many rows; ARG as of rows)
+ *   batch COLLATION COUNT ARG ARG   -> as call     (the same of lambda_batch)
  *   hint CALLS THREADS -> hinted MS SENT   (lambda_outbox_hint in statements of one row; datagrams that left)
  *   load FUNCTION NAME ARG CALLS THREADS ROWS -> loaded MS FAILED HEX-TEXT-OF-A-FAILURE
  *   interrupt STATUS MS             -> done        (the next call's session gets STATUS after MS; 0: before)
@@ -104,12 +106,12 @@ struct statement {
   unsigned long result_length;
 };
 
-/* Init sees no values, as where none is constant; false: it refused. */
-static bool statement_start(struct statement *statement, struct function function, unsigned int count,
-                            const char *collation) {
+/* Init sees no values, as where none is constant, and this type of each; false: it refused. */
+static bool statement_start_as(enum Item_result type, struct statement *statement, struct function function,
+                               unsigned int count, const char *collation) {
   memset(statement, 0, sizeof *statement);
   statement->function = function;
-  for (int i = 0; i < ARGUMENTS_MAX; i++) statement->types[i] = REAL_RESULT;
+  for (int i = 0; i < ARGUMENTS_MAX; i++) statement->types[i] = type;
   for (int i = 0; i < ARGUMENTS_MAX; i++) statement->extension.collation[i] = collation;
   statement->args = (UDF_ARGS){.arg_count = count,
                                .arg_type = statement->types,
@@ -119,6 +121,12 @@ static bool statement_start(struct statement *statement, struct function functio
                                .attribute_lengths = statement->attribute_lengths,
                                .extension = &statement->extension};
   return !function.init(&statement->init, &statement->args, statement->refusal);
+}
+
+/* Of numbers: whoever wants texts must say so. */
+static bool statement_start(struct statement *statement, struct function function, unsigned int count,
+                            const char *collation) {
+  return statement_start_as(REAL_RESULT, statement, function, count, collation);
 }
 
 /* False: an error was raised, and the function said so in both ways. */
@@ -229,38 +237,61 @@ static void start_session(struct fake_session *session) {
   session->lost = next_lost;
 }
 
-static void command_call(char *fields[], int count) {
-  struct text arguments[ARGUMENTS_MAX];
+/* A session, and what happens to it meanwhile. */
+struct visit {
   struct fake_session session;
-  struct statement statement;
   struct client client;
   pthread_t interrupter;
-  int64_t began = clock_ms();
-  bool has_client = client_act[0] != '\0';
-  start_session(&session);
-  if (has_client) start_client(&client, &session);
-  for (int i = 2; i < count; i++) arguments[i - 2] = read_argument(fields[i]);
-  bool interrupted = interrupt_status != 0 && interrupt_ms > 0;
-  if (interrupt_status != 0 && !interrupted) atomic_store(&session.status, interrupt_status);
-  if (interrupted && pthread_create(&interrupter, NULL, interrupt, &session) != 0) stop_here("no thread");
-  if (!statement_start(&statement, look_up(fields[1]), (unsigned int)(count - 2), UTF8MB4)) {
-    (void)printf("refused\t");
-    print_hex(statement.refusal, strlen(statement.refusal));
+  bool has_client, interrupted;
+  int64_t began;
+};
+
+static void visit_start(struct visit *visit) {
+  visit->began = clock_ms();
+  visit->has_client = client_act[0] != '\0';
+  start_session(&visit->session);
+  if (visit->has_client) start_client(&visit->client, &visit->session);
+  visit->interrupted = interrupt_status != 0 && interrupt_ms > 0;
+  if (interrupt_status != 0 && !visit->interrupted) atomic_store(&visit->session.status, interrupt_status);
+  if (visit->interrupted && pthread_create(&visit->interrupter, NULL, interrupt, &visit->session) != 0)
+    stop_here("no thread");
+}
+
+static void visit_end(struct visit *visit) {
+  if (visit->interrupted) pthread_join(visit->interrupter, NULL);
+  if (visit->has_client) end_client(&visit->client);
+  interrupt_status = 0;
+}
+
+static void print_outcome(const struct visit *visit, const struct statement *statement, bool good) {
+  long ms = (long)(clock_ms() - visit->began);
+  if (good) {
+    (void)printf("ok\t%ld\t%lu\t", ms, statement->result_length);
+    print_hex(statement->result, statement->result_length);
   } else {
-    bool good = statement_row(&statement, arguments, &session);
-    long ms = (long)(clock_ms() - began);
-    if (good) {
-      (void)printf("ok\t%ld\t%lu\t", ms, statement.result_length);
-      print_hex(statement.result, statement.result_length);
-    } else {
-      (void)printf("error\t%ld\t%d\t%d\t", ms, session.raised, session.raised_flags);
-      print_hex(session.raised_text, strlen(session.raised_text));
-    }
+    (void)printf("error\t%ld\t%d\t%d\t", ms, visit->session.raised, visit->session.raised_flags);
+    print_hex(visit->session.raised_text, strlen(visit->session.raised_text));
+  }
+}
+
+static void print_refusal(const struct statement *statement) {
+  (void)printf("refused\t");
+  print_hex(statement->refusal, strlen(statement->refusal));
+}
+
+static void command_call(char *fields[], int count) {
+  struct text arguments[ARGUMENTS_MAX];
+  struct statement statement;
+  struct visit visit;
+  visit_start(&visit);
+  for (int i = 2; i < count; i++) arguments[i - 2] = read_argument(fields[i]);
+  if (!statement_start(&statement, look_up(fields[1]), (unsigned int)(count - 2), UTF8MB4)) {
+    print_refusal(&statement);
+  } else {
+    print_outcome(&visit, &statement, statement_row(&statement, arguments, &visit.session));
     statement_end(&statement);
   }
-  if (interrupted) pthread_join(interrupter, NULL);
-  if (has_client) end_client(&client);
-  interrupt_status = 0;
+  visit_end(&visit);
   for (int i = 2; i < count; i++) free(arguments[i - 2].bytes);
 }
 
@@ -313,6 +344,57 @@ static void command_rows(char *fields[], int count) {
     }
   }
   statement_end(&statement);
+  for (unsigned int i = 0; i < arguments; i++) handed_free(&handed[i]);
+}
+
+/* ---- an aggregate ---- */
+
+struct aggregate {
+  void (*clear)(UDF_INIT *, unsigned char *, unsigned char *);
+  void (*add)(UDF_INIT *, UDF_ARGS *, unsigned char *, unsigned char *);
+};
+
+/* One group. As mysqld: after an error nothing more is asked. */
+static bool run_group(struct statement *statement, const struct aggregate *aggregate, struct handed *handed,
+                      long rows, struct fake_session *session) {
+  bool copies = fake_registry_has("mysql_system_variable_reader");
+  unsigned char is_null = 0, error = 0;
+  session->times_raised = 0;
+  aggregate->clear(&statement->init, &is_null, &error);
+  for (long id = 1; id <= rows && error == 0; id++) {
+    for (unsigned int i = 0; i < statement->args.arg_count; i++)
+      hand_over(&handed[i], &statement->args, i, statement->extension.collation[i], id, copies);
+    aggregate->add(&statement->init, &statement->args, &is_null, &error);
+  }
+  if ((error != 0) != (session->times_raised == 1))
+    stop_here("error flag and raised error contradict each other");
+  return error == 0 && statement_evaluate(statement, session);
+}
+
+static void command_aggregate(const char *name, char *fields[], int count) {
+  struct expression expressions[ARGUMENTS_MAX];
+  struct handed handed[ARGUMENTS_MAX];
+  struct statement statement;
+  struct aggregate aggregate;
+  struct visit visit;
+  unsigned int arguments = (unsigned int)(count - 3);
+  void *entry[] = {symbol(name, "_clear"), symbol(name, "_add")};
+  memcpy(&aggregate.clear, &entry[0], sizeof entry[0]);
+  memcpy(&aggregate.add, &entry[1], sizeof entry[1]);
+  memset(handed, 0, sizeof handed);
+  for (unsigned int i = 0; i < arguments; i++) {
+    read_expression(&expressions[i], fields[3 + i], fields[1]);
+    handed[i].expression = &expressions[i];
+  }
+  visit_start(&visit);
+  if (!statement_start_as(STRING_RESULT, &statement, look_up(name), arguments, fields[1])) {
+    print_refusal(&statement);
+  } else {
+    long rows = strtol(fields[2], NULL, 10);
+    print_outcome(&visit, &statement, run_group(&statement, &aggregate, handed, rows, &visit.session));
+    statement_end(&statement);
+  }
+  visit_end(&visit);
   for (unsigned int i = 0; i < arguments; i++) handed_free(&handed[i]);
 }
 
@@ -483,6 +565,10 @@ static bool run_command(char *fields[], int count, int descriptors) {
     command_call(fields, count);
   else if (strcmp(fields[0], "rows") == 0 && count >= 5 && count <= 4 + ARGUMENTS_MAX)
     command_rows(fields, count);
+  else if (strcmp(fields[0], "map") == 0 && count == 5)
+    command_aggregate("lambda_map", fields, count);
+  else if (strcmp(fields[0], "batch") == 0 && count == 5)
+    command_aggregate("lambda_batch", fields, count);
   else if (strcmp(fields[0], "load") == 0 && count == 7)
     command_load(fields);
   else if (strcmp(fields[0], "hint") == 0 && count == 3)

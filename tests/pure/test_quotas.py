@@ -12,6 +12,7 @@ from tests.support.checkout import ROOT
 from tests.support.sidecar_modules import modules
 
 from lambda_sidecar import quotas
+from lambda_sidecar.calls.batch.batch import ROWS_MAX
 
 # The names of C, which may have the prefix QUOTA_, for the numbers of Python.
 IN_C = {
@@ -36,6 +37,10 @@ def test_the_library_and_the_sidecar_have_the_same_quotas() -> None:
     assert found == [(name, IN_C[name]) for name, _ in found]
     assert len({name for name, _ in found}) == len(found), "a quota is defined twice"
     assert {quotas.REQUEST_RESPONSE_MAX, quotas.EVENT_MAX, quotas.RESPONSE_MAX} <= {n for _, n in found}
+
+
+def test_the_library_sends_no_more_rows_in_a_batch_than_the_sidecar_takes() -> None:
+    assert [number for name, number in defined_in_c() if name == "CONTRACT_BATCH_ROWS_MAX"] == [ROWS_MAX]
 
 
 def test_the_library_refuses_no_name_that_the_sidecar_would_take() -> None:

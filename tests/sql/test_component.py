@@ -37,6 +37,8 @@ def test_show_variables_shows_all_of_them_with_their_defaults(component: Stack) 
     assert variables(component) == {
         "connect_timeout_ms": "3000",
         "function_error": "error",
+        "map_concurrency": "100",
+        "batch_concurrency": "16",
         "mode": "invoke",
         "socket": str(component.sidecar.socket),
         "timeout_ms": "900000",
@@ -55,6 +57,9 @@ def test_show_variables_shows_all_of_them_with_their_defaults(component: Stack) 
         ("mode", "'off'"),
         ("mode", "3"),
         ("function_error", "'ignore'"),
+        ("map_concurrency", "0"),
+        ("map_concurrency", "1001"),
+        ("batch_concurrency", "0"),
     ],
 )
 def test_a_wrong_value_is_refused_with_1231(component: Stack, scope: str, name: str, value: str) -> None:
@@ -313,7 +318,7 @@ def test_uninstall_is_refused_while_a_call_is_in_flight_and_all_stays_usable(com
         running = pool.submit(execute, connection, SLEEP)
         wait_until(lambda: status(component)["in_flight"] == 1, what="a call in flight")
         assert error_of(component, UNINSTALL)[0] == UNINSTALL_REFUSED
-        assert len(variables(component)) == 5
+        assert len(variables(component)) == 7
         assert component.value(CALL) == "1"
         component.query(f"KILL QUERY {connection.connection_id}")
         assert isinstance(running.exception(), mysql.connector.Error)

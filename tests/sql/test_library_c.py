@@ -557,6 +557,8 @@ def test_the_library_exports_its_entry_points_and_nothing_else() -> None:
     symbols = {line.split()[-1] for line in output("nm", "-D", "--defined-only", PLAIN).splitlines()}
     functions = {"lambda_sync", "lambda_async", "lambda_invoke"}
     entry_points = {f + suffix for f in functions for suffix in ("", "_init", "_deinit")}
+    aggregates = {"lambda_map", "lambda_batch"}
+    entry_points |= {a + suffix for a in aggregates for suffix in ("", "_init", "_deinit", "_clear", "_add")}
     assert symbols == entry_points | {"lambda_outbox_hint", "lambda_outbox_hint_init", "list_components"}
 
 

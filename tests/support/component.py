@@ -12,7 +12,15 @@ from tests.support.stack import Stack
 
 INSTALL = "INSTALL COMPONENT 'file://lambda_udf'"
 UNINSTALL = "UNINSTALL COMPONENT 'file://lambda_udf'"
-VARIABLES = ("connect_timeout_ms", "function_error", "mode", "socket", "timeout_ms")
+VARIABLES = (
+    "batch_concurrency",
+    "connect_timeout_ms",
+    "function_error",
+    "map_concurrency",
+    "mode",
+    "socket",
+    "timeout_ms",
+)
 
 
 @contextlib.contextmanager

@@ -66,7 +66,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Concat:
-    """CONCAT(prefix, text, id, suffix); the column text has `growth` letters more in each row, none in the first."""
+    """CONCAT(prefix, text, id, suffix); the column text has `growth` letters more in each row, none in the first. Bytes
+    that are not UTF-8 are surrogates, as surrogateescape makes them."""
 
     prefix: str
     suffix: str = ""
@@ -76,7 +77,11 @@ class Concat:
         return f"{self.prefix}{'x' * self.growth * (row - 1)}{row}{self.suffix}"
 
     def __str__(self) -> str:
-        return f"{self.prefix.encode().hex()},{self.suffix.encode().hex()},{self.growth}"
+        return f"{_bytes(self.prefix).hex()},{_bytes(self.suffix).hex()},{self.growth}"
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
 
 
 class Host:
@@ -151,24 +156,28 @@ class Host:
 
     def call(self, function: str, *arguments: str | bytes | int | None, seconds: float = 60) -> Answer:
         """One statement with one row. An int is a JSON string of so many bytes, None is NULL."""
-        answer = self.command("call", function, *map(_argument, arguments), seconds=seconds)
-        match answer:
-            case ["ok", milliseconds, length, text]:
-                return Answer("ok", int(milliseconds), bytes.fromhex(text), length=int(length))
-            case ["error", milliseconds, errno, flags, text]:
-                return Answer(
-                    "error", int(milliseconds), bytes.fromhex(text), errno=int(errno), flags=int(flags)
-                )
-            case ["refused", text]:
-                return Answer("refused", text=bytes.fromhex(text))
-        raise AssertionError(f"not an answer: {answer}")
+        return _answer(self.command("call", function, *map(_argument, arguments), seconds=seconds))
+
+    def map(
+        self, *arguments: str | Concat, count: int, collation: str = "utf8mb4_0900_ai_ci", seconds: float = 60
+    ) -> Answer:
+        """One statement of lambda_map over `count` rows of one group, handed over as `rows` says."""
+        fields = [_expression(argument) for argument in arguments]
+        return _answer(self.command("map", collation, count, *fields, seconds=seconds))
+
+    def batch(
+        self, *arguments: str | Concat, count: int, collation: str = "utf8mb4_0900_ai_ci", seconds: float = 60
+    ) -> Answer:
+        """The same of lambda_batch."""
+        fields = [_expression(argument) for argument in arguments]
+        return _answer(self.command("batch", collation, count, *fields, seconds=seconds))
 
     def rows(
         self, *arguments: str | Concat, count: int, collation: str = "utf8mb4_0900_ai_ci"
     ) -> list[bytes]:
         """One statement of lambda_sync over `count` rows, their ids counted from 1: the first 512 bytes of each
         result, or ! and the error's. Handed over as 9.x does, without mysql_system_variable_reader as 8.4."""
-        fields = [str(a) if isinstance(a, Concat) else a.encode().hex() for a in arguments]
+        fields = [_expression(argument) for argument in arguments]
         _, *results = self.command("rows", "lambda_sync", collation, count, *fields)
         return [b"!" * r.startswith("!") + bytes.fromhex(r.removeprefix("!")) for r in results]
 
@@ -211,3 +220,18 @@ def _argument(value: str | bytes | int | None) -> str:
     if isinstance(value, int):
         return f"*{value}"
     return (value.encode() if isinstance(value, str) else value).hex()
+
+
+def _expression(argument: str | Concat) -> str:
+    return str(argument) if isinstance(argument, Concat) else argument.encode().hex()
+
+
+def _answer(fields: list[str]) -> Answer:
+    match fields:
+        case ["ok", milliseconds, length, text]:
+            return Answer("ok", int(milliseconds), bytes.fromhex(text), length=int(length))
+        case ["error", milliseconds, errno, flags, text]:
+            return Answer("error", int(milliseconds), bytes.fromhex(text), errno=int(errno), flags=int(flags))
+        case ["refused", text]:
+            return Answer("refused", text=bytes.fromhex(text))
+    raise AssertionError(f"not an answer: {fields}")

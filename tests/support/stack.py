@@ -26,6 +26,8 @@ CREATE_FUNCTIONS = (
     "CREATE FUNCTION lambda_sync RETURNS STRING SONAME 'lambda_udf.so'",
     "CREATE FUNCTION lambda_async RETURNS STRING SONAME 'lambda_udf.so'",
     "CREATE FUNCTION lambda_invoke RETURNS STRING SONAME 'lambda_udf.so'",
+    "CREATE AGGREGATE FUNCTION lambda_map RETURNS STRING SONAME 'lambda_udf.so'",
+    "CREATE AGGREGATE FUNCTION lambda_batch RETURNS STRING SONAME 'lambda_udf.so'",
 )
 # What no log may ever hold: tests put it into payloads.
 CANARY = "canary-d41d8cd98f00b204"

@@ -120,8 +120,10 @@ CALL mysql.lambda_udf_uninstall();
 DROP PROCEDURE mysql.lambda_udf_uninstall;
 DROP PROCEDURE mysql.lambda_udf_uninstall_outbox;
 
+RESET PERSIST IF EXISTS lambda_udf.batch_concurrency;
 RESET PERSIST IF EXISTS lambda_udf.connect_timeout_ms;
 RESET PERSIST IF EXISTS lambda_udf.function_error;
+RESET PERSIST IF EXISTS lambda_udf.map_concurrency;
 RESET PERSIST IF EXISTS lambda_udf.mode;
 RESET PERSIST IF EXISTS lambda_udf.socket;
 RESET PERSIST IF EXISTS lambda_udf.timeout_ms;
@@ -132,4 +134,6 @@ DROP USER IF EXISTS lambda_udf@localhost;
 DROP FUNCTION IF EXISTS lambda_sync;
 DROP FUNCTION IF EXISTS lambda_async;
 DROP FUNCTION IF EXISTS lambda_invoke;
+DROP FUNCTION IF EXISTS lambda_map;
+DROP FUNCTION IF EXISTS lambda_batch;
 DROP FUNCTION IF EXISTS lambda_outbox_hint;

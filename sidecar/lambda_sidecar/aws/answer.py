@@ -92,6 +92,7 @@ def _api_error(status: int, reason: str, headers: Mapping[str, str], body: bytes
         code,
         message or reason or "no message",
         passes=status == 429 or code in RETRYABLE,
+        of_service=status == 429 or status >= 500 or code in RETRYABLE,
         request_id=_text(headers, "x-amzn-requestid"),
         retry_after=_seconds(headers.get("retry-after", "")),
     )

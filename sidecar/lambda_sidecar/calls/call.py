@@ -12,6 +12,7 @@ from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.aws.lambda_api import Invocation
 from lambda_sidecar.calls.lambda_invoke import Options
+from lambda_sidecar.calls.lambda_map import MapOptions
 from lambda_sidecar.concurrency.slots import Share, Slot
 from lambda_sidecar.errors import CallTimeout, ErrorKind
 
@@ -77,16 +78,17 @@ class Call:
         function_text: str,
         payload: bytes,
         *,
-        options: Options | str | None,
+        options: Options | MapOptions | str | None,
         timeout_ms: int,
         share: Share,
         connection_id: int = 0,
         until: float = 0.0,
     ) -> None:
-        """`function_text` is the function as its caller wrote it. `options` as JSON text are not looked at
-        yet; None stands for an invocation type that nobody knows. `timeout_ms` counts from now; `until`, on
-        time.monotonic()'s clock, is when the caller gives up, 0 where that is not known. `share` is common
-        to the calls that take turns as one. `connection_id` is MySQL's, 0 where there is none."""
+        """`function_text` is the function as its caller wrote it. `options` as JSON text, or as lambda_map's,
+        are not looked at yet; None stands for an invocation type that nobody knows. `timeout_ms` counts from
+        now; `until`, on time.monotonic()'s clock, is when the caller gives up, 0 where that is not known.
+        `share` is common to the calls that take turns as one. `connection_id` is MySQL's, 0 where there is
+        none."""
         self.account = account
         self.function_text = function_text
         self.payload = payload

@@ -91,6 +91,11 @@ def _check(name: str, value: msgspec.Raw) -> Any:
     text = _value(value, str)
     if not text:
         raise InvalidRequest(f"option {name} must be a string that is not empty")
+    return check_text_option(name, text)
+
+
+def check_text_option(name: str, text: str) -> str:
+    """Raises InvalidRequest, naming the option. `text` is not empty."""
     choices = {"invocation_type": INVOCATION_TYPES, "log_type": LOG_TYPES}.get(name)
     if choices is not None and text not in choices:
         raise InvalidRequest(f"option {name} must be one of {', '.join(choices)}")
@@ -132,7 +137,7 @@ def document(result: InvocationResult, most: int) -> Generator[None, None, bytes
     }
     rest = json.dumps(fields, ensure_ascii=False).encode()
     room = most - len(rest) - len('{"StatusCode": 200, "Payload": , ')
-    payload = yield from _embedded(result.payload, room)
+    payload = yield from embedded(result.payload, room)
     if payload is None or len(payload) > room:
         text = (
             f"the function has run, but its result of {len(result.payload)} bytes is too large for"
@@ -142,10 +147,10 @@ def document(result: InvocationResult, most: int) -> Generator[None, None, bytes
     return b'{"StatusCode": %d, "Payload": %s, %s' % (result.status_code, payload, rest[1:])
 
 
-def _embedded(payload: bytes, most: int) -> Generator[None, None, bytes | None]:
-    """Lambda's Python, Node and Java runtimes answer JSON. What another one answers becomes a string, and so
-    does what only some parsers take (NaN, half a surrogate pair, a byte order mark): MySQL's does not. None
-    if the string has more than `most` bytes."""
+def embedded(payload: bytes, most: int) -> Generator[None, None, bytes | None]:
+    """As JSON: Lambda's Python, Node and Java runtimes answer it. What another one answers becomes a string,
+    and so does what only some parsers take (NaN, half a surrogate pair, a byte order mark): MySQL's does not.
+    None if the string has more than `most` bytes."""
     if not payload:
         return b"null"
     try:

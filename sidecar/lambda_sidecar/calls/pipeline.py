@@ -19,6 +19,7 @@ from lambda_sidecar.aws.credentials import CredentialSource
 from lambda_sidecar.aws.lambda_api import Invocation
 from lambda_sidecar.calls.call import CREDENTIALS, SENT, WAITING, Call
 from lambda_sidecar.calls.lambda_invoke import Options, parse_options
+from lambda_sidecar.calls.lambda_map import MapOptions, checked
 from lambda_sidecar.calls.payload import check_payload, is_plainly_good
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.calls.traffic import Traffic
@@ -180,11 +181,11 @@ class Pipeline:
             log.warning(text, self.concurrency.running, self.concurrency.waiting)
 
 
-def _read(options: str | None) -> Options:
+def _read(options: MapOptions | str | None) -> Options:
     """Raises InvalidRequest."""
     if options is None:
         raise InvalidRequest("unknown invocation type")
-    return parse_options(options)
+    return parse_options(options) if isinstance(options, str) else checked(options)
 
 
 def _invocation(call: Call, function: FunctionName, options: Options) -> Invocation:

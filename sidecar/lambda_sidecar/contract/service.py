@@ -5,18 +5,22 @@ Translates, and counts its streams. calls/pipeline.py runs a call; stream.py has
 from __future__ import annotations
 
 import asyncio
+import platform
 from typing import Any
 
 import grpc
 
 from lambda_sidecar.access.account import Account
 from lambda_sidecar.aws.answer import InvocationResult
+from lambda_sidecar.calls.batch import attempts
+from lambda_sidecar.calls.batch.batch import Batch, check_rows, function_name, query_of
 from lambda_sidecar.calls.call import Call
 from lambda_sidecar.calls.lambda_invoke import Options, document
-from lambda_sidecar.calls.pipeline import Pipeline
+from lambda_sidecar.calls.lambda_map import MapOptions, value
+from lambda_sidecar.calls.pipeline import Pipeline, Shape
 from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.contract.stream import Stream
-from lambda_sidecar.errors import ApiError, InvokeFailure
+from lambda_sidecar.errors import ApiError, InvalidRequest, InvokeFailure
 from lambda_sidecar.quotas import RESPONSE_MAX
 from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc
 
@@ -30,6 +34,9 @@ MESSAGE_MAX = RESPONSE_MAX + 65_536
 RESULT_MAX = MESSAGE_MAX - 16_384
 # Writing the end of idle streams takes that long: it is waited even where nothing is left for calls.
 END_SECONDS = 0.1
+
+# Batches say where they come from.
+_MACHINE = platform.node()
 
 # The options of lambda_sync's and lambda_async's calls: their invocation type says all.
 _PLAIN = {
@@ -80,26 +87,113 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         """One call, whatever becomes of it: a failure is an answer too. `payload` is the request's, `share`
         its stream's."""
         caller, options_json = request.caller, request.options_json
+        if request.answer_form and request.HasField("batch"):
+            return await self._answer_batch(request, payload, share)
+        options: Options | MapOptions | str | None
+        shape: Shape[Result]
+        if request.answer_form:
+            options, shape = _map_options(request), self._value
+        elif options_json:
+            options, shape = options_json, self._document
+        else:
+            options, shape = _PLAIN.get(request.invocation_type), _result
         call = Call(
             Account(caller.user, caller.host),
             request.function,
             payload,
-            options=options_json or _PLAIN.get(request.invocation_type),
+            options=options,
             timeout_ms=request.timeout_ms,
             share=share,
             connection_id=caller.connection_id,
             until=request.deadline_ms / 1000,
         )
-        answer = await self.pipeline.run(call, self._document if options_json else _result)
+        answer = await self.pipeline.run(call, shape)
         if isinstance(answer, InvokeFailure):
             return Response(call_id=request.call_id, error=_error(answer), queued_us=call.queued_us)
         return Response(call_id=request.call_id, result=answer, queued_us=call.queued_us)
+
+    async def _answer_batch(self, request: Request, rows: bytes, share: Share) -> Response:
+        """lambda_batch's answer, of as many invocations as it takes."""
+        caller = request.caller
+
+        def new_call(event: bytes, timeout_ms: int) -> Call:
+            return Call(
+                Account(caller.user, caller.host),
+                request.function,
+                event,
+                options=_map_options(request),
+                timeout_ms=timeout_ms,
+                share=share,
+                connection_id=caller.connection_id,
+                until=request.deadline_ms / 1000,
+            )
+
+        waited_us = 0
+        try:
+            contract, batch = _batch(request)
+            answer, waited_us = await attempts.run(
+                self.pipeline, contract, batch, rows, timeout_ms=request.timeout_ms, new_call=new_call
+            )
+            if not isinstance(answer, InvokeFailure):
+                _check_size(answer)
+        except InvokeFailure as failure:
+            answer = failure.with_traceback(None)
+        if isinstance(answer, InvokeFailure):
+            return Response(call_id=request.call_id, error=_error(answer), queued_us=waited_us)
+        return Response(
+            call_id=request.call_id, result=_embedded(answer, answer.payload), queued_us=waited_us
+        )
 
     async def _document(self, result: InvocationResult) -> Result:
         """lambda_invoke's answer. Raises ApiError."""
         _check_size(result)
         payload = await self.pipeline.pace(document(result, RESULT_MAX), len(result.payload))
         return Result(status_code=result.status_code, payload=payload)
+
+    async def _value(self, result: InvocationResult) -> Result:
+        """lambda_map's answer, with no more in it than its library reads. Raises ApiError."""
+        _check_size(result)
+        payload = await self.pipeline.pace(value(result, RESULT_MAX), len(result.payload))
+        return _embedded(result, payload)
+
+
+def _embedded(result: InvocationResult, payload: bytes) -> Result:
+    """No more of an answer than lambda_map and lambda_batch read."""
+    return Result(
+        status_code=result.status_code,
+        function_error=result.function_error,
+        function_error_text=result.function_error_text,
+        payload=payload,
+    )
+
+
+def _batch(request: Request) -> tuple[attempts.Contract, Batch]:
+    """Raises InvalidRequest."""
+    message, caller = request.batch, request.caller
+    try:
+        contract = attempts.Contract(message.contract)
+    except ValueError:
+        raise InvalidRequest(f"unknown batch contract {message.contract}") from None
+    check_rows(message.rows)
+    return contract, Batch(
+        rows=message.rows,
+        query=query_of(message.query_id),
+        number=message.number,
+        signature=message.signature,
+        function=function_name(request.function),
+        user=f"{caller.user}@{caller.host}",
+        machine=_MACHINE,
+        schema=caller.schema,
+        connection_id=caller.connection_id,
+        retry_service_errors=message.retry_service_errors,
+    )
+
+
+def _map_options(request: Request) -> MapOptions | None:
+    """None for an answer's form that nobody knows."""
+    if request.answer_form != invoker_pb2.ANSWER_FORM_JSON:
+        return None
+    return MapOptions(request.qualifier, request.region, request.role, request.tenant_id)
 
 
 async def _result(result: InvocationResult) -> Result:
