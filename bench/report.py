@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.goals import GOALS, percentile
@@ -43,6 +43,23 @@ _OUTBOX = {
     "outbox_idle_mysqld_percent": ("nothing to deliver: mysqld", "% of a core"),
     "outbox_idle_percent": ("nothing to deliver: both, without mysqld's own", "% of a core"),
 }
+_ROWS = {
+    "sync_1000_s": ("1,000 rows of lambda_sync, a function of 50 ms", "s"),
+    "map_1000_10_s": ("the same rows by lambda_map, 10 at once", "s"),
+    "map_1000_100_s": ("100 at once", "s"),
+    "map_1000_500_s": ("500 at once", "s"),
+    "map_10000_s": ("10,000 rows, 100 at once", "s"),
+    "map_rows_per_second": ("an endpoint that answers at once: lambda_map, one session", "rows/s"),
+    "map_sidecar_us": ("CPU of the sidecar for each row", "µs"),
+    "map_mysqld_us": ("CPU of mysqld for each row", "µs"),
+    "batch_1_s": ("100,000 rows of three columns by lambda_batch, one batch at once", "s"),
+    "batch_4_s": ("4 at once", "s"),
+    "batch_16_s": ("16 at once", "s"),
+    "batch_sidecar_s": ("CPU of the sidecar for all of them", "s"),
+    "batch_mysqld_s": ("CPU of mysqld for all of them", "s"),
+    "map_growth_mb": ("10 statements of lambda_map in a row: mysqld's RSS grows by", "MB"),
+    "batch_growth_mb": ("10 statements of lambda_batch in a row: mysqld's RSS grows by", "MB"),
+}
 _OUTBOX_SAMPLES = {
     "outbox_function_latency_ms": "COMMIT → accepted, written by lambda_udf.lambda_async",
     "outbox_insert_latency_ms": "COMMIT → accepted, written by INSERT after others",
@@ -56,7 +73,7 @@ _SAMPLES = {
 
 def text(results: Results) -> str:
     """All of it, as Markdown that also reads well on a terminal."""
-    sections = (_about, _cases, _cpu, _samples, _others, _outbox, _goals)
+    sections = (_about, _cases, _cpu, _samples, _others, _many_rows, _outbox, _goals)
     return "\n\n".join(part for section in sections if (part := section(results)))
 
 
@@ -109,20 +126,23 @@ def _samples(results: Results) -> str:
 
 
 def _others(results: Results) -> str:
-    rows = [
+    return section("Waiting and memory", table(["", "measured", "unit"], _figures(results, _OTHERS)))
+
+
+def _many_rows(results: Results) -> str:
+    return section("Many rows", table(["", "measured", "unit"], _figures(results, _ROWS)))
+
+
+def _figures(results: Results, labels: Mapping[str, tuple[str, str]]) -> list[list[str]]:
+    return [
         [label, spread(found), unit]
-        for name, (label, unit) in _OTHERS.items()
+        for name, (label, unit) in labels.items()
         if (found := results.figure(name))
     ]
-    return section("Waiting and memory", table(["", "measured", "unit"], rows))
 
 
 def _outbox(results: Results) -> str:
-    rows = [
-        [label, spread(found), unit]
-        for name, (label, unit) in _OUTBOX.items()
-        if (found := results.figure(name))
-    ]
+    rows = _figures(results, _OUTBOX)
     for name, label in _OUTBOX_SAMPLES.items():
         if samples := results.extra.get(name):
             rows += [

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import crowd, interrupt, memory, outbox, report
+from bench import crowd, interrupt, many_rows, memory, outbox, report
 from bench.cases import Case, all_cases
 from bench.load import WrongAnswer
 from bench.machine import about
@@ -20,9 +20,9 @@ from bench.results import Results
 from bench.rig import Rig, running
 
 CASES = ("calls", "select1", "sync", "boto3", "aiobotocore", "hop", "async", "payload")
-WORDS = (*CASES, "memory", "crowd", "kill", "outbox")
-# A thousand sessions take a while and vary little.
-CROWD_ROUNDS = 3
+WORDS = (*CASES, "memory", "crowd", "kill", "rows", "outbox")
+# A thousand sessions, and many rows, take a while and vary little.
+CROWD_ROUNDS = ROWS_ROUNDS = 3
 # Where a whole run writes: the repository keeps its report, and git ignores the figures of every round.
 HERE = Path(__file__).parent
 FIGURES = HERE.parent / "build/bench"
@@ -98,6 +98,8 @@ def run(rig: Rig, options: argparse.Namespace, results: Results) -> None:
             crowd.measure(rig, results)
     if wanted(options, "memory"):
         memory.measure_end(rig, results)
+    if wanted(options, "rows"):
+        many_rows.measure_all(rig, results, min(options.rounds, ROWS_ROUNDS))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """The Lambda that everything calls: Debian's nginx on loopback, with a configuration and a folder of its own.
 
-Knows nginx; nothing of who calls. Functions: `echo` answers at once with the payload; `sleep-N` answers
-ANSWER after N seconds. Event invocations get 202 and no body; when one of a function whose name begins with
+Knows nginx; nothing of who calls. Functions: `echo` answers at once with the payload, `delayed-NNN` after so
+many milliseconds; `sleep-N` answers ANSWER after N seconds; `batch-N` answers at once, in Redshift's
+contract, with N results. Event invocations get 202 and no body; when one of a function whose name begins with
 `marked` has been answered, a datagram to the socket `marks` says so."""
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -19,6 +21,8 @@ from lambda_sidecar.testing.server import Server
 
 REQUEST_ID = "8f5c2a6e-1f0b-4c58-9b4e-0d5c7a1e2b3c"
 ANSWER = '{"ok": true}'
+BATCH_ROWS = 5000
+"""Of the one batch-N that there is."""
 # Where Debian's packages libnginx-mod-http-echo and libnginx-mod-http-headers-more-filter put them.
 MODULES = Path("/usr/lib/nginx/modules")
 MODULE_NAMES = ("ngx_http_echo_module.so", "ngx_http_headers_more_filter_module.so")
@@ -58,6 +62,22 @@ http {{
       more_set_headers "Content-Length: $content_length";
       {echo}
     }}
+    location ~ [/:]delayed-([0-9][0-9][0-9])/invocations$ {{
+      echo_read_request_body;
+      more_set_headers "Content-Length: $content_length";
+      echo_sleep 0.$1;
+      echo_request_body;
+    }}
+    location ~ [/:]batch-([0-9]+)/invocations$ {{
+      root {folder};
+      error_page 405 =200 /batch-$1.json;
+      return 405;
+    }}
+    location ~ ^/batch-[0-9]+[.]json$ {{
+      internal;
+      root {folder};
+      error_page 405 =200 $uri;
+    }}
     location ~ [/:]sleep-([0-9]+)/invocations$ {{
       echo_sleep $1;
       more_set_headers "Content-Length: {answer_length}";
@@ -87,6 +107,8 @@ class Upstream(Server):
         if program is None:
             raise ServerError("there is no nginx: `make bench` says how to get it")
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        answer = {"success": True, "num_records": BATCH_ROWS, "results": list(range(BATCH_ROWS))}
+        (self.directory / f"batch-{BATCH_ROWS}.json").write_text(json.dumps(answer), encoding="utf-8")
         self.configuration.write_text(self._configuration_text(), encoding="utf-8")
         return ServerProcess.spawn(
             [program, "-p", str(self.directory), "-e", "stderr", *self.identity],

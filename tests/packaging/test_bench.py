@@ -13,7 +13,20 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from bench import backlog, crowd, goals, interrupt, memory, million, outbox, report, rig, run, upstream
+from bench import (
+    backlog,
+    crowd,
+    goals,
+    interrupt,
+    many_rows,
+    memory,
+    million,
+    outbox,
+    report,
+    rig,
+    run,
+    upstream,
+)
 from bench.cases import PAYLOAD, PAYLOADS, Case, all_cases, document, sync
 from bench.load import Figures, WrongAnswer
 from bench.measurement import Answers, measure
@@ -154,6 +167,30 @@ def test_kill_and_memory_and_the_long_run_give_their_figures(
     figures, samples = million.run(good, 400, 4)
     assert figures.calls == 400
     assert {name for name, rows in samples.items() if rows} == {"mysqld", "sidecar"}
+
+
+def test_many_rows_give_their_figures(good: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "ROWS": 20,
+        "MORE_ROWS": 30,
+        "SYNC_ROWS": 2,
+        "AT_ONCE_ROWS": 100,
+        "BATCH_TOTAL": 2 * upstream.BATCH_ROWS,
+        "REPEATED": 1,
+    }.items():
+        monkeypatch.setattr(many_rows, name, value)
+    results = Results()
+    many_rows.measure_all(good, results, rounds=1)
+    # The names of the figures have the numbers of rows that are measured in a real run.
+    expected = {name.replace("_1000_", "_20_") for name in report._ROWS} | {"map_ratio"}
+    assert set(results.extra) == {name.replace("map_10000_s", "map_30_s") for name in expected}
+
+
+def test_a_row_that_has_anothers_answer_ends_the_run(good: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(many_rows, "SYNC_ROWS", 2)
+    monkeypatch.setattr(many_rows, "_echoed", lambda _rows: [{"n": 2}, {"n": 1}])
+    with pytest.raises(WrongAnswer, match="lambda_sync answered otherwise"):
+        many_rows.measure_all(good, Results(), rounds=1)
 
 
 def test_the_outbox_and_its_backlog_give_their_figures(monkeypatch: pytest.MonkeyPatch) -> None:
