@@ -145,6 +145,7 @@ bool aggregation_begin(struct aggregation *aggregation, struct invoke_request *r
   uint32_t timeout_ms = statement->settings.timeout_ms, own = options->timeout_ms;
   uint32_t width = options->concurrency > 0 ? options->concurrency : statement->concurrency;
   if (own > 0 && own < timeout_ms) timeout_ms = own;
+  request->fails_together = piece->note == FAILS_STATEMENT;
   if (!aggregation->started)
     flights_start(&aggregation->flights, &statement->settings, statement->session, call_ended, aggregation);
   aggregation->started = true;

@@ -61,6 +61,7 @@ bool contract_encode(const struct invoke_request *request, uint8_t **head, size_
   message.region = sending(&request->region);
   message.role = sending(&request->role);
   message.tenant_id = sending(&request->tenant_id);
+  message.fails_together = request->fails_together;
   message.answer_form = (lambda_udf_v1_AnswerForm)request->answer_form;
   set_batch(&message, &request->batch);
   message.has_caller = true;

@@ -51,6 +51,7 @@ struct invoke_request {
   struct slice options; /* lambda_invoke's, as JSON text; empty for the other functions */
   struct slice qualifier, region, role, tenant_id; /* the aggregates' options; empty: not given */
   enum answer_form answer_form;
+  bool fails_together; /* with the first failure the client gives up all calls of the channel that have it */
   struct invoke_batch batch;
   struct slice payload;
   struct slice user, host, schema;

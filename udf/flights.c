@@ -164,24 +164,38 @@ static bool expire(struct flights *flights, struct failure *failure) {
 
 /* ---- sending, and sending again ---- */
 
-/* The channel is lost. Of the calls on it those that were never taken are to be sent again; the first that
- * may have been carried out fails the statement. What had come before the loss counts. */
+/* Of the calls on a channel that is lost, the first that must not be sent again, and why; NULL if all may. */
+static struct flight *first_lost(const struct flights *flights, struct failure *failure) {
+  struct flight *first = NULL;
+  struct failure why;
+  for (size_t i = 0; i < flights->count; i++) {
+    struct flight *flight = flights->calls[i].flight;
+    if (flight == NULL || !flight->sent) continue;
+    if (first != NULL && flight->call.request.call_id > first->call.request.call_id) continue;
+    if (call_may_begin_anew(&flight->call, &flights->line, &why)) continue;
+    first = flight;
+    *failure = why;
+  }
+  return first;
+}
+
+/* The channel is lost. Of the calls on it those that were never taken are to be sent again; one that may have
+ * been carried out fails the statement. What had come before the loss counts. */
 static bool lose_channel(struct flights *flights, struct failure *failure) {
   bool rest = false;
   if (land_arrived(flights, failure) == CALL_FAILED) return false;
+  const struct flight *lost = first_lost(flights, failure);
+  if (lost != NULL) return fail_by(flights, lost, failure);
   for (size_t i = flights->count; i-- > 0;) {
     struct flight *flight = flights->calls[i].flight;
     if (flight == NULL) {
       (void)take_out(flights, i);
-      continue;
+    } else if (flight->sent) {
+      flight->sent = false;
+      flights->calls[i].call_id = 0;
+      flights->unsent++;
+      rest = rest || flight->call.tries > 1;
     }
-    if (!flight->sent) continue;
-    if (!call_may_begin_anew(&flight->call, &flights->line, failure))
-      return fail_by(flights, flight, failure);
-    flight->sent = false;
-    flights->calls[i].call_id = 0;
-    flights->unsent++;
-    rest = rest || flight->call.tries > 1;
   }
   line_drop(&flights->line);
   return !rest || line_pause(&flights->line, failure);

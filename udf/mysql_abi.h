@@ -99,10 +99,14 @@ int thd_sql_command(const void *thd) __attribute__((weak, visibility("default"))
 #define SQLCOM_INSERT 5
 #define SQLCOM_INSERT_SELECT 6
 #define SQLCOM_DELETE 7
+#define SQLCOM_SET_OPTION 31
 #define SQLCOM_REPLACE 40
 #define SQLCOM_REPLACE_SELECT 41
 #define SQLCOM_DELETE_MULTI 74
 #define SQLCOM_UPDATE_MULTI 75
+/* No command from here on has a subquery (the last that has is SQLCOM_CREATE_VIEW, 102); SQLCOM_END is above
+ * 150 in every version. */
+#define SQLCOM_WITHOUT_SUBQUERY 140
 /* sql/sql_thd_api.cc, with C linkage. The value of THD::killed (sql/sql_class.h): 0, or the number of the
  * error that it means. */
 int thd_killed(const void *thd) __attribute__((weak, visibility("default")));

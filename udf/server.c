@@ -243,6 +243,12 @@ bool server_evaluates_statement(MYSQL_THD session) {
   }
 }
 
+bool server_evaluates_expression(MYSQL_THD session) {
+  if (functions.command == NULL || session == NULL) return false;
+  int command = functions.command(session);
+  return command == SQLCOM_SET_OPTION || command >= SQLCOM_WITHOUT_SUBQUERY;
+}
+
 size_t server_max_packet(MYSQL_THD session) {
   char digits[32];
   uint64_t bytes = 0;

@@ -62,6 +62,11 @@ MYSQL_LEX_CSTRING server_statement_text(MYSQL_THD session);
  * the server does not say. True in a statement of a kind that EXPLAIN takes, a cursor's query too. */
 bool server_evaluates_statement(MYSQL_THD session);
 
+/* Whether the session runs SET, or evaluates an expression of a routine's body. False where the server does
+ * not say.
+ */
+bool server_evaluates_expression(MYSQL_THD session);
+
 /* Fills account from the session's security context. privilege is the dynamic privilege that suffices
  * beside SUPER, NULL if none does. False if the server does not say; then nobody may invoke. */
 bool server_account(MYSQL_THD session, const char *privilege, struct server_account *account);

@@ -9,7 +9,9 @@
 #include "explain.h"
 #include "failure.h"
 #include "grpc_wire.h"
+#include "json_read.h"
 #include "server.h"
+#include "utf8.h"
 
 #define INPUT_MAX 512
 #define MESSAGE_MAX 256
@@ -87,7 +89,35 @@ static void try_texts(const uint8_t *bytes, size_t length) {
   checksum += explain_only((const char *)bytes, length);
 }
 
+struct scratch {
+  char *bytes;
+  size_t length;
+};
+
+static bool take_member(void *context, const struct json_member *member) {
+  const struct scratch *scratch = context;
+  require(member->name >= scratch->bytes &&
+              member->name + member->name_length <= scratch->bytes + scratch->length,
+          "a name points outside");
+  touch(member->name, member->name_length);
+  if (member->kind == JSON_STRING) touch(member->text, member->length);
+  return true;
+}
+
+static void try_object(const uint8_t *bytes, size_t length) {
+  struct scratch scratch = {.bytes = malloc(length > 0 ? length : 1), .length = length};
+  const char *what = NULL;
+  size_t at = 0;
+  require(scratch.bytes != NULL, "no memory");
+  if (utf8_is_valid((const char *)bytes, length)) {
+    (void)json_read_object((const char *)bytes, length, scratch.bytes, take_member, &scratch, &what, &at);
+    require(at <= length, "a fault outside");
+  }
+  free(scratch.bytes);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
+  try_object(bytes, length);
   try_decode(bytes, length);
   try_reader(bytes, length);
   try_texts(bytes, length);
@@ -134,7 +164,9 @@ static size_t make_input(uint8_t *input) {
   static const char text[] = "%E2%82%AC 18446744073709551615 \xc3\xa4%";
   static const char statement[] = "-- a\n#b\n/* c */ /*! EXPLAIN */ FORMAT='x\\'y' INTO @`z` (SELECT 1)";
   size_t length = 0;
-  switch (random_below(4)) {
+  static const char object[] =
+      " {\"a\\u00e9\": \"\\ud83d\\ude00\\n\", \"b\": [-1.5e3, {\"c\": [true, null]}], \"\": 07}";
+  switch (random_below(5)) {
     case 0:
       return make_response(input);
     case 1: /* a stream of messages, after the byte that splits it */
@@ -146,6 +178,11 @@ static size_t make_input(uint8_t *input) {
       }
       return length;
     case 2:
+      length = random_below(sizeof object);
+      memcpy(input, object, length);
+      if (random_below(2)) input[length++] = '}';
+      return length;
+    case 3:
       length = random_below(sizeof statement);
       memcpy(input, statement + sizeof statement - 1 - length, length);
       return length;

@@ -58,7 +58,18 @@ def test_the_servers_registry_is_asked_in_one_file() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["contract", "decimal", "explain", "grpc_wire", "json_printed", "json_write", "quotas", "utf8"]
+    "module",
+    [
+        "contract",
+        "decimal",
+        "explain",
+        "grpc_wire",
+        "json_printed",
+        "json_read",
+        "json_write",
+        "quotas",
+        "utf8",
+    ],
 )
 def test_what_is_called_pure_knows_nothing_but_its_like(module: str) -> None:
     assert MODULES[module] <= {"decimal", "utf8"}
@@ -76,6 +87,10 @@ def test_what_is_called_pure_knows_nothing_but_its_like(module: str) -> None:
         ("call", {"channel_pool", "mysql_abi", "server", "statement"}),
         ("line", {"call", "contract"}),
         ("channel", {"contract", "mysql_abi", "server", "settings"}),
+        ("flights", {"aggregate_options", "channel", "channel_pool", "gathered", "json_write", "statement"}),
+        ("gathered", {"failure", "flights", "server"}),
+        ("distinct", {"failure", "flights", "gathered", "server"}),
+        ("aggregate_options", {"flights", "server", "statement"}),
         ("value", {"arguments", "contract", "server"}),
         ("waiting", {"channel", "mysql_abi", "server"}),
         ("server", {"channel", "contract", "failure", "settings"}),

@@ -4,9 +4,13 @@ Each test's name is the sentence that it proves."""
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
+import pytest
+from tests.support.aws_sidecar import aws_sidecar
 from tests.support.invoker_client import connect, open_stream
+from tests.support.lambda_endpoint import held, says
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing.sidecar import SidecarProcess
@@ -45,3 +49,33 @@ def test_a_client_that_leaves_as_its_answer_is_written_makes_no_traceback_and_th
     sidecar.stop()
     for trace in ("Traceback", "never retrieved", "internal failure"):
         assert not sidecar.log_contains(trace)
+
+
+def test_of_calls_that_fail_together_none_is_begun_after_the_first_failure_and_only_that_is_answered(
+    tmp_path: Path,
+) -> None:
+    gate = threading.Event()
+    refused = says(404, b'{"Message": "no"}', x_amzn_errortype="ResourceNotFoundException")
+    fine = held(gate, says(200, b"1", x_amzn_RequestId="r"))
+    # With one slot the calls behind the first wait for it.
+    with aws_sidecar(tmp_path, held(gate, refused), fine, max_concurrency=1) as aws:
+        numbers = [aws.stream.send("f", fails_together=True) for _ in range(20)]
+        wait_until(lambda: len(aws.endpoint.paths) == 1, what="the first call at the endpoint")
+        gate.set()
+        response = aws.stream.receive()
+        assert response.call_id in numbers
+        assert response.error.code == "ResourceNotFoundException"
+        with pytest.raises(StopIteration):
+            aws.stream.receive()
+        with open_stream(aws.sidecar.socket) as stream:
+            assert stream.ask("f").result.payload == b"1"
+        assert len(aws.endpoint.paths) == 2
+        wait_until(lambda: totals(aws.sidecar.socket) == {"success": 1, "api": 1, "cancelled": 19})
+
+
+def test_calls_that_do_not_fail_together_go_on_beside_one_that_failed(tmp_path: Path) -> None:
+    refused = says(404, b'{"Message": "no"}', x_amzn_errortype="ResourceNotFoundException")
+    with aws_sidecar(tmp_path, refused, says(200, b"1", x_amzn_RequestId="r"), max_concurrency=1) as aws:
+        assert aws.stream.ask("f").error.code == "ResourceNotFoundException"
+        assert aws.stream.ask("f", fails_together=True).result.payload == b"1"
+        assert aws.stream.ask("f").result.payload == b"1"

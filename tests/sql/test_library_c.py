@@ -83,7 +83,9 @@ def output(*command: str | Path) -> str:
 # ---- the parsers ----
 
 
-@pytest.mark.parametrize("program", ["grpc_wire_test", "contract_test", "failure_test", "explain_test"])
+@pytest.mark.parametrize(
+    "program", ["grpc_wire_test", "contract_test", "failure_test", "explain_test", "aggregate_test"]
+)
 def test_the_unit_tests_in_c_pass_under_sanitizers(program: str) -> None:
     done = subprocess.run([PROGRAMS / program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -129,6 +131,7 @@ def test_python_reads_the_request_that_c_writes(
     numbers: tuple[int, ...],
 ) -> None:
     call_id, timeout_ms, connection_id, deadline_ms = numbers
+    for_aggregates = [options[:64], schema, user, host] if kind == 1 else [""] * 4
     texts = [
         str(call_id),
         str(kind),
@@ -141,6 +144,9 @@ def test_python_reads_the_request_that_c_writes(
         str(connection_id),
         str(deadline_ms),
         options,
+        *for_aggregates,
+        str(kind % 2),
+        str(kind // 2),
     ]
     written = subprocess.run([PROGRAMS / "contract_tool", "encode", *texts], check=True, capture_output=True)
     expected = invoker_pb2.InvokeRequest(
@@ -152,6 +158,12 @@ def test_python_reads_the_request_that_c_writes(
         deadline_ms=deadline_ms,
         options_json=options,
         payload=payload.encode(),
+        qualifier=for_aggregates[0],
+        region=for_aggregates[1],
+        role=for_aggregates[2],
+        tenant_id=for_aggregates[3],
+        answer_form=invoker_pb2.AnswerForm.Name(kind % 2),
+        fails_together=kind != 1,
     )
     assert invoker_pb2.InvokeRequest.FromString(written.stdout) == expected
 

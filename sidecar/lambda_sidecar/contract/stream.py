@@ -49,6 +49,8 @@ class Stream:
         self._writing = asyncio.Lock()  # grpc.aio takes one write at a time
         self._last_call_id = 0
         self._broken = False  # an answer could not be written
+        self._together: set[asyncio.Task[None]] = set()
+        """The calls that the first failure among them ends."""
 
     async def serve(self, draining: asyncio.Event) -> None:
         self._reading = asyncio.create_task(self._take_one())
@@ -80,14 +82,19 @@ class Stream:
             if not isinstance(request, Request):  # grpc.aio.EOF: the client has no more
                 self._no_more.set()
         call = self._reading  # this task
-        if not isinstance(request, Request) or call is None:
+        if not isinstance(request, Request) or call is None or self._no_more.is_set():
             return
         self._last_call_id = request.call_id
         payload = request.payload
         self._begin(call, len(payload) + len(request.function) + len(request.options_json))
         self._reading = asyncio.create_task(self._take_one())
+        together = request.fails_together
+        if together:
+            self._together.add(call)
         try:
             response = await self._answer(request, payload, self._share)
+            if together:
+                self._end_together(call, response)
             async with self._writing:
                 await self._context.write(response)
         except Exception as error:
@@ -103,6 +110,14 @@ class Stream:
         self._broken = True
         self._no_more.set()
 
+    def _end_together(self, call: asyncio.Task[None], response: Response) -> None:
+        """After a failure, before anybody knows it, nothing more is begun."""
+        self._together.discard(call)
+        if response.HasField("error") or response.result.function_error:
+            for other in self._together:
+                other.cancel()
+            self._no_more.set()
+
     @property
     def _is_full(self) -> bool:
         return len(self._calls) >= UNANSWERED_MAX or self._bytes >= UNANSWERED_BYTES_MAX
@@ -116,6 +131,7 @@ class Stream:
 
     def _done(self, call: asyncio.Task[None]) -> None:
         self._bytes -= self._calls.pop(call)
+        self._together.discard(call)
         if not self._has_room.is_set() and not self._is_full:
             self._has_room.set()
 
