@@ -1,4 +1,4 @@
-"""Scores payments, many in one event: the contract of Redshift's Lambda UDFs, which lambda_batch speaks by default.
+"""Scores payments, many in one event: in the contract of Redshift's Lambda UDFs, lambda_batch's default.
 
 Each of `arguments` is one row, [amount, country]; `results` has one number for each of them, in their order.
 It takes half a second, however many rows there are, as a model that has to be loaded does."""
