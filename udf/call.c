@@ -18,25 +18,55 @@ static enum call_step step_of(enum wait_result result, const struct line *line, 
   return CALL_FAILED;
 }
 
+/* Numbers the call as the one that is sent after so many others. False: its time is up. */
+static bool number(struct call *call, const struct line *line, size_t after) {
+  struct invoke_request *request = &call->request;
+  int64_t left = (int64_t)request->deadline_ms - wait_clock_ms();
+  if (left <= 0) return false;
+  request->call_id = channel_sent(line->channel) + after + 1;
+  request->timeout_ms = (uint32_t)left;
+  return true;
+}
+
+static enum call_step no_memory(struct failure *failure) {
+  failure_set(failure, FAILURE_SERVER, "no memory for the request");
+  return CALL_FAILED;
+}
+
 enum call_step call_begin(struct call *call, struct line *line, struct failure *failure) {
   struct invoke_request *request = &call->request;
   uint8_t *head = NULL;
   size_t head_length = 0;
   call->tries++;
   if (!line_connect(line, failure)) return CALL_FAILED;
-  int64_t left = (int64_t)request->deadline_ms - wait_clock_ms();
-  if (left <= 0) return step_of(WAIT_TIMEOUT, line, failure);
-  request->call_id = channel_sent(line->channel) + 1;
-  request->timeout_ms = (uint32_t)left;
-  if (!contract_encode(request, &head, &head_length)) {
-    failure_set(failure, FAILURE_SERVER, "no memory for the request");
-    return CALL_FAILED;
-  }
+  if (!number(call, line, 0)) return step_of(WAIT_TIMEOUT, line, failure);
+  if (!contract_encode(request, &head, &head_length)) return no_memory(failure);
   enum wait_result result =
-      channel_send(line->channel, head, head_length, (const uint8_t *)request->payload.data,
+      channel_send(line->channel, 1, head, head_length, (const uint8_t *)request->payload.data,
                    request->payload.length, &line->wait);
   free(head);
   if (result == WAIT_OK) counter_add(COUNTER_BYTES_OUT, (int64_t)request->payload.length);
+  return step_of(result, line, failure);
+}
+
+enum call_step calls_begin(struct call *const *calls, size_t count, struct line *line,
+                           struct failure *failure) {
+  const struct invoke_request *requests[CALLS_AT_ONCE];
+  uint8_t *message = NULL;
+  size_t length = 0;
+  int64_t bytes = 0;
+  if (count == 1) return call_begin(calls[0], line, failure);
+  for (size_t i = 0; i < count; i++) calls[i]->tries++;
+  if (!line_connect(line, failure)) return CALL_FAILED;
+  for (size_t i = 0; i < count; i++) {
+    if (!number(calls[i], line, i)) return step_of(WAIT_TIMEOUT, line, failure);
+    requests[i] = &calls[i]->request;
+    bytes += (int64_t)requests[i]->payload.length;
+  }
+  if (!contract_encode_all(requests, count, &message, &length)) return no_memory(failure);
+  enum wait_result result = channel_send(line->channel, count, message, length, NULL, 0, &line->wait);
+  free(message);
+  if (result == WAIT_OK) counter_add(COUNTER_BYTES_OUT, bytes);
   return step_of(result, line, failure);
 }
 
@@ -84,7 +114,17 @@ enum call_step call_malformed(const struct line *line, struct call_answer *answe
 
 static enum call_step read_answer(const struct line *line, struct call_answer *answer,
                                   struct failure *failure) {
-  if (contract_decode(answer->message->bytes, answer->message->length, &answer->response)) return CALL_OK;
+  if (contract_decode(answer->message->bytes, answer->message->length, &answer->response) &&
+      channel_answered_more(line->channel, answer->response.more_count))
+    return CALL_OK;
+  return call_malformed(line, answer, failure);
+}
+
+enum call_step call_next(const struct line *line, struct call_answer *answer, size_t index,
+                         struct invoke_response *response, struct failure *failure) {
+  struct slice more = answer->response.more[index];
+  if (contract_decode((const uint8_t *)more.data, more.length, response) && response->more_count == 0)
+    return CALL_OK;
   return call_malformed(line, answer, failure);
 }
 
@@ -100,15 +140,14 @@ enum call_step call_look(struct line *line, struct call_answer *answer, struct f
   return answer->message == NULL ? CALL_OK : read_answer(line, answer, failure);
 }
 
-enum call_step call_end(const struct call *call, const struct line *line, struct call_answer *answer,
-                        struct failure *failure) {
-  count_wait(&answer->response);
-  if (answer->response.is_error) {
-    refused(call, line, &answer->response.error, failure);
-    call_answer_free(answer);
+enum call_step call_end(const struct call *call, const struct line *line,
+                        const struct invoke_response *response, struct failure *failure) {
+  count_wait(response);
+  if (response->is_error) {
+    refused(call, line, &response->error, failure);
     return CALL_REFUSED;
   }
-  counter_add(COUNTER_BYTES_IN, (int64_t)answer->response.result.payload.length);
+  counter_add(COUNTER_BYTES_IN, (int64_t)response->result.payload.length);
   return CALL_OK;
 }
 
@@ -116,8 +155,11 @@ enum call_step call_finish(struct call *call, struct line *line, struct call_ans
                            struct failure *failure) {
   enum call_step step = call_receive(line, answer, failure);
   if (step != CALL_OK) return step;
-  if (answer->response.call_id != call->request.call_id) return call_malformed(line, answer, failure);
-  return call_end(call, line, answer, failure);
+  if (answer->response.call_id != call->request.call_id || answer->response.more_count > 0)
+    return call_malformed(line, answer, failure);
+  step = call_end(call, line, &answer->response, failure);
+  if (step != CALL_OK) call_answer_free(answer);
+  return step;
 }
 
 bool call_may_begin_anew(const struct call *call, const struct line *line, struct failure *failure) {

@@ -33,8 +33,16 @@ enum call_step {
   CALL_LOST     /* the channel is lost: first ask call_may_begin_anew() of each call under way */
 };
 
+/* The most that calls_begin() sends at once. */
+#define CALLS_AT_ONCE (1 + CONTRACT_MORE_MAX)
+
 /* Sends the call, over a channel that is connected first if the line holds none. CALL_OK: it is under way. */
 enum call_step call_begin(struct call *call, struct line *line, struct failure *failure);
+
+/* The same for several in one message, which leaves whole or not at all; payloads are copied, so they should
+ * be small. No call may be out of time. */
+enum call_step calls_begin(struct call *const *calls, size_t count, struct line *line,
+                           struct failure *failure);
 
 /* Waits for the answer to the only call that is under way on the line. CALL_OK: *answer is Lambda's, and the
  * caller's (call_answer_free()). A function that raised gives one too (function_error). */
@@ -46,10 +54,15 @@ enum call_step call_finish(struct call *call, struct line *line, struct call_ans
 enum call_step call_receive(struct line *line, struct call_answer *answer, struct failure *failure);
 /* The same without waiting: on CALL_OK answer->message is NULL if none has come. */
 enum call_step call_look(struct line *line, struct call_answer *answer, struct failure *failure);
-/* Then either the end of that call: CALL_OK, or CALL_REFUSED, and then the answer has been freed. */
-enum call_step call_end(const struct call *call, const struct line *line, struct call_answer *answer,
-                        struct failure *failure);
-/* Or, as it belongs to none of them, CALL_FAILED; the answer has been freed. */
+/* Then the end of that call: CALL_OK, or CALL_REFUSED. The answer is the caller's still. */
+enum call_step call_end(const struct call *call, const struct line *line,
+                        const struct invoke_response *response, struct failure *failure);
+/* The next one of the further answers that came with it, if its call said takes_more: *response, whose
+ * slices point into the same answer, and CALL_OK, or CALL_FAILED as call_malformed(). index counts from 0 to
+ * answer->response.more_count. */
+enum call_step call_next(const struct line *line, struct call_answer *answer, size_t index,
+                         struct invoke_response *response, struct failure *failure);
+/* An answer that belongs to no call: CALL_FAILED; it has been freed. */
 enum call_step call_malformed(const struct line *line, struct call_answer *answer, struct failure *failure);
 
 /* After CALL_LOST, while the line still holds the channel. Lambda has side effects: only a call that was

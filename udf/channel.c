@@ -50,7 +50,7 @@ struct channel {
   struct part outbox[OUTBOX_PARTS]; /* what nghttp2 has not read yet of the message being sent */
   const uint8_t *unsent;            /* what the kernel has not taken yet; nghttp2 owns it */
   size_t unsent_length;
-  uint64_t begun;      /* messages given to channel_send */
+  uint64_t begun;      /* requests given to channel_send */
   uint64_t left_whole; /* of them, those of which the kernel has every byte */
   bool write_failed;   /* nothing more can be sent; what the peer has said is still to be read */
 
@@ -401,8 +401,9 @@ void channel_close(struct channel *channel) {
 
 /* ---- messages ---- */
 
-enum wait_result channel_send(struct channel *channel, const uint8_t *head, size_t head_length,
-                              const uint8_t *body, size_t body_length, const struct wait *wait) {
+enum wait_result channel_send(struct channel *channel, size_t requests, const uint8_t *head,
+                              size_t head_length, const uint8_t *body, size_t body_length,
+                              const struct wait *wait) {
   if (head_length + body_length > UINT32_MAX) {
     break_channel(channel, "message too long", "");
     return WAIT_LOST;
@@ -411,8 +412,8 @@ enum wait_result channel_send(struct channel *channel, const uint8_t *head, size
   channel->outbox[0] = (struct part){.bytes = channel->prefix, .length = sizeof channel->prefix};
   channel->outbox[1] = (struct part){.bytes = head, .length = head_length};
   channel->outbox[2] = (struct part){.bytes = body, .length = body_length};
-  channel->begun++;
-  channel->reader.max_queued++; /* one more answer is owed */
+  channel->begun += requests;
+  channel->reader.max_queued += requests; /* so many more answers are owed */
   /* It fails only where the stream waits for no data, that is, where it will be asked anyway. */
   (void)nghttp2_session_resume_data(channel->session, channel->stream_id);
   enum wait_result result = pump(channel, wait, is_sent);
@@ -421,6 +422,12 @@ enum wait_result channel_send(struct channel *channel, const uint8_t *head, size
   if (result != WAIT_OK) give_reason(channel, "the request was not sent whole", "");
   if (result != WAIT_OK) channel->broken = true;
   return result;
+}
+
+bool channel_answered_more(struct channel *channel, size_t answers) {
+  if (answers > channel->reader.max_queued) return false;
+  channel->reader.max_queued -= answers;
+  return true;
 }
 
 static struct grpc_message *take_message(struct channel *channel) {

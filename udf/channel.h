@@ -24,10 +24,14 @@ struct channel;
 enum wait_result channel_open(const char *path, const struct wait *wait, struct channel **out, char *reason,
                               size_t size, bool *again);
 
-/* Sends one message, the concatenation of head and body, which must stay valid during the call.
- * WAIT_OK: the kernel has all of it. */
-enum wait_result channel_send(struct channel *channel, const uint8_t *head, size_t head_length,
-                              const uint8_t *body, size_t body_length, const struct wait *wait);
+/* Sends one message, the concatenation of head and body, which must stay valid during the call. It holds so
+ * many requests, each of which is owed an answer. WAIT_OK: the kernel has all of it. */
+enum wait_result channel_send(struct channel *channel, size_t requests, const uint8_t *head,
+                              size_t head_length, const uint8_t *body, size_t body_length,
+                              const struct wait *wait);
+
+/* A message that was received held so many answers beside the one. False: so many are not owed. */
+bool channel_answered_more(struct channel *channel, size_t answers);
 
 /* Waits for one message; *message is the caller's (free()). */
 enum wait_result channel_receive(struct channel *channel, const struct wait *wait,
@@ -37,14 +41,14 @@ enum wait_result channel_receive(struct channel *channel, const struct wait *wai
  * is given before WAIT_LOST. */
 enum wait_result channel_look(struct channel *channel, struct grpc_message **message);
 
-/* After WAIT_LOST: whether the message with this number (1, 2, 3 … as sent) was provably never
+/* After WAIT_LOST: whether the request with this number (1, 2, 3 … as sent) was provably never
  * looked at by the sidecar: it had not left whole, or the sidecar says so in its trailers. */
 bool channel_never_taken(const struct channel *channel, uint64_t call_id);
 
 /* Looks, without waiting, whether an idle channel is still good for a call. */
 bool channel_is_usable(struct channel *channel);
 
-/* How many messages were begun on it; the next one has this + 1. */
+/* How many requests were begun on it; the next one has this + 1. */
 uint64_t channel_sent(const struct channel *channel);
 
 /* Why the channel was lost; never NULL. */

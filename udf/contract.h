@@ -33,6 +33,9 @@ enum batch_contract { BATCH_NONE = 0, BATCH_REDSHIFT = 1, BATCH_SNOWFLAKE = 2, B
 /* Rows of a batch (sidecar: calls/batch/batch.py, ROWS_MAX). */
 #define CONTRACT_BATCH_ROWS_MAX 100000u
 
+/* Further requests or answers in one message (proto: more). */
+#define CONTRACT_MORE_MAX 63
+
 /* lambda_batch's: the payload is rows, as the proto says. */
 struct invoke_batch {
   enum batch_contract contract; /* BATCH_NONE: the request is not of a batch */
@@ -51,6 +54,7 @@ struct invoke_request {
   struct slice options; /* lambda_invoke's, as JSON text; empty for the other functions */
   struct slice qualifier, region, role, tenant_id; /* the aggregates' options; empty: not given */
   enum answer_form answer_form;
+  bool takes_more;     /* its answer may come with others in one message */
   bool fails_together; /* with the first failure the client gives up all calls of the channel that have it */
   struct invoke_batch batch;
   struct slice payload;
@@ -94,6 +98,8 @@ struct invoke_response {
   uint64_t call_id;
   uint64_t queued_us; /* that the call waited in the sidecar for a slot */
   bool is_error;      /* then error counts, otherwise result */
+  size_t more_count;  /* of more: each is a message for contract_decode() of its own */
+  struct slice more[CONTRACT_MORE_MAX];
   struct invoke_result result;
   struct invoke_error error;
 };
@@ -102,6 +108,11 @@ struct invoke_response {
  * request->payload, so that megabytes are not copied. *head is the caller's (free()).
  * False: no memory. */
 bool contract_encode(const struct invoke_request *request, uint8_t **head, size_t *head_length);
+
+/* Encodes several requests, at most 1 + CONTRACT_MORE_MAX, as one message, in which all is copied. *message
+ * is the caller's (free()). False: no memory. */
+bool contract_encode_all(const struct invoke_request *const *requests, size_t count, uint8_t **message,
+                         size_t *length);
 
 /* False: not an InvokeResponse, or one without an outcome. */
 bool contract_decode(const uint8_t *bytes, size_t length, struct invoke_response *response);

@@ -4,9 +4,18 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* The sidecar reads no more of a stream with so much in it unanswered (stream.py, UNANSWERED_BYTES_MAX). */
 #define BYTES_MAX (size_t)(64 * 1024 * 1024)
+
+/* Requests of so many bytes, text of theirs alone, are copied to go with others in one message. */
+#define SMALL_BYTES 1024u
+/* Of the calls that are under way, so many for each that is held: when no more rows come for a while, few
+ * calls wait for them. */
+#define HELD_SHARE 4
+/* Rows that follow each other within so many microseconds come one right after the other. */
+#define FAST_US 200
 
 struct flight {
   struct call call;
@@ -32,6 +41,12 @@ void flights_start(struct flights *flights, const struct settings *settings, MYS
 /* ---- the table ---- */
 
 static size_t waited_for(const struct flights *flights) { return flights->count - flights->given_up; }
+
+static int64_t microseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
 
 static bool has_room_for_one(struct flights *flights) {
   if (flights->count < flights->room) return true;
@@ -105,33 +120,38 @@ static bool fail_by(struct flights *flights, const struct flight *flight, struct
 }
 
 /* Hands an answer to the call that it belongs to. */
-static bool hand_over(struct flights *flights, struct flight *flight, struct call_answer *answer,
+static bool hand_over(struct flights *flights, struct flight *flight, const struct invoke_response *response,
                       struct failure *failure) {
-  if (call_end(&flight->call, &flights->line, answer, failure) == CALL_OK) {
-    bool goes_on = flights->ended(flights->context, flight->place, &answer->response.result, failure);
-    call_answer_free(answer);
-    return goes_on;
-  }
+  if (call_end(&flight->call, &flights->line, response, failure) == CALL_OK)
+    return flights->ended(flights->context, flight->place, &response->result, failure);
   if (failure->kind == FAILURE_TIMEOUT) set_timed_out(flight, failure);
   bool unavailable = failure->kind == FAILURE_UNAVAILABLE;
   return flights->ended(flights->context, flight->place, NULL, failure) && !unavailable;
 }
 
-/* Takes an answer in, which is freed. */
-static bool land(struct flights *flights, struct call_answer *answer, struct failure *failure) {
-  size_t index = find(flights, answer->response.call_id);
-  if (index == flights->count || answer->response.call_id == 0) {
-    call_malformed(&flights->line, answer, failure);
-    return false;
-  }
+/* One answer, which may belong to nobody: CALL_LOST stands for that here. */
+static enum call_step land_one(struct flights *flights, const struct invoke_response *response,
+                               struct failure *failure) {
+  size_t index = find(flights, response->call_id);
+  if (index == flights->count || response->call_id == 0) return CALL_LOST;
   struct flight *flight = take_out(flights, index);
-  if (flight == NULL) {
-    call_answer_free(answer);
-    return true;
-  }
-  bool goes_on = hand_over(flights, flight, answer, failure);
+  if (flight == NULL) return CALL_OK;
+  bool goes_on = hand_over(flights, flight, response, failure);
   end_flight(flights, flight);
-  return goes_on;
+  return goes_on ? CALL_OK : CALL_FAILED;
+}
+
+/* Takes an answer in, with those that came with it; it is freed. */
+static bool land(struct flights *flights, struct call_answer *answer, struct failure *failure) {
+  struct invoke_response more;
+  enum call_step step = land_one(flights, &answer->response, failure);
+  for (size_t i = 0; step == CALL_OK && i < answer->response.more_count; i++) {
+    if (call_next(&flights->line, answer, i, &more, failure) != CALL_OK) return false;
+    step = land_one(flights, &more, failure);
+  }
+  if (step == CALL_LOST) call_malformed(&flights->line, answer, failure);
+  call_answer_free(answer);
+  return step == CALL_OK;
 }
 
 /* Takes in whatever has come, without waiting. CALL_OK: no more is there. */
@@ -201,29 +221,54 @@ static bool lose_channel(struct flights *flights, struct failure *failure) {
   return !rest || line_pause(&flights->line, failure);
 }
 
-/* Of those that are not sent, of which there is one, that whose time is up first. */
-static struct under_way *next_unsent(const struct flights *flights) {
-  struct under_way *first = &flights->calls[flights->count - 1];
-  if (flights->unsent == 1 && first->flight != NULL && !first->flight->sent) return first; /* the new one */
-  first = NULL;
-  for (size_t i = 0; i < flights->count; i++) {
+static bool is_small(const struct flight *flight) { return flight->bytes <= SMALL_BYTES; }
+
+/* Of those that are not sent, some that may go in one message: the first one, and small ones after it if it
+ * is small. How many. */
+static size_t choose_unsent(const struct flights *flights, struct under_way **chosen) {
+  size_t count = 0;
+  for (size_t i = 0; i < flights->count && count < CALLS_AT_ONCE; i++) {
     struct under_way *call = &flights->calls[i];
-    if (call->flight == NULL || call->flight->sent) continue;
-    if (first == NULL || call->deadline_ms < first->deadline_ms) first = call;
+    if (call->flight == NULL || call->flight->sent || (count > 0 && !is_small(call->flight))) continue;
+    chosen[count++] = call;
+    if (!is_small(call->flight)) break;
   }
-  return first;
+  return count;
+}
+
+/* The time of a call that was held counts from now on. */
+static void begin_time(struct under_way *call) {
+  if (call->flight->call.tries > 0) return;
+  call->deadline_ms = wait_clock_ms() + call->flight->timeout_ms;
+  call->flight->call.request.deadline_ms = (uint64_t)call->deadline_ms;
+}
+
+/* Sends those that were chosen; *first is the one that a failure is of. */
+static enum call_step send_chosen(struct flights *flights, struct under_way *const *chosen, size_t count,
+                                  struct flight **first, struct failure *failure) {
+  struct call *calls[CALLS_AT_ONCE];
+  const struct under_way *earliest = chosen[0];
+  for (size_t i = 0; i < count; i++) {
+    calls[i] = &chosen[i]->flight->call;
+    begin_time(chosen[i]);
+    chosen[i]->flight->sent = true;
+    if (chosen[i]->deadline_ms < earliest->deadline_ms) earliest = chosen[i];
+  }
+  flights->unsent -= count;
+  *first = earliest->flight;
+  flights->line.wait.deadline_ms = earliest->deadline_ms;
+  enum call_step step = calls_begin(calls, count, &flights->line, failure);
+  for (size_t i = 0; i < count; i++) chosen[i]->call_id = chosen[i]->flight->call.request.call_id;
+  return step;
 }
 
 static bool send_all(struct flights *flights, struct failure *failure) {
   while (flights->unsent > 0) {
-    struct under_way *call = next_unsent(flights);
-    struct flight *flight = call->flight;
-    flight->sent = true;
-    flights->unsent--;
-    flights->line.wait.deadline_ms = call->deadline_ms;
-    enum call_step step = call_begin(&flight->call, &flights->line, failure);
-    call->call_id = flight->call.request.call_id;
-    if (step == CALL_FAILED) return fail_by(flights, flight, failure);
+    struct under_way *chosen[CALLS_AT_ONCE] = {NULL};
+    struct flight *first = NULL;
+    size_t count = choose_unsent(flights, chosen);
+    enum call_step step = send_chosen(flights, chosen, count, &first, failure);
+    if (step == CALL_FAILED) return fail_by(flights, first, failure);
     if (step == CALL_LOST && !lose_channel(flights, failure)) return false;
   }
   return true;
@@ -252,6 +297,7 @@ static int64_t earliest_deadline(const struct flights *flights) {
 /* Waits until at least one call that is waited for, of which there is one, has ended. */
 static bool wait_for_one(struct flights *flights, struct failure *failure) {
   struct call_answer answer = {.message = NULL};
+  if (!send_all(flights, failure)) return false;
   flights->line.wait.deadline_ms = earliest_deadline(flights);
   enum call_step step = call_receive(&flights->line, &answer, failure);
   if (step == CALL_OK) return land(flights, &answer, failure);
@@ -280,6 +326,7 @@ static bool put_in(struct flights *flights, const struct invoke_request *request
   call_count_in(&flight->call);
   int64_t deadline_ms = wait_clock_ms() + timeout_ms;
   flight->call.request.deadline_ms = (uint64_t)deadline_ms;
+  flight->call.request.takes_more = true;
   flights->bytes += flight->bytes;
   struct under_way *call = &flights->calls[flights->count++];
   *call = (struct under_way){.deadline_ms = deadline_ms, .flight = flight};
@@ -287,12 +334,24 @@ static bool put_in(struct flights *flights, const struct invoke_request *request
   return true;
 }
 
+/* Whether the call that was put in may wait for the next ones, so that they go in one message: while rows
+ * come one right after the other, and there is room for more of them. */
+static bool may_wait(struct flights *flights, uint32_t width) {
+  int64_t now = microseconds(), since = now - flights->begun_us;
+  const struct flight *last = flights->calls[flights->count - 1].flight;
+  size_t sent = waited_for(flights) - flights->unsent;
+  return since < FAST_US && is_small(last) && flights->unsent < CALLS_AT_ONCE &&
+         HELD_SHARE * flights->unsent <= sent && waited_for(flights) < width;
+}
+
 static bool begin(struct flights *flights, const struct invoke_request *request, uint32_t timeout_ms,
                   uint32_t width, void *place, struct failure *failure) {
   if (!enter(flights, failure) || !make_room(flights, width, request->payload.length, failure)) return false;
   if (!put_in(flights, request, timeout_ms, place))
     return failure_set(failure, FAILURE_SERVER, "no memory for the request");
-  return send_all(flights, failure);
+  bool sent = may_wait(flights, width) || send_all(flights, failure);
+  flights->begun_us = microseconds();
+  return sent;
 }
 
 bool flights_begin(struct flights *flights, const struct invoke_request *request, uint32_t timeout_ms,

@@ -31,9 +31,10 @@ struct flights {
   void *context;
   struct under_way *calls; /* those that the channel owes an answer */
   size_t count, room;
-  size_t given_up; /* of them, those that nobody waits for any more */
-  size_t unsent;   /* and those that are not on the channel that the line holds now */
-  size_t bytes;    /* in the requests that are waited for */
+  size_t given_up;  /* of them, those that nobody waits for any more */
+  size_t unsent;    /* and those that are not on the channel that the line holds now */
+  int64_t begun_us; /* when flights_begin() ended last */
+  size_t bytes;     /* in the requests that are waited for */
 };
 
 /* Connects to nothing. settings must outlive it; context is for ended. Only the session's own thread may use
@@ -41,11 +42,12 @@ struct flights {
 void flights_start(struct flights *flights, const struct settings *settings, MYSQL_THD session,
                    flights_ended ended, void *context);
 
-/* Begins a call, after all that has been answered meanwhile was taken in. If width are under way (1 to
- * FLIGHTS_WIDTH_MAX), or too many bytes, waits first until there is room. The call may take timeout_ms from
- * its beginning. The request's call_id, timeout_ms and deadline_ms need not be set; function, payload and the
- * options of the aggregates are copied; what its other slices point to must outlive the call. False: the
- * statement is to fail with *failure, and everything under way has been cancelled in the sidecar. */
+/* Begins a call, or holds it until others follow it or are waited for, after all that has been answered
+ * meanwhile was taken in. If width are under way (1 to FLIGHTS_WIDTH_MAX), or too many bytes, waits first
+ * until there is room. The call may take timeout_ms from its beginning. The request's call_id, timeout_ms and
+ * deadline_ms need not be set; function, payload and the options of the aggregates are copied; what its other
+ * slices point to must outlive the call. False: the statement is to fail with *failure, and everything under
+ * way has been cancelled in the sidecar. */
 bool flights_begin(struct flights *flights, const struct invoke_request *request, uint32_t timeout_ms,
                    uint32_t width, void *place, struct failure *failure);
 

@@ -50,7 +50,7 @@ static bool exchange(struct hop *hop, struct invoke_request *request) {
   hop->message = NULL;
   request->call_id = channel_sent(hop->channel) + 1;
   if (!contract_encode(request, &head, &length)) return false;
-  enum wait_result sent = channel_send(hop->channel, head, length, (const uint8_t *)request->payload.data,
+  enum wait_result sent = channel_send(hop->channel, 1, head, length, (const uint8_t *)request->payload.data,
                                        request->payload.length, &wait);
   free(head);
   return sent == WAIT_OK && channel_receive(hop->channel, &wait, &hop->message) == WAIT_OK;

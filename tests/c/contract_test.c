@@ -197,10 +197,73 @@ static void the_head_of_a_request_ends_with_the_payloads_length(void **state) {
   free(head);
 }
 
+/* Protobuf's own rule: what comes later in a message belongs to it, too. */
+static void further_answers_decode_one_by_one(void **state) {
+  uint8_t message[RESULT_LENGTH + 2 + ERROR_LENGTH + 2 + RESULT_LENGTH];
+  struct invoke_response response, more;
+  uint8_t *to = message;
+  (void)state;
+  memcpy(to, result, RESULT_LENGTH), to += RESULT_LENGTH;
+  *to++ = 0x2a, *to++ = ERROR_LENGTH;
+  memcpy(to, error, ERROR_LENGTH), to += ERROR_LENGTH;
+  *to++ = 0x2a, *to++ = RESULT_LENGTH;
+  memcpy(to, result, RESULT_LENGTH);
+  assert_true(contract_decode(message, sizeof message, &response));
+  assert_int_equal(response.call_id, 7);
+  assert_int_equal(response.more_count, 2);
+  assert_true(contract_decode((const uint8_t *)response.more[0].data, response.more[0].length, &more));
+  assert_int_equal(more.call_id, 300);
+  assert_int_equal(more.more_count, 0);
+  assert_true(contract_decode((const uint8_t *)response.more[1].data, response.more[1].length, &more));
+  assert_slice(more.result.payload, "{}");
+}
+
+static void more_further_answers_than_there_may_be_are_refused(void **state) {
+  uint8_t message[RESULT_LENGTH + 2 * (CONTRACT_MORE_MAX + 1)];
+  struct invoke_response response;
+  (void)state;
+  memcpy(message, result, RESULT_LENGTH);
+  for (size_t at = RESULT_LENGTH; at < sizeof message; at += 2) message[at] = 0x2a, message[at + 1] = 0;
+  assert_true(contract_decode(message, sizeof message - 2, &response));
+  assert_int_equal(response.more_count, CONTRACT_MORE_MAX);
+  assert_false(contract_decode(message, sizeof message, &response));
+}
+
+static void several_requests_are_the_first_and_its_more(void **state) {
+  struct invoke_request requests[1 + CONTRACT_MORE_MAX];
+  const struct invoke_request *pointers[1 + CONTRACT_MORE_MAX];
+  uint8_t *one = NULL, *all = NULL;
+  size_t head = 0, length = 0;
+  (void)state;
+  for (size_t i = 0; i < 1 + CONTRACT_MORE_MAX; i++) {
+    requests[i] = (struct invoke_request){.call_id = 1, .timeout_ms = 5, .payload = {"{}", 2}};
+    pointers[i] = &requests[i];
+  }
+  assert_true(contract_encode(&requests[0], &one, &head));
+  assert_true(contract_encode_all(pointers, 1 + CONTRACT_MORE_MAX, &all, &length));
+  size_t each = head + 2;
+  assert_int_equal(length, each + CONTRACT_MORE_MAX * (3 + each));
+  for (size_t i = 0, at = 0; i < 1 + CONTRACT_MORE_MAX; i++) {
+    if (i > 0) {
+      const uint8_t tag[] = {0x8a, 0x01, (uint8_t)each}; /* field 17, bytes */
+      assert_memory_equal(all + at, tag, sizeof tag);
+      at += sizeof tag;
+    }
+    assert_memory_equal(all + at, one, head);
+    assert_memory_equal(all + at + head, "{}", 2);
+    at += each;
+  }
+  free(one);
+  free(all);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_result_decodes),
       cmocka_unit_test(an_error_decodes),
+      cmocka_unit_test(further_answers_decode_one_by_one),
+      cmocka_unit_test(more_further_answers_than_there_may_be_are_refused),
+      cmocka_unit_test(several_requests_are_the_first_and_its_more),
       cmocka_unit_test(no_truncated_message_decodes),
       cmocka_unit_test(a_mutated_message_never_points_outside),
       cmocka_unit_test(a_number_where_bytes_belong_is_refused),

@@ -52,12 +52,11 @@ static enum call_step end_one(struct line *line, int count, struct failure *fail
   int number = owner(&answer, count);
   if (number == count) return call_malformed(line, &answer, failure);
   under_way[number] = false;
-  if (call_end(&calls[number], line, &answer, failure) == CALL_REFUSED) {
-    (void)printf("refused %d %s\n", number + 1, failure->text);
-    return CALL_OK;
-  }
   struct slice payload = answer.response.result.payload;
-  (void)printf("ended %d %.*s\n", number + 1, (int)payload.length, payload.data);
+  if (call_end(&calls[number], line, &answer.response, failure) == CALL_REFUSED)
+    (void)printf("refused %d %s\n", number + 1, failure->text);
+  else
+    (void)printf("ended %d %.*s\n", number + 1, (int)payload.length, payload.data);
   call_answer_free(&answer);
   return CALL_OK;
 }

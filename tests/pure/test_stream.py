@@ -15,6 +15,7 @@ from tests.support.waiting import until
 
 from lambda_sidecar.contract import stream as module
 from lambda_sidecar.contract.stream import UNANSWERED_MAX
+from lambda_udf.v1 import invoker_pb2
 
 # ---- answers ----
 
@@ -52,6 +53,102 @@ async def test_a_call_gets_its_payload_and_the_share_of_its_stream() -> None:
         assert one.calls.payloads == [b"first", b"second"]
         assert one.calls.shares[0] is one.calls.shares[1]
         assert one.calls.shares[0] is not other.calls.shares[0]
+
+
+# ---- several in one message ----
+
+
+async def test_requests_of_one_message_are_calls_like_any_and_their_answers_go_together_where_they_wait() -> (
+    None
+):
+    async with served() as one:
+        one.context.send_together(1, 2, 3, 4, payload=b"{}")
+        await one.settle()
+        assert sorted(one.calls.begun) == [1, 2, 3, 4]
+        assert one.calls.payloads == [b"{}"] * 4
+        one.context.writable.clear()
+        one.calls.end(4)
+        await one.settle()
+        one.calls.end(2, 1)
+        await one.settle()
+        one.calls.end(3)
+        one.context.writable.set()
+        await one.settle()
+        assert one.context.events == ["answer 4", "answer 2 1 3"]
+
+
+async def test_the_answer_of_a_client_that_reads_one_at_a_time_goes_alone() -> None:
+    async with served() as one:
+        one.context.send_together(1, 2)
+        one.context.send(3, 4)
+        await one.settle()
+        one.context.writable.clear()
+        one.calls.end(3, 1, 4, 2)
+        await one.settle()
+        one.context.writable.set()
+        await one.settle()
+        assert one.context.events == ["answer 3", "answer 1 2", "answer 4"]
+
+
+async def test_no_more_answers_go_together_than_a_client_reads_nor_more_bytes_than_are_copied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MORE_MAX", 3)
+    async with served() as one:
+        one.context.send_together(1)
+        one.context.send_together(*range(2, 6))
+        one.context.send_together(*range(6, 10))
+        await one.settle()
+        one.context.writable.clear()
+        one.calls.end(1)
+        await one.settle()
+        one.calls.end(*range(2, 10))
+        await one.settle()
+        one.context.writable.set()
+        await one.settle()
+        assert one.context.events == ["answer 1", "answer 2 3 4 5", "answer 6 7 8 9"]
+    monkeypatch.setattr(module, "TOGETHER_BYTES", 4)
+    async with served() as one:
+        one.context.send_together(1, 2, 3, 4)
+        await one.settle()
+        one.context.writable.clear()
+        one.calls.end(1, 2, 3, 4)
+        await one.settle()
+        one.context.writable.set()
+        await one.settle()
+        assert one.context.events == ["answer 1", "answer 2 3", "answer 4"], "each has two bytes"
+
+
+async def test_all_requests_of_a_message_are_taken_or_none(caplog: pytest.LogCaptureFixture) -> None:
+    async with served() as one:
+        one.context.send_together(1, 2, 3)
+        await one.settle()
+        one.draining.set()
+        await one.settle()
+        one.context.send_together(4, 5)
+        one.calls.end(1, 2, 3)
+        assert "trailers 3" in await one.ended()
+        assert sorted(one.calls.begun) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("more", [[b"\xff"], [b""] * 64], ids=["broken", "too many"])
+async def test_a_message_whose_further_requests_cannot_be_taken_ends_its_stream(more: list[bytes]) -> None:
+    async with served() as one:
+        one.context.requests.put_nowait(invoker_pb2.InvokeRequest(call_id=1, more=more))
+        assert await one.ended() == ["code INTERNAL"]
+        assert one.calls.begun == []
+
+
+async def test_a_client_that_leaves_while_answers_wait_for_one_ends_all_of_them() -> None:
+    async with served() as one:
+        one.context.send_together(1, 2, 3)
+        await one.settle()
+        one.context.writable.clear()
+        one.context.write_error = grpc.aio.UsageError("gone")
+        one.calls.end(1, 2)
+        await one.settle()
+        one.context.writable.set()
+        assert await one.ended() == ["code INTERNAL"]
 
 
 # ---- the end ----

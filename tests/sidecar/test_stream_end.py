@@ -26,9 +26,16 @@ def wait_until_answered(sidecar: SidecarProcess, calls: int) -> None:
     wait_until(lambda: sidecar.log_text().count(" outcome=success ") == calls, what="Lambda's answer")
 
 
-def totals(socket: Path) -> dict[str, int]:
+def snapshot_of(socket: Path) -> monitor_pb2.SnapshotResponse:
     with connect(socket) as channel:
-        snapshot = monitor_pb2_grpc.MonitorStub(channel).Snapshot(monitor_pb2.SnapshotRequest())
+        snapshot: monitor_pb2.SnapshotResponse = monitor_pb2_grpc.MonitorStub(channel).Snapshot(
+            monitor_pb2.SnapshotRequest()
+        )
+    return snapshot
+
+
+def totals(socket: Path) -> dict[str, int]:
+    snapshot = snapshot_of(socket)
     assert snapshot.in_flight == 0
     return {each.outcome: each.calls for each in snapshot.outcomes if each.calls}
 
@@ -61,6 +68,7 @@ def test_of_calls_that_fail_together_none_is_begun_after_the_first_failure_and_o
     with aws_sidecar(tmp_path, held(gate, refused), fine, max_concurrency=1) as aws:
         numbers = [aws.stream.send("f", fails_together=True) for _ in range(20)]
         wait_until(lambda: len(aws.endpoint.paths) == 1, what="the first call at the endpoint")
+        wait_until(lambda: snapshot_of(aws.sidecar.socket).in_flight == 20, what="all of them taken")
         gate.set()
         response = aws.stream.receive()
         assert response.call_id in numbers

@@ -34,6 +34,14 @@ class MemoryContext:
         for number in numbers:
             self.requests.put_nowait(invoker_pb2.InvokeRequest(call_id=number, **fields))
 
+    def send_together(self, *numbers: int, **fields: Any) -> None:
+        """Several requests in one message, whose client reads several answers in one, too."""
+        first, *others = [
+            invoker_pb2.InvokeRequest(call_id=number, takes_more=True, **fields) for number in numbers
+        ]
+        first.more.extend(other.SerializeToString() for other in others)
+        self.requests.put_nowait(first)
+
     def end(self) -> None:
         """The client has no more."""
         self.requests.put_nowait(grpc.aio.EOF)
@@ -59,7 +67,8 @@ class MemoryContext:
             await self.writable.wait()
             if self.write_error is not None:
                 raise self.write_error
-            self.events.append(f"answer {message.call_id}")
+            more = [invoker_pb2.InvokeResponse.FromString(each) for each in message.more]
+            self.events.append("answer " + " ".join(str(each.call_id) for each in (message, *more)))
 
     def set_code(self, code: grpc.StatusCode) -> None:
         self.events.append(f"code {code.name}")

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.log.format import log_defect
@@ -23,8 +25,53 @@ LAST_CALL_ID = "lambda-udf-last-call-id"
 UNANSWERED_MAX = 1000
 UNANSWERED_BYTES_MAX = 64 * 1024 * 1024
 
+# As invoker.proto says of `more`; and the bytes of a message with several answers: they are copied.
+MORE_MAX, TOGETHER_BYTES = 63, 64 * 1024
+
 Request = invoker_pb2.InvokeRequest
 Response = invoker_pb2.InvokeResponse
+
+
+def _others(request: Request) -> list[Request]:
+    """Those that came in the same message. Raises DecodeError."""
+    if len(request.more) > MORE_MAX:
+        raise DecodeError(f"{len(request.more)} requests more in one message")
+    return [Request.FromString(each) for each in request.more]
+
+
+class Answers:
+    """The writing end: those that come while one is written go together, if their clients read that."""
+
+    def __init__(self, context: grpc.aio.ServicerContext[Request, Response]) -> None:
+        self._context = context
+        self._writing = asyncio.Lock()  # grpc.aio takes one write at a time
+        self._waiting: deque[Response] = deque()
+        self._come = self._gone = 0
+        """Answers that may go together, since the beginning."""
+
+    async def write(self, response: Response, *, with_others: bool) -> None:
+        """Returns when it is written, by whoever had the turn."""
+        if not with_others:
+            async with self._writing:
+                await self._context.write(response)
+            return
+        self._waiting.append(response)
+        self._come = number = self._come + 1
+        async with self._writing:
+            while self._gone < number:
+                await self._context.write(self._next())
+
+    def _next(self) -> Response:
+        first = self._waiting.popleft()
+        self._gone += 1
+        size = first.ByteSize()
+        while self._waiting and len(first.more) < MORE_MAX:
+            size += self._waiting[0].ByteSize()
+            if size > TOGETHER_BYTES:
+                break
+            first.more.append(self._waiting.popleft().SerializeToString())
+            self._gone += 1
+        return first
 
 
 class Stream:
@@ -46,7 +93,7 @@ class Stream:
         self._has_room.set()
         self._reading: asyncio.Task[None] | None = None
         self._no_more = asyncio.Event()
-        self._writing = asyncio.Lock()  # grpc.aio takes one write at a time
+        self._answers = Answers(context)
         self._last_call_id = 0
         self._broken = False  # an answer could not be written
         self._together: set[asyncio.Task[None]] = set()
@@ -84,19 +131,24 @@ class Stream:
         call = self._reading  # this task
         if not isinstance(request, Request) or call is None or self._no_more.is_set():
             return
-        self._last_call_id = request.call_id
-        payload = request.payload
-        self._begin(call, len(payload) + len(request.function) + len(request.options_json))
-        self._reading = asyncio.create_task(self._take_one())
-        together = request.fails_together
-        if together:
-            self._together.add(call)
         try:
-            response = await self._answer(request, payload, self._share)
-            if together:
+            others = _others(request)
+        except DecodeError as error:
+            self._break(error)
+            return
+        self._begin(call, request)
+        for other in others:
+            self._begin(asyncio.create_task(self._carry_out(other)), other)
+        self._reading = asyncio.create_task(self._take_one())
+        await self._carry_out(request)
+
+    async def _carry_out(self, request: Request) -> None:
+        call = asyncio.current_task()
+        try:
+            response = await self._answer(request, request.payload, self._share)
+            if call is not None and request.fails_together:
                 self._end_together(call, response)
-            async with self._writing:
-                await self._context.write(response)
+            await self._answers.write(response, with_others=request.takes_more)
         except Exception as error:
             self._break(error)
 
@@ -122,9 +174,12 @@ class Stream:
     def _is_full(self) -> bool:
         return len(self._calls) >= UNANSWERED_MAX or self._bytes >= UNANSWERED_BYTES_MAX
 
-    def _begin(self, call: asyncio.Task[None], size: int) -> None:
-        self._calls[call] = size
+    def _begin(self, call: asyncio.Task[None], request: Request) -> None:
+        self._last_call_id = request.call_id
+        self._calls[call] = size = request.ByteSize()
         self._bytes += size
+        if request.fails_together:
+            self._together.add(call)
         call.add_done_callback(self._done)
         if self._is_full:
             self._has_room.clear()
