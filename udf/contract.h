@@ -21,7 +21,8 @@ enum invocation_type {
   INVOCATION_AS_OPTIONS_SAY = 0, /* lambda_invoke */
   INVOCATION_REQUEST_RESPONSE = 1,
   INVOCATION_EVENT = 2,
-  INVOCATION_DRY_RUN = 3
+  INVOCATION_DRY_RUN = 3,
+  INVOCATION_ROW = 4 /* lambda_map and lambda_batch */
 };
 
 /* Numbers as in the proto's enum AnswerForm. */

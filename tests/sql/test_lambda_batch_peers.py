@@ -12,7 +12,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from tests.support.contract_server import Echo, serve
+from tests.support.contract_server import Echo, each, serve
 from tests.support.host_program import ER_QUERY_INTERRUPTED, QUERY_KILLED, Answer, Concat, Host, build
 
 from lambda_udf.v1 import invoker_pb2
@@ -44,7 +44,7 @@ class Replying(LambdaInvokerServicer):
         self, request_iterator: Iterator[InvokeRequest], context: grpc.ServicerContext
     ) -> Iterator[InvokeResponse]:
         context.send_initial_metadata(())
-        for request in request_iterator:
+        for request in each(request_iterator):
             self.requests.append(request)
             reply = self._reply(request)
             if isinstance(reply, InvokeError):
@@ -66,7 +66,7 @@ class Stopping(LambdaInvokerServicer):
         taken: list[int] = []
         self.streams.append(taken)
         first = len(self.streams) == 1
-        for request in request_iterator:
+        for request in each(request_iterator):
             taken.append(request.batch.number)
             yield InvokeResponse(call_id=request.call_id, result=InvokeResult(payload=request.payload))
             if first and len(taken) == 2:
@@ -111,7 +111,7 @@ def test_a_request_says_everything_about_its_batch(path: Path) -> None:
     assert first.batch.contract == invoker_pb2.BATCH_CONTRACT_REDSHIFT
     assert first.batch.retry_service_errors
     assert first.answer_form == invoker_pb2.ANSWER_FORM_JSON
-    assert first.invocation_type == invoker_pb2.INVOCATION_TYPE_REQUEST_RESPONSE
+    assert first.invocation_type == invoker_pb2.INVOCATION_TYPE_ROW
     assert (first.function, first.qualifier, first.region, first.tenant_id) == ("f", "live", "eu-west-1", "t")
 
 
@@ -218,7 +218,7 @@ def test_a_kill_while_it_waits_is_seen_at_once_and_frees_everything(path: Path) 
         ) -> Iterator[InvokeResponse]:
             context.send_initial_metadata(())
             yield from ()
-            for _ in request_iterator:
+            for _ in each(request_iterator):
                 pass
 
     with serve(Silent(), path), Host(path) as host:

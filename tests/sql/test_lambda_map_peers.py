@@ -13,7 +13,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from tests.support.contract_server import Echo, serve
+from tests.support.contract_server import Echo, each, serve
 from tests.support.host_program import (
     ER_QUERY_INTERRUPTED,
     ER_QUERY_TIMEOUT,
@@ -86,7 +86,8 @@ class Shuffled(LambdaInvokerServicer):
         self, request_iterator: Iterator[InvokeRequest], context: grpc.ServicerContext
     ) -> Iterator[InvokeResponse]:
         context.send_initial_metadata(())
-        requests = [next(request_iterator) for _ in range(self._rows)]
+        taken = each(request_iterator)
+        requests = [next(taken) for _ in range(self._rows)]
         self._random.shuffle(requests)
         for request in requests:
             filler = b" " * self._random.randrange(3)
@@ -100,7 +101,7 @@ def test_answers_in_any_order_stand_in_the_order_of_the_rows(path: Path, seed: i
         assert values(host.map("f", NUMBERS, count=90)) == list(range(1, 91))
 
 
-def test_a_row_is_sent_before_the_next_one_is_read_and_no_more_than_the_width_are_under_way(
+def test_rows_are_sent_while_others_are_read_and_no_more_than_the_width_are_under_way(
     path: Path,
 ) -> None:
     seen: list[int] = []
@@ -329,7 +330,7 @@ class Stopping(LambdaInvokerServicer):
         context.send_initial_metadata(())
         payloads: list[bytes] = []
         self.streams.append(payloads)
-        for request in request_iterator:
+        for request in each(request_iterator):
             payloads.append(request.payload)
             if self._answers_all or request.call_id % 2 == 1 or len(self.streams) > 1:
                 answer = InvokeResult(status_code=200, payload=request.payload)

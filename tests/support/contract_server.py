@@ -14,6 +14,13 @@ import grpc
 from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc
 
 
+def each(messages: Iterator[invoker_pb2.InvokeRequest]) -> Iterator[invoker_pb2.InvokeRequest]:
+    """The requests, of which several may come in one message."""
+    for message in messages:
+        yield message
+        yield from map(invoker_pb2.InvokeRequest.FromString, message.more)
+
+
 class Echo(invoker_pb2_grpc.LambdaInvokerServicer):
     """Speaks the contract on a real socket and answers at once."""
 
@@ -27,7 +34,7 @@ class Echo(invoker_pb2_grpc.LambdaInvokerServicer):
         context: grpc.ServicerContext,
     ) -> Iterator[invoker_pb2.InvokeResponse]:
         context.send_initial_metadata(())
-        for request in request_iterator:
+        for request in each(request_iterator):
             self.payloads.append(request.payload)
             self.functions.append(request.function)
             result = invoker_pb2.InvokeResult(status_code=200, request_id="r", payload=request.payload)

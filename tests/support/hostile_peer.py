@@ -9,6 +9,7 @@ import select
 import socket
 import struct
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -110,6 +111,7 @@ class Connection:
         self.socket = connected
         self._stopping = stopping
         self._bytes = b""
+        self._more: deque[bytes] = deque()
 
     def send(self, *chunks: bytes) -> None:
         """All of them, at once."""
@@ -156,7 +158,10 @@ class Connection:
         return kind, flags, stream, self.read(int.from_bytes(head[:3], "big"))
 
     def read_request(self) -> invoker_pb2.InvokeRequest:
-        """The next request, from as many DATA frames as it takes; other frames are skipped."""
+        """The next request, from as many DATA frames as it takes; other frames are skipped. Several may come
+        in one message."""
+        if self._more:
+            return invoker_pb2.InvokeRequest.FromString(self._more.popleft())
         body = b""
         while len(body) < 5 or len(body) < 5 + int.from_bytes(body[1:5], "big"):
             kind, _, _, payload = self.read_frame()
@@ -164,7 +169,9 @@ class Connection:
                 body += payload
                 if payload:
                     self.send(window_update(len(payload)), window_update(len(payload), STREAM))
-        return invoker_pb2.InvokeRequest.FromString(body[5:])
+        request = invoker_pb2.InvokeRequest.FromString(body[5:])
+        self._more.extend(request.more)
+        return request
 
     def wait_for(self, kind: int) -> None:
         """Skips frames up to one of this type."""
