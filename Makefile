@@ -22,7 +22,7 @@ STACK = $(PYTHON) -m examples.playground
 C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h bench/load/*.c bench/load/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick check build images wheel fresh clean up sql down format bench bench-million bench-backlog bench-profile bench-programs
+.PHONY: help demo test test-quick orders planted check build images wheel fresh clean up sql down format bench bench-million bench-backlog bench-profile bench-programs
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -37,6 +37,13 @@ test: build $(SANITIZED) ## every test; PYTEST_ARGS='-k trigger -x' chooses
 
 test-quick: $(VENV)/.ready $(CONTRACT) ## the tests that need no MySQL, no built library and no process: some seconds
 	@$(PYTHON) -m pytest -q -n $(JOBS) --dist worksteal tests/pure $(PYTEST_ARGS)
+
+orders: $(VENV)/.ready $(CONTRACT) ## every order of what happens, at greater length than test-quick: N=1000 loops of each test, from SEED=0
+	@LAMBDA_UDF_ORDERS=$(or $(N),1000) LAMBDA_UDF_ORDERS_FROM=$(or $(SEED),0) \
+	  $(PYTHON) -m pytest -q -n $(JOBS) --dist worksteal tests/pure -k "order or machine" $(PYTEST_ARGS)
+
+planted: $(VENV)/.ready $(CONTRACT) ## faults that were mended, planted again one by one: which tests find each; FAULT=part of a name
+	@$(PYTHON) -m tests.planted.run "$(FAULT)"
 
 # Without N each scenario has the length that it has by hand; `make test` runs them short.
 chaos-outbox: build ## kill -9, failover, throttling for as long as one likes; SCENARIO=sidecar, N=1000, SEED=7

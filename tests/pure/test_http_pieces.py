@@ -11,6 +11,7 @@ from itertools import combinations, pairwise
 import pytest
 from tests.support.http_post import OK, at, post
 from tests.support.memory_http import End, MemoryClient, MemoryServer, Piece
+from tests.support.waiting import rest
 
 from lambda_sidecar.http.exchange import ConnectionBroken, Response, ResponseTooLarge
 
@@ -159,7 +160,7 @@ async def test_what_comes_before_the_one_who_asked_has_its_turn_is_nobodys(more:
     server = MemoryServer([[], [OK]], [[OK]])
     http = MemoryClient(server)
     asked = asyncio.create_task(post(http, ORIGIN))
-    await asyncio.sleep(0)
+    await rest()
     server.connections[0].send_in_one_turn(OK, more)
     assert (await asked).body == b"{}"
     assert (await post(http, ORIGIN)).body == b"{}"

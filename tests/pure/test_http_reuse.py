@@ -10,6 +10,7 @@ import time
 import pytest
 from tests.support.http_post import OK, at, post
 from tests.support.memory_http import End, MemoryClient, MemoryServer
+from tests.support.waiting import rest
 
 from lambda_sidecar.http.client import ConnectFailed, origin_of
 from lambda_sidecar.http.connection import JOIN_MAX, Connection
@@ -26,7 +27,7 @@ async def begun(http: MemoryClient, body: bytes = b"[]") -> asyncio.Task[bytes]:
         return (await post(http, ORIGIN, body)).body
 
     task = asyncio.create_task(body_of())
-    await asyncio.sleep(0)
+    await rest()
     return task
 
 
@@ -138,7 +139,7 @@ async def test_an_answer_before_the_request_has_left_is_believed_unless_it_is_a_
         server = MemoryServer()
         http = MemoryClient(server)
         waiting = asyncio.create_task(post(http, ORIGIN))
-        await asyncio.sleep(0)
+        await rest()
         (connection,) = server.connections
         connection.stuck = 1
         connection.send(answer)

@@ -8,10 +8,12 @@ import asyncio
 import time
 from collections.abc import Generator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
-from lambda_sidecar.text.pacer import PAUSE, Pacer, at_once
+from lambda_sidecar.calls.pipeline import Pipeline
+from lambda_sidecar.text.pacer import AT_ONCE, PAUSE, Pacer, at_once
 
 
 def work(log: list[str], name: str, steps: int) -> Generator[None, None, str]:
@@ -60,6 +62,20 @@ def test_between_two_steps_of_large_work_the_loop_goes_on() -> None:
     log = asyncio.run(main())
     places = [log.index(f"a{number}") for number in range(3)]
     assert all("other" in log[one:two] for one, two in pairwise(places))
+
+
+@pytest.mark.parametrize(("size", "goes_on"), [(AT_ONCE, False), (AT_ONCE + 1, True)])
+def test_the_pipeline_does_large_work_in_steps_and_small_work_at_once(size: int, goes_on: bool) -> None:
+    async def main() -> list[str]:
+        log: list[str] = []
+        unused: Any = None
+        pipeline = Pipeline(unused, unused, unused, unused)
+        asyncio.get_running_loop().call_soon(log.append, "other")
+        await pipeline.pace(work(log, "a", 3), size)
+        await asyncio.sleep(0)
+        return log
+
+    assert asyncio.run(main()).index("other") == (1 if goes_on else 3)
 
 
 def test_of_all_large_work_one_step_is_done_at_a_time_and_the_loop_has_twice_as_long_in_between() -> None:

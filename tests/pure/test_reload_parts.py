@@ -59,6 +59,20 @@ def test_a_part_that_fails_in_the_middle_of_a_reload_leaves_the_old_configuratio
     assert "canary" not in caplog.text
 
 
+@pytest.mark.filterwarnings("ignore:Fetching the endpoint_resolver")
+def test_a_file_that_does_not_mention_the_rules_that_were_in_force_is_refused_and_they_stay() -> None:
+    async def is_refused() -> None:
+        old = Config(region="us-east-1", account_id="123456789012", allow=(AllowRule(account="app@*"),))
+        new = dataclasses.replace(old, allow=None)
+        reload, pipeline, _ = loaded(old, lambda: new)
+        policy = pipeline.policy
+        assert reload() == old
+        assert pipeline.policy is policy
+        assert reload.outcome.startswith(f"{REFUSED}the file has no [[allow]], and 1 were in force")
+
+    asyncio.run(is_refused())
+
+
 def _refuses_once() -> Callable[[str, str], None]:
     failures = iter([OSError("canary")])
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from tests.support.need import Need
+from tests.support.waiting import rest
 
 from lambda_sidecar.concurrency.slots import Concurrency, Share, Shed, Slot
 
@@ -45,12 +46,12 @@ class Order:
             self.held.setdefault(function, []).append(slot)
 
         self.tasks[name] = asyncio.create_task(call())
-        await asyncio.sleep(0)
+        await rest()
 
     async def release(self, function: str = "f") -> list[str]:
         """Gives a slot back; the names that came in since the beginning."""
         self.slots.give_back(self.held[function].pop())
-        await asyncio.sleep(0)
+        await rest()
         return self.names
 
 
@@ -126,7 +127,7 @@ async def test_a_call_that_stops_waiting_leaves_no_trace() -> None:
         await order.wait(name, Share())
     order.tasks["first"].cancel()
     order.tasks["third"].cancel()
-    await asyncio.sleep(0)
+    await rest()
     assert slots.waiting == 1
     assert await order.release() == ["second"]
     await order.release()
@@ -192,7 +193,7 @@ async def test_a_higher_limit_lets_in_at_once_and_a_lower_one_takes_nothing_away
     await order.wait("second", Share())
     await order.wait("third", Share())
     slots.limit(2, None)
-    await asyncio.sleep(0)
+    await rest()
     assert order.names == ["second"]
     slots.limit(1, None)
     assert slots.running == 2

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+from tests.support.waiting import rest
+
 from lambda_sidecar.http.client import HttpClient
 from lambda_sidecar.http.connection import Connection
 
@@ -33,8 +35,16 @@ class MemoryTransport(asyncio.Transport):
     """One connection. Each request that is whole gets the next answer, and each of its pieces comes in a turn of
     the event loop of its own. `stuck` bytes of what is written never leave."""
 
-    def __init__(self, server: MemoryServer, protocol: Connection, answers: Sequence[Answer]) -> None:
+    def __init__(
+        self,
+        server: MemoryServer,
+        protocol: Connection,
+        answers: Sequence[Answer],
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        """`loop` is the running one unless it is said."""
         super().__init__()
+        self._loop = loop or asyncio.get_running_loop()
         self.written: list[bytes] = []
         """Each write by itself."""
         self.stuck = 0
@@ -49,7 +59,7 @@ class MemoryTransport(asyncio.Transport):
     async def settle(self) -> None:
         """Until all has come that is on its way, and the client has dealt with it."""
         await self._has_come.wait()
-        await asyncio.sleep(0)
+        await rest()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self._closing, "written to a connection that is closed"
@@ -66,7 +76,7 @@ class MemoryTransport(asyncio.Transport):
         """The first one in the next turn of the loop."""
         if pieces:
             self._has_come.clear()
-            asyncio.get_running_loop().call_soon(self._arrive, pieces)
+            self._loop.call_soon(self._arrive, pieces)
 
     def send_in_one_turn(self, *pieces: bytes) -> None:
         """All in the next turn of the loop, one after the other."""
@@ -75,7 +85,7 @@ class MemoryTransport(asyncio.Transport):
             for piece in pieces:
                 self._protocol.data_received(piece)
 
-        asyncio.get_running_loop().call_soon(arrive)
+        self._loop.call_soon(arrive)
 
     def _arrive(self, pieces: Sequence[Piece]) -> None:
         piece, *more = pieces
@@ -95,7 +105,7 @@ class MemoryTransport(asyncio.Transport):
 
     def abort(self) -> None:
         if not self._closing:
-            asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
+            self._loop.call_soon(self._protocol.connection_lost, None)
         self._closing = True
 
     def _lose(self, error: Exception | None) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import grpc
+from tests.support.waiting import rest
 
 from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.contract.stream import LAST_CALL_ID, Stream
@@ -101,7 +102,7 @@ class Calls:
             await end
         except asyncio.CancelledError:
             self.cancelled.append(number)
-            del self._ends[number]
+            self._ends.pop(number, None)  # it may have ended in the same turn
             raise
         return invoker_pb2.InvokeResponse(call_id=number)
 
@@ -128,9 +129,7 @@ class Served:
     draining: asyncio.Event
 
     async def settle(self) -> None:
-        """Turns of the loop enough for whatever waits for nobody else."""
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await rest()
 
     async def ended(self) -> list[str]:
         """What the client has got, at the stream's end."""

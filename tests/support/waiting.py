@@ -23,6 +23,12 @@ def wait_until(condition: Callable[[], T], *, seconds: float = 20, what: str = "
     return value
 
 
+async def rest() -> None:
+    """Turns of the event loop enough for whatever waits for nobody else, in whichever order it runs."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 @overload
 async def until(condition: Callable[[], Awaitable[T]], *, seconds: float = 20, what: str = "") -> T: ...
 @overload
