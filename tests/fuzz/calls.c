@@ -74,11 +74,17 @@ static struct settings choose_settings(void) {
   return settings;
 }
 
+/* Bytes of which no stretch is like the one before, and a last one that no other call has. */
+static void fill(uint8_t *payload, int number) {
+  for (uint32_t i = 0; i < PAYLOAD_MAX; i++) payload[i] = (uint8_t)('a' + (i * 7 + i / 251) % 26);
+  payload[PAYLOAD_MAX - 1] = (uint8_t)('A' + number);
+}
+
 static void choose_calls(int count) {
   for (int i = 0; i < count; i++) {
     size_t length = choose_length(peer_script_byte());
-    if (payloads[i][0] == 0) memset(payloads[i], 'A' + i, PAYLOAD_MAX);
-    calls[i] = (struct peer_call){.payload = payloads[i], .payload_length = length};
+    if (payloads[i][0] == 0) fill(payloads[i], i);
+    calls[i] = (struct peer_call){.payload = payloads[i] + PAYLOAD_MAX - length, .payload_length = length};
   }
 }
 
@@ -86,7 +92,7 @@ static struct invoke_request request_of(int number) {
   return (struct invoke_request){
       .type = INVOCATION_REQUEST_RESPONSE,
       .function = {.data = "f", .length = 1},
-      .payload = {.data = (const char *)payloads[number], .length = calls[number].payload_length},
+      .payload = {.data = (const char *)calls[number].payload, .length = calls[number].payload_length},
   };
 }
 
@@ -95,6 +101,7 @@ static void check_answer(int number, const struct invoke_response *response) {
   const struct peer_call *call = &calls[number];
   struct slice payload = response->result.payload;
   require(call->came > 0, "what is answered has been sent");
+  require(response->call_id == call->number, "an answer has the call's number");
   if (!*call->good) return;
   require(payload.length == (call->payload_length < 16 ? call->payload_length : 16), "an answer is whole");
   require(memcmp(payload.data, call->payload, payload.length) == 0, "an answer is the call's own");

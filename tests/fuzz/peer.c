@@ -379,12 +379,13 @@ enum step {
   REST,
   KILL,
   CLIENT_GOES,
+  AT_ONCE, /* does the next two in the same moment */
   STEP_COUNT
 };
 
 /* Those that change nothing for a library that does its work. */
 static bool is_good(enum step step) {
-  return step <= HEAR || (step >= FRAGMENT && step <= REST) || step == STOP;
+  return step <= HEAR || (step >= FRAGMENT && step <= REST) || step == STOP || step == AT_ONCE;
 }
 
 static void say(struct talk *talk, enum step step) {
@@ -498,7 +499,7 @@ static void message_came(void *argument, const uint8_t *message, size_t length) 
   struct peer_call *call = NULL;
   for (int i = 0; i < call_count && call == NULL; i++) {
     size_t payload = calls[i].payload_length;
-    if (length > payload && memcmp(message + length - payload, calls[i].payload, payload) == 0)
+    if (payload > 0 && length > payload && memcmp(message + length - payload, calls[i].payload, payload) == 0)
       call = &calls[i];
   }
   require(call != NULL, "a message is a call's, whole and unchanged");
@@ -508,6 +509,7 @@ static void message_came(void *argument, const uint8_t *message, size_t length) 
   call->came++;
   call->good = &talk->good;
   talk->messages[talk->message_count++] = call;
+  call->number = talk->message_count;
 }
 
 int peer_accepts(struct connection *connection) {
@@ -527,9 +529,7 @@ void peer_hears(struct connection *connection, const uint8_t *bytes, size_t leng
   listener_hears(connection->listener, bytes, length);
 }
 
-bool peer_acts(struct connection *connection) {
-  if (script == script_end || system_now_us() < rests_until_us) return false;
-  if (connection == NULL) connection = system_latest();
+static void act_once(struct connection *connection) {
   enum step step = (enum step)(peer_script_byte() % STEP_COUNT);
   if (step == REST) rests_until_us = system_now_us() + script_number() * INT64_C(1000);
   if (step == KILL && killed_us == 0) killed_us = system_now_us();
@@ -537,7 +537,17 @@ bool peer_acts(struct connection *connection) {
     client_went_us = system_now_us();
     system_client_goes();
   }
-  if (connection != NULL && connection->listener != NULL) act(talk_of(connection), step);
+  if (step == AT_ONCE) {
+    act_once(connection);
+    if (script < script_end) act_once(connection);
+  } else if (connection != NULL && connection->listener != NULL) {
+    act(talk_of(connection), step);
+  }
+}
+
+bool peer_acts(struct connection *connection) {
+  if (script == script_end || system_now_us() < rests_until_us) return false;
+  act_once(connection == NULL ? system_latest() : connection);
   return true;
 }
 

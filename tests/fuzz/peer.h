@@ -14,6 +14,7 @@
 struct peer_call {
   const uint8_t *payload;
   size_t payload_length;
+  uint64_t number;  /* of its message that came last, on its connection */
   int came;         /* how often its message came whole */
   int disclaimed;   /* of them, those of which the other side said that it had not looked at them */
   const bool *good; /* whether the connection on which it came last has seen only what a good sidecar does */

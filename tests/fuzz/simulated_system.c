@@ -147,7 +147,7 @@ static int look(struct pollfd *fds, nfds_t count) {
   int found = 0;
   for (nfds_t i = 0; i < count; i++) {
     fds[i].revents = 0;
-    if (fds[i].fd == CLIENT_FD && client_gone) fds[i].revents = POLLRDHUP | POLLHUP;
+    if (fds[i].fd == CLIENT_FD && client_gone) fds[i].revents = fds[i].events & POLLRDHUP;
     if (fds[i].fd >= 0 && fds[i].fd != CLIENT_FD)
       fds[i].revents = ready(system_connection(fds[i].fd), fds[i].events);
     if (fds[i].revents != 0) found++;

@@ -36,6 +36,7 @@ static struct outcome read_in(size_t piece, const uint8_t *bytes, size_t length)
     add(&outcome, message);
     free(message);
   }
+  require(reader.queued == 0, "what was taken is in the queue no more");
   grpc_reader_end(&reader);
   return outcome;
 }
