@@ -92,6 +92,12 @@ class OutboxServer:
         with contextlib.closing(self.connect()) as connection:
             return execute(connection, sql)
 
+    def query_unlogged(self, sql: str) -> None:
+        """The same without its place in the binary log: of this server alone."""
+        with contextlib.closing(self.connect()) as connection:
+            execute(connection, "SET SESSION sql_log_bin = 0")
+            execute(connection, sql)
+
     def left(self) -> int:
         """Events that wait for their delivery."""
         ((rows, waiting),) = self.query(

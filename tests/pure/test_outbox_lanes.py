@@ -12,7 +12,7 @@ import pytest
 from lambda_sidecar.access.account import Account
 from lambda_sidecar.calls.lambda_invoke import Options
 from lambda_sidecar.outbox import lanes as room
-from lambda_sidecar.outbox.lanes import LANE_ROWS, PAUSE_MAX, PAUSE_MIN, Lanes
+from lambda_sidecar.outbox.lanes import ANSWER_BYTES, ANSWERS_MAX, LANE_ROWS, PAUSE_MAX, PAUSE_MIN, Lanes
 from lambda_sidecar.outbox.row import Row
 
 APP = Account("app", "%")
@@ -28,6 +28,10 @@ def filled(lanes: Lanes, rows: int, *functions: str) -> None:
         for function in functions:
             number += 1
             assert lanes.offer(row(number, function))
+
+
+def waiting(lanes: Lanes, function: str) -> list[Row]:
+    return list(lanes._lanes[function].rows)
 
 
 def begun(lanes: Lanes, now: float = 0.0) -> list[Row]:
@@ -272,6 +276,41 @@ def test_rows_that_wait_for_their_function_get_half_of_the_capacity_of_however_m
     assert lanes.offer(row(100, "event"))
     assert [each.function_name for each in begun(lanes)] == ["event"]
     lanes.succeeded(slow_ones[0])
+    assert len(begun(lanes)) == 1
+
+
+def test_answers_that_are_kept_are_begun_only_as_far_as_there_is_room_for_them() -> None:
+    lanes = Lanes(1000)
+    filled(lanes, 400, "kept", "event")
+    for each in waiting(lanes, "kept"):
+        each.keep_result = True
+    kept = [each for each in begun(lanes) if each.keep_result]
+    assert len(kept) == ANSWERS_MAX // ANSWER_BYTES
+    largest = 6 * 1024 * 1024
+    for each in kept:  # now it is known how large they are
+        lanes.answered(each, largest)
+        lanes.succeeded(each)
+    filled(lanes, 10, "event")
+    again = begun(lanes)
+    kept = [each for each in again if each.keep_result]
+    assert len(kept) == ANSWERS_MAX // largest
+    assert len(again) > len(kept), "others do not wait for that room"
+    for each in kept:
+        for _ in range(30):
+            lanes.answered(each, 10)
+        lanes.succeeded(each)
+    kept = [each for each in begun(lanes) if each.keep_result]
+    assert len(kept) > ANSWERS_MAX // ANSWER_BYTES
+
+
+def test_an_answer_that_is_larger_than_all_the_room_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "ANSWERS_MAX", 10)
+    lanes = Lanes(10)
+    filled(lanes, 3, "kept")
+    for each in waiting(lanes, "kept"):
+        each.keep_result = True
+    (only,) = begun(lanes)
+    lanes.succeeded(only)
     assert len(begun(lanes)) == 1
 
 

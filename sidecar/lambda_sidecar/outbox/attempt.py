@@ -4,11 +4,14 @@ Knows rows and calls; nothing of tables or of who is next."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 import time
+from collections.abc import Iterator
 
 from lambda_sidecar.aws.answer import InvocationResult
-from lambda_sidecar.calls.call import Call
+from lambda_sidecar.calls.call import SENT, Call
 from lambda_sidecar.calls.lambda_invoke import Options
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.concurrency.slots import Share
@@ -19,6 +22,7 @@ from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, is_attempt, jud
 # Lambda accepts an event at once; a function runs for 15 minutes at most ("Lambda quotas").
 EVENT_MS = 60_000
 ANSWER_MS = 960_000
+_EXPIRED = Dead("expired: expires_at has passed before Lambda accepted it")
 
 
 async def attempt(
@@ -30,11 +34,11 @@ async def attempt(
     max_attempts: int,
 ) -> Accepted | Later | Dead:
     """Counts itself in `row.attempts`. `calls` has the call, by the row's id, as long as it is under way. Of
-    a row whose time is over nothing is sent."""
+    a row whose time is over nothing is sent, nor if it ends while the call waits for a slot."""
     if row.wrong is not None:
         return Dead(row.wrong)
     if row.expires is not None and time.time() >= row.expires:
-        return Dead("expired: expires_at has passed before Lambda accepted it")
+        return _EXPIRED
     payload = row.payload or b""
     call = Call(
         row.account,
@@ -46,7 +50,10 @@ async def attempt(
     )
     calls[row.id] = call
     try:
-        outcome = await pipeline.run(call, _as_it_is)
+        with _ended_when_expired(row, call):
+            outcome = await pipeline.run(call, _as_it_is)
+    except _ExpiredUnsent:
+        return _EXPIRED
     finally:
         del calls[row.id]
     if isinstance(outcome, InvokeFailure):
@@ -55,6 +62,36 @@ async def attempt(
     row.attempts += 1
     # An answer that is not kept would only take memory until the row is settled.
     return Accepted(outcome if row.keep_result else dataclasses.replace(outcome, payload=b""))
+
+
+class _ExpiredUnsent(Exception):
+    """Nobody has seen the call but the sidecar."""
+
+
+@contextlib.contextmanager
+def _ended_when_expired(row: Row, call: Call) -> Iterator[None]:
+    """What was sent by then goes on to its end. Raises _ExpiredUnsent."""
+    task = asyncio.current_task()
+    if row.expires is None or task is None:
+        yield
+        return
+    is_over = False
+
+    def end() -> None:
+        nonlocal is_over
+        if call.phase is not SENT:
+            is_over = True
+            task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(max(0.0, row.expires - time.time()), end)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if is_over and task.uncancel() == 0:  # else somebody else has cancelled it too
+            raise _ExpiredUnsent from None
+        raise
+    finally:
+        timer.cancel()
 
 
 def _options(row: Row, payload: bytes) -> Options:

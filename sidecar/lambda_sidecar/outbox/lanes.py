@@ -12,6 +12,11 @@ from lambda_sidecar.outbox.row import Row
 BUFFERED_ROWS = 2000
 # A lane may always have so many, however full the others are.
 LANE_ROWS = 16
+# Answers that are kept are in memory until they are stored. So many bytes may be expected of all that are
+# under way; an answer of which nothing is known is expected to have ANSWER_BYTES, and what is expected falls
+# by so much with each that is smaller. A function whose answers grow all at once takes more, once.
+ANSWERS_MAX = 64 * 1024 * 1024
+ANSWER_BYTES, ANSWER_DECAY = 1024 * 1024, 0.75
 # A lane that fails waits before its next try, twice as long each time.
 PAUSE_MIN, PAUSE_MAX = 0.1, 30.0
 
@@ -19,7 +24,16 @@ PAUSE_MIN, PAUSE_MAX = 0.1, 30.0
 class Lane:
     """Rows of one function."""
 
-    __slots__ = ("failures", "limit", "name", "paused_until", "rows", "skipped_from", "under_way")
+    __slots__ = (
+        "answer_bytes",
+        "failures",
+        "limit",
+        "name",
+        "paused_until",
+        "rows",
+        "skipped_from",
+        "under_way",
+    )
 
     def __init__(self, name: str, limit: float) -> None:
         self.name = name
@@ -30,6 +44,9 @@ class Lane:
         self.failures = 0
         """In a row."""
         self.paused_until = 0.0
+        self.answer_bytes = float(ANSWER_BYTES)
+        """Bytes that the next answer is expected to have: the largest so far, forgotten a little with each
+        smaller one."""
         self.skipped_from: int | None = None
         """The id of the first row that had no room here, and is to be read again."""
 
@@ -46,6 +63,7 @@ class Lanes:
         self.buffered = 0
         self._answering = 0
         """Of those under way, rows that wait for their function, up to 15 minutes each."""
+        self._answer_room = 0
 
     def offer(self, row: Row) -> bool:
         """Takes the row. False: its function's lane is full. A row of `outbox` is remembered as skipped then;
@@ -74,18 +92,32 @@ class Lanes:
                 lane.rows
                 and now >= lane.paused_until
                 and lane.under_way < self._limit(lane)
-                and self._may_answer(lane.rows[0])
+                and self._may_answer(lane.rows[0], int(lane.answer_bytes))
             ):
-                self.buffered -= 1
-                self._answering += _waits_for_function(lane.rows[0])
-                self.under_way += 1
-                lane.under_way += 1
-                return lane.rows.popleft()
+                return self._begin(lane)
         return None
 
-    def _may_answer(self, row: Row) -> bool:
-        """Rows that wait for their function get half of the capacity, however many functions they are of."""
-        return self._answering < max(1, self._capacity // 2) or not _waits_for_function(row)
+    def _begin(self, lane: Lane) -> Row:
+        row = lane.rows.popleft()
+        self.buffered -= 1
+        self.under_way += 1
+        lane.under_way += 1
+        self._answering += _waits_for_function(row)
+        row.answer_room = int(lane.answer_bytes) if row.keep_result else 0
+        self._answer_room += row.answer_room
+        return row
+
+    def _may_answer(self, row: Row, size: int) -> bool:
+        """Rows that wait for their function get half of the capacity, however many functions they are of.
+        Those whose answers are kept also want room for these."""
+        if self._answering >= max(1, self._capacity // 2) and _waits_for_function(row):
+            return False
+        return not row.keep_result or not self._answer_room or self._answer_room + size <= ANSWERS_MAX
+
+    def answered(self, row: Row, size: int) -> None:
+        """Its answer, which is kept, has so many bytes."""
+        lane = self._lanes[row.function_name]
+        lane.answer_bytes = max(size, ANSWER_DECAY * lane.answer_bytes)
 
     def succeeded(self, row: Row) -> None:
         """It has ended; its function answers."""
@@ -174,6 +206,7 @@ class Lanes:
     def _ended(self, row: Row) -> Lane:
         self.under_way -= 1
         self._answering -= _waits_for_function(row)
+        self._answer_room -= row.answer_room
         lane = self._lanes[row.function_name]
         lane.under_way -= 1
         return lane

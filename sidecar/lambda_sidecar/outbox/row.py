@@ -67,6 +67,8 @@ class Row:
     call: Options = _EVENT
     caller: str = ""
     """The account as the tables have it; keys are its own."""
+    answer_room: int = 0
+    """While it is under way: bytes that its answer is expected to have."""
     wrong: str | None = None
     """Why it can never be delivered."""
 

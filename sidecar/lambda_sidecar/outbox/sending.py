@@ -120,6 +120,8 @@ class Sending:
         row.payload = None  # nobody needs it any more
         if isinstance(verdict, Accepted):
             self._bytes += len(verdict.result.payload)
+            if row.keep_result:
+                self._lanes.answered(row, len(verdict.result.payload))
             self._lanes.succeeded(row)
         else:
             self._lanes.failed(
