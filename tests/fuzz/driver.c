@@ -8,7 +8,7 @@
 
 #include "target.h"
 
-#define SEEDS_MAX 4096
+#define SEEDS_MAX 65536
 #define INPUT_MAX 8192
 #define STEPS_MAX 8
 
