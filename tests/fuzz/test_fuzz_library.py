@@ -14,7 +14,7 @@ from tests.support.host_program import BUILD
 
 HERE = Path(__file__).parent
 # Some two seconds each. `calls` is slow: an input is up to four calls, and hundreds of steps.
-MUTATIONS = {"wire": 150_000, "answer": 60_000, "text": 50_000, "calls": 25_000}
+MUTATIONS = {"wire": 150_000, "answer": 50_000, "text": 40_000, "calls": 20_000}
 SEED = 20240611
 
 

@@ -16,8 +16,8 @@ _WHOLE_ARN = 7  # arn, partition, lambda, region, account, function, name; the q
 _WHOLE_NAME = 2  # name and qualifier
 _PART = re.compile(r"[a-zA-Z0-9_*?-]+")
 _QUALIFIER = re.compile(r"\$LATEST|[a-zA-Z0-9_*?-]+")
-# In a function's name in SQL these, before a colon, are parts of its ARN. A rule that took one for a name would
-# be silent, and match nothing of what is meant.
+# Before a colon these are parts of an ARN in SQL. A rule that took one for a name would be silent, and match
+# nothing of what is meant.
 _PARTIAL = re.compile(rf"{REGION}|[0-9]{{12}}|function")
 _ALLOWED = (
     "allowed are *, a name, or a whole ARN "
