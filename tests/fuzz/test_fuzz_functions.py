@@ -108,7 +108,10 @@ def test_a_name_of_lambdas_is_refused_only_for_a_reason_that_is_named(text: str)
             "account:",
             "resource:",
         )
-        assert any(reason in str(refusal) for reason in (*reasons, "version or alias:", "at most 140"))
+        assert any(
+            reason in str(refusal)
+            for reason in (*reasons, "version or alias:", "at most 140", "not a qualifier")
+        )
 
 
 @given(NAMES, OPTIONS, QUALIFIERS)

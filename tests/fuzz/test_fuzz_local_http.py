@@ -177,7 +177,7 @@ ODD = st.sampled_from(
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    wire = post("f")
+    wire = post("g")  # which there is not: without its type of invocation it would run
     for _ in range(draw(st.integers(1, 3))):
         lines = [at + 2 for at in range(len(wire)) if wire.startswith(b"\r\n", at)] or [0]
         at = draw(st.sampled_from(lines) | st.integers(0, len(wire)))
@@ -188,6 +188,6 @@ def mutated(draw: st.DrawFn) -> bytes:
 @given(mutated() | st.binary(max_size=60))
 def test_no_bytes_make_it_fail_or_end(server: Server, wire: bytes) -> None:
     said = server.send(wire)
-    if said:
+    if said and not said.startswith(b"HTTP/1.1 100 "):
         assert answer_of(said).status < 500, said
     assert answer_of(server.send(post("f"))).status == 204
