@@ -11,6 +11,9 @@ FUNCTION_NAME_FORMAT ?=
 PYTEST_ARGS ?=
 SUITE ?= trixie
 BENCH_ARGS ?=
+# Of `make fuzz`: seconds, and which targets.
+T ?= 60
+TARGETS ?=
 # Tests wait more than they compute: one process more than there are processors. A file stays in one process.
 JOBS ?= $(shell expr $$(nproc) + 1)
 
@@ -19,10 +22,10 @@ PACKAGED_SQL := $(patsubst udf/sql/%,sidecar/lambda_sidecar/sql/%,$(wildcard udf
 LIBRARY := $(BUILD)/lambda_udf.so
 SANITIZED := $(BUILD)/sanitized/lambda_udf.so
 STACK = $(PYTHON) -m examples.playground
-C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h bench/load/*.c bench/load/*.h)
+C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h tests/fuzz/*.c tests/fuzz/*.h bench/load/*.c bench/load/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick orders planted check build images wheel fresh clean up sql down format bench bench-million bench-backlog bench-profile bench-programs
+.PHONY: help demo test test-quick orders planted check build images wheel fresh clean up sql down format fuzz bench bench-million bench-backlog bench-profile bench-programs
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -49,6 +52,10 @@ planted: $(VENV)/.ready $(CONTRACT) ## faults that were mended, planted again on
 chaos-outbox: build ## kill -9, failover, throttling for as long as one likes; SCENARIO=sidecar, N=1000, SEED=7
 	@LAMBDA_UDF_CHAOS=1 $(if $(N),LAMBDA_UDF_CHAOS_N=$(N)) $(if $(SEED),LAMBDA_UDF_CHAOS_SEED=$(SEED)) \
 	  $(PYTHON) -m pytest -s -p no:cacheprovider tests/chaos $(if $(SCENARIO),-k "$(SCENARIO)") $(PYTEST_ARGS)
+
+# What `make test` does in seconds, under libFuzzer and with new examples, for as long as one likes.
+fuzz: build $(BUILD)/.fuzz-packages ## T=60 seconds of each fuzz target; TARGETS='calls wire' chooses
+	@$(PYTHON) -m tests.fuzz.run $(T) $(TARGETS)
 
 check: build ## formatting, warnings, types, lint
 	$(VENV)/bin/clang-format --dry-run --Werror $(C_FILES)
@@ -134,6 +141,11 @@ $(VENV)/.bench: $(VENV)/.ready
 $(BUILD)/.bench-packages: packaging/debian/install-packages.sh
 	@mkdir -p $(BUILD)
 	@packaging/debian/install-packages.sh bench
+	@touch $@
+
+$(BUILD)/.fuzz-packages: packaging/debian/install-packages.sh
+	@mkdir -p $(BUILD)
+	@packaging/debian/install-packages.sh fuzz
 	@touch $@
 
 bench-programs: build $(VENV)/.bench $(BUILD)/.bench-packages

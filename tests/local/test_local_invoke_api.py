@@ -51,8 +51,17 @@ async def test_every_form_of_a_function_name_resolves_by_function_name() -> None
         assert (await local.record())[-1]["qualifier"] == "prod"
 
 
+# In \d of Python's patterns are the digits of every script.
+ARABIC_ONE = "\N{ARABIC-INDIC DIGIT ONE}"
+
+
 @pytest.mark.parametrize(
-    "name", ["", "a b", "../Echo", ".", "..", "Echo/", "Echo:a:b", "arn:aws:lambda:us-east-1:1:function:Echo"]
+    "name",
+    [
+        *("", "a b", "../Echo", ".", "..", "Echo/", "Echo:a:b", "arn:aws:lambda:us-east-1:1:function:Echo"),
+        f"{ARABIC_ONE * 12}:function:Echo",
+        f"arn:aws:lambda:us-east-{ARABIC_ONE}:123456789012:function:Echo",
+    ],
 )
 def test_what_is_no_function_name_is_refused(name: str) -> None:
     with pytest.raises(ApiError, match="InvalidParameterValueException"):

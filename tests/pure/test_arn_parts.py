@@ -110,3 +110,10 @@ def test_right_patterns_are_taken(text: str) -> None:
 def test_a_pattern_whose_account_can_match_none_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=f"not a pattern of functions: {ACCOUNT}"):
         split_function_pattern(text)
+
+
+def test_a_qualifier_in_the_name_is_as_short_as_one_in_the_options() -> None:
+    parse_function_name("f:" + "q" * 128, DEFAULTS)
+    for text, option in (("f:" + "q" * 129, ""), ("f", "q" * 129)):
+        with pytest.raises(InvalidRequest, match="not a qualifier"):
+            parse_function_name(text, DEFAULTS, qualifier=option)

@@ -64,6 +64,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("[local]\nport = 1", "local: 'functions' is missing"),
         ("local = 1", "local: a table is expected"),
         ("socket = 1", "socket: a path is expected, not 1"),
+        ('socket = "/a\\u0000b"', "socket: a path is expected, not '/a\\x00b'"),
         ("drain_seconds = '5'", "drain_seconds: a number is expected, not '5'"),
         ("drain_seconds = true", "drain_seconds: a number is expected, not True"),
         ("drain_seconds = -1", "drain_seconds: 0 to 900 is expected"),

@@ -32,7 +32,7 @@ from lambda_sidecar.outbox.wakeup import Wakeup
 ANSWER = InvocationResult(202, b"", "request", "", "", b"")
 FUNCTIONS, KEYS = ("f", "g"), (None, "k", "l")
 QUERIES = (
-    *("scan", "is_being_written", "scan_function", "due", "head_of_group", "waiting_groups"),
+    *("scan", "settled_up_to", "scan_function", "due", "head_of_group", "waiting_groups"),
     *("seconds_until_due", "payloads"),
 )
 # Failed rows and functions wait no longer, so that a life comes to its end soon.
@@ -56,7 +56,7 @@ class ServerSession(MemorySession):
 
     def __init__(self, server: Server, sidecar: Sidecar) -> None:
         super().__init__(server.tables)
-        self._server = server
+        self._meets_at = server
         self._sidecar = sidecar
         self.is_lost = False
         sidecar.sessions.append(self)
@@ -68,30 +68,30 @@ class ServerSession(MemorySession):
             raise SessionLost("lost")
 
     def lose(self) -> None:
-        self.is_lost = True
-        if self._server.holder is self:
-            self._server.holder = None
+        self.is_lost = self.is_over = True
+        if self._meets_at.holder is self:
+            self._meets_at.holder = None
 
     async def value(self, statement: str) -> Any:
         self.check()
         value = await super().value(statement)
         self.check()
         if "read_only" in statement:
-            value = self._server.is_read_only
+            value = self._meets_at.is_read_only
             if value and self._sidecar.lock is self:
                 self._sidecar.lock = None
         elif "GET_LOCK" in statement:
             return await self._take_lock()
-        elif self._server.holder is self and self._sidecar.lock is None:
+        elif self._meets_at.holder is self and self._sidecar.lock is None:
             self._sidecar.lock = self  # it is primary again, and has kept the lock
         return value
 
     async def _take_lock(self) -> bool:
-        if self._server.holder not in (None, self):
+        if self._meets_at.holder not in (None, self):
             await asyncio.sleep(election.LOCK_SECONDS)
             self.check()
-        if self._server.holder in (None, self):
-            self._server.holder = self._sidecar.lock = self
+        if self._meets_at.holder in (None, self):
+            self._meets_at.holder = self._sidecar.lock = self
             return True
         return False
 
@@ -214,7 +214,7 @@ class OutboxMachine(LoopMachine):
         self.loses_connections(
             self.alive.index(holder) if (holder := self.holder) in self.alive else number, False
         )
-        self.loop.pass_time(deliverer_room.ELECTION_SECONDS + 1)
+        self.loop.pass_time(election.ELECTION_SECONDS + 1)
 
     @property
     def holder(self) -> Sidecar | None:

@@ -112,7 +112,7 @@ def _choose_region(named: str | None, option: str, defaults: Defaults) -> str:
 
 
 def _choose_qualifier(named: str | None, option: str) -> str | None:
-    if option and not _QUALIFIER.fullmatch(option):
+    if not all(_QUALIFIER.fullmatch(given) for given in (named, option) if given):
         raise InvalidRequest("not a qualifier: a version number, an alias or $LATEST is expected")
     if named and option and named != option:
         raise InvalidRequest(f"qualifier '{option}' disagrees with the function's, which is '{named}'")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from lambda_sidecar.access.arn_parts import wrong_part
+from lambda_sidecar.access.arn_parts import REGION, wrong_part
 from lambda_sidecar.access.function_name import Defaults, FunctionName
 from lambda_sidecar.access.wildcard import wildcard
 
@@ -16,6 +16,9 @@ _WHOLE_ARN = 7  # arn, partition, lambda, region, account, function, name; the q
 _WHOLE_NAME = 2  # name and qualifier
 _PART = re.compile(r"[a-zA-Z0-9_*?-]+")
 _QUALIFIER = re.compile(r"\$LATEST|[a-zA-Z0-9_*?-]+")
+# Before a colon these are parts of an ARN in SQL. A rule that took one for a name would be silent, and match
+# nothing of what is meant.
+_PARTIAL = re.compile(rf"{REGION}|[0-9]{{12}}|function")
 _ALLOWED = (
     "allowed are *, a name, or a whole ARN "
     "(arn:aws:lambda:region:account:function:name), each part with * and ?"
@@ -31,6 +34,8 @@ def split_function_pattern(text: str) -> list[str]:
             raise ValueError(f"not a pattern of functions: {wrong}; {_ALLOWED}")
         return parts
     if len(parts) > _WHOLE_NAME or not _PART.fullmatch(parts[0]):
+        raise ValueError(f"not a pattern of functions; {_ALLOWED}")
+    if len(parts) == _WHOLE_NAME and _PARTIAL.fullmatch(parts[0]):
         raise ValueError(f"not a pattern of functions; {_ALLOWED}")
     if len(parts) == _WHOLE_NAME and not _QUALIFIER.fullmatch(parts[1]):
         raise ValueError("not a qualifier: a version number, an alias or $LATEST is expected")

@@ -52,7 +52,7 @@ def convert(value: Any, wanted: Any, *, where: str, base: Path) -> Any:
             return wanted(**values)
         except ValueError as error:  # it checks its own values
             raise ConfigError(f"{where}: {error}") from None
-    if wanted is Path and isinstance(value, str) and value:
+    if wanted is Path and isinstance(value, str) and value and "\0" not in value:  # TOML can write it
         return base / value
     if wanted is float and isinstance(value, int | float) and not isinstance(value, bool):
         if not math.isfinite(value):

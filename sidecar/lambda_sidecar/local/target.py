@@ -13,7 +13,7 @@ from lambda_sidecar.local.errors import invalid_parameter
 # at most 64 characters and no dot, so it can never lead out of the functions folder.
 _NAME = re.compile(
     r"(?:(?:arn:(?P<partition>aws[a-zA-Z-]*):lambda:"
-    r"(?P<region>(?:eusc-)?[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-\d):)?(?P<account>\d{12}):function:)?"
+    r"(?P<region>(?:eusc-)?[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-[0-9]):)?(?P<account>[0-9]{12}):function:)?"
     r"(?P<name>[a-zA-Z0-9_-]{1,64})"
     r"(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9_-]{1,128}))?"
 )

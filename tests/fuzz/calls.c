@@ -1,0 +1,205 @@
+/* Whole calls (invoke.c and all below it) against a sidecar that does what the input says (peer.c), on a
+ * system in memory (simulated_system.c). The input's first bytes choose the calls; the rest is the other
+ * side's script. What must hold: a call that may have been carried out is not sent again; what is never taken
+ * never left whole; nothing waits beyond its deadline or 100 ms beyond a KILL; nothing is left over. Stands
+ * in for server.c, and looks into channel.c. */
+#include "channel.h"
+
+bool channel_says_never_taken(const struct channel *channel, uint64_t call_id);
+#define channel_never_taken channel_says_never_taken
+#include "channel.c"
+#undef channel_never_taken
+
+#include "call.h"
+#include "channel_pool.h"
+#include "invoke.h"
+#include "peer.h"
+#include "simulated_system.h"
+#include "target.h"
+
+#define PAYLOAD_MAX 200000
+#define PAYLOAD_MIN 2
+#define MS 1000
+/* A KILL is seen within 100 ms (waiting.h), a deadline at once; then what has come is still read (READS_MS).
+ */
+#define KILL_SEEN_US (100 * MS)
+#define SLACK_US (10 * MS)
+
+static uint8_t payloads[PEER_CALLS_MAX][PAYLOAD_MAX];
+static struct peer_call calls[PEER_CALLS_MAX];
+static struct call under_way[PEER_CALLS_MAX];
+static bool is_under_way[PEER_CALLS_MAX];
+
+/* ---- what the library asks ---- */
+
+enum server_interrupt server_interrupt(MYSQL_THD session) {
+  (void)session;
+  return peer_killed_us() > 0 ? SERVER_KILLED : SERVER_RUNS;
+}
+
+int server_client_fd(MYSQL_THD session) {
+  (void)session;
+  return system_client();
+}
+
+void server_raise(int error_id, int flags, ...) { (void)error_id, (void)flags; }
+
+/* In channel.c's place: what it says is looked at. */
+bool channel_never_taken(const struct channel *channel, uint64_t call_id) {
+  bool never = channel_says_never_taken(channel, call_id);
+  uint64_t came = peer_messages(channel->fd);
+  require(channel->left_whole <= came, "what has left whole has come");
+  require(came <= channel->begun, "nothing comes that was not begun");
+  if (!never || call_id > came) return never;
+  require(channel->status == GRPC_STATUS_UNAVAILABLE && channel->has_last_call_id &&
+              channel->last_call_id < call_id,
+          "a call that has come whole is never taken only where the sidecar says so");
+  struct peer_call *call = peer_message(channel->fd, call_id);
+  if (call->disclaimed < call->came) call->disclaimed++;
+  return never;
+}
+
+/* ---- the calls ---- */
+
+static size_t choose_length(uint8_t byte) {
+  static const size_t lengths[] = {PAYLOAD_MIN, 10, 300, 16384, 65530, 70000, 140000, PAYLOAD_MAX};
+  return lengths[byte % (sizeof lengths / sizeof lengths[0])];
+}
+
+static struct settings choose_settings(void) {
+  static const uint32_t times[] = {1, 50, 300, 1000, 3000};
+  struct settings settings = {.socket = "/s"};
+  settings.timeout_ms = times[peer_script_byte() % 5];
+  settings.connect_timeout_ms = times[peer_script_byte() % 5];
+  return settings;
+}
+
+/* Bytes of which no stretch is like the one before, and a last one that no other call has. */
+static void fill(uint8_t *payload, int number) {
+  for (uint32_t i = 0; i < PAYLOAD_MAX; i++) payload[i] = (uint8_t)('a' + (i * 7 + i / 251) % 26);
+  payload[PAYLOAD_MAX - 1] = (uint8_t)('A' + number);
+}
+
+static void choose_calls(int count) {
+  for (int i = 0; i < count; i++) {
+    size_t length = choose_length(peer_script_byte());
+    if (payloads[i][0] == 0) fill(payloads[i], i);
+    calls[i] = (struct peer_call){.payload = payloads[i] + PAYLOAD_MAX - length, .payload_length = length};
+  }
+}
+
+static struct invoke_request request_of(int number) {
+  return (struct invoke_request){
+      .type = INVOCATION_REQUEST_RESPONSE,
+      .function = {.data = "f", .length = 1},
+      .payload = {.data = (const char *)calls[number].payload, .length = calls[number].payload_length},
+  };
+}
+
+/* An answer of a sidecar that does what it should is the call's own. */
+static void check_answer(int number, const struct invoke_response *response) {
+  const struct peer_call *call = &calls[number];
+  struct slice payload = response->result.payload;
+  require(call->came > 0, "what is answered has been sent");
+  require(response->call_id == call->number, "an answer has the call's number");
+  if (!*call->good) return;
+  require(payload.length == (call->payload_length < 16 ? call->payload_length : 16), "an answer is whole");
+  require(memcmp(payload.data, call->payload, payload.length) == 0, "an answer is the call's own");
+}
+
+static void check_failure(const struct failure *failure) {
+  require(failure->kind > FAILURE_NONE && failure->kind < FAILURE_KIND_COUNT, "a failure has a kind");
+  require(failure->text[0] != '\0' || failure->kind == FAILURE_API, "a failure has a text");
+}
+
+static void check_time(int64_t begun_us, const struct settings *settings) {
+  int64_t now_us = system_now_us(), until_us = begun_us + settings->timeout_ms * INT64_C(1000);
+  require(now_us <= until_us + SLACK_US, "a call ends at its deadline");
+  int64_t killed_us = peer_killed_us(), went_us = peer_client_went_us();
+  if (killed_us < begun_us) killed_us = begun_us;
+  if (peer_killed_us() > 0) require(now_us <= killed_us + KILL_SEEN_US + SLACK_US, "a KILL is seen in time");
+  if (went_us < begun_us) went_us = begun_us;
+  if (peer_client_went_us() > 0)
+    require(now_us <= went_us + KILL_SEEN_US + SLACK_US, "the client's end is seen in time");
+}
+
+/* One after the other, each on a line of its own, as lambda_sync() has them. */
+static void invoke_each(int count, const struct settings *settings, uint8_t between) {
+  for (int i = 0; i < count; i++) {
+    struct invoke_request request = request_of(i);
+    struct call_answer answer = {.message = NULL};
+    struct failure failure = {.kind = FAILURE_NONE};
+    int64_t begun_us = system_now_us();
+    if (invoke(&request, settings, NULL, &answer, &failure))
+      check_answer(i, &answer.response);
+    else
+      check_failure(&failure);
+    check_time(begun_us, settings);
+    call_answer_free(&answer);
+    peer_acts_between(between % 4);
+  }
+}
+
+static enum call_step begin_all(int count, struct line *line, struct failure *failure) {
+  enum call_step step = CALL_OK;
+  for (int i = 0; i < count && step == CALL_OK; i++) {
+    under_way[i] = (struct call){.request = request_of(i)};
+    under_way[i].request.deadline_ms = (uint64_t)line->wait.deadline_ms;
+    is_under_way[i] = true;
+    step = call_begin(&under_way[i], line, failure);
+  }
+  return step;
+}
+
+/* The next answer, and the call that it ends. */
+static enum call_step end_one(int count, struct line *line, struct failure *failure) {
+  struct call_answer answer = {.message = NULL};
+  enum call_step step = call_receive(line, &answer, failure);
+  if (step != CALL_OK) return step;
+  int i = 0;
+  while (i < count && !(is_under_way[i] && under_way[i].request.call_id == answer.response.call_id)) i++;
+  if (i == count) return call_malformed(line, &answer, failure);
+  is_under_way[i] = false;
+  step = call_end(&under_way[i], line, &answer.response, failure);
+  if (step == CALL_OK) check_answer(i, &answer.response);
+  call_answer_free(&answer);
+  return CALL_OK;
+}
+
+/* Many under way on one line. */
+static void invoke_together(int count, const struct settings *settings) {
+  struct line line;
+  struct failure failure = {.kind = FAILURE_NONE};
+  int64_t begun_us = system_now_us();
+  memset(is_under_way, 0, sizeof is_under_way);
+  line_start(&line, settings, NULL);
+  line_wait_until(&line, wait_clock_ms() + settings->timeout_ms);
+  enum call_step step = begin_all(count, &line, &failure);
+  for (int left = count; left > 0 && step == CALL_OK; left--) step = end_one(count, &line, &failure);
+  for (int i = 0; i < count && step == CALL_LOST; i++)
+    if (is_under_way[i] && !call_may_begin_anew(&under_way[i], &line, &failure)) check_failure(&failure);
+  if (step == CALL_OK)
+    line_release(&line);
+  else
+    line_drop(&line);
+  check_time(begun_us, settings);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
+  system_start();
+  peer_start(bytes, length, calls, PEER_CALLS_MAX);
+  memset(calls, 0, sizeof calls);
+  struct settings settings = choose_settings();
+  uint8_t how = peer_script_byte(), between = peer_script_byte();
+  int count = how % 4 + 1;
+  choose_calls(count);
+  if (how & 0x80)
+    invoke_together(count, &settings);
+  else
+    invoke_each(count, &settings, between);
+  channel_pool_clear();
+  system_end();
+  require(counter_read(COUNTER_CONNECTIONS) == 0, "every channel is closed");
+  require(counter_read(COUNTER_IN_FLIGHT) == 0, "no call is left");
+  return 0;
+}
