@@ -84,7 +84,7 @@ class Lambda:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that are met all the time, and waits that are over soon."""
     bounds: dict[ModuleType, dict[str, float]] = {
-        queries: {"SCAN_ROWS": 7, "SCAN_IDS": 20, "LOCKED_ROWS": 10, "GROUP_KEYS": 2},
+        queries: {"SCAN_ROWS": 7, "SCAN_IDS": 20, "LOCKED_ROWS": 10, "GROUP_KEYS": 2, "DUE_FUNCTIONS": 2},
         lanes: {"BUFFERED_ROWS": 24, "LANE_ROWS": 4, "PAUSE_MIN": 0.0005, "PAUSE_MAX": 0.004},
         scan: {"GAP_LOOK_SECONDS": 0.001, "GAP_SECONDS": 0.01, "SWEEP_SECONDS": 0.003, "SWEEP_SHARE": 1.0},
         verdict: {"BACKOFF_MIN": 0.0005, "BACKOFF_MAX": 0.004},
@@ -113,10 +113,10 @@ def deliverer_of(
         "scan",
         "settled_up_to",
         "scan_function",
+        "due_functions",
         "due",
         "head_of_group",
         "waiting_groups",
-        "seconds_until_due",
         "payloads",
     ):
         monkeypatch.setattr(queries, name, getattr(tables, name))

@@ -159,8 +159,8 @@ class Lanes:
         return self._room(None) if lane is None else max(0, self._room(lane) - len(lane.rows))
 
     def full(self) -> list[str]:
-        """Names of the functions whose rows have no room."""
-        return [lane.name for lane in self._turns if len(lane.rows) >= self._room(lane)]
+        """Names of the functions that have enough rows: half of those for which there is room."""
+        return [lane.name for lane in self._turns if len(lane.rows) >= max(1, self._room(lane) // 2)]
 
     def skipping(self) -> dict[str, int]:
         """The functions that have rows to be read again, and the first such id: from it on all are."""
