@@ -34,6 +34,7 @@ from lambda_sidecar.outbox import (
     settlement,
     verdict,
     wakeup,
+    writer,
 )
 from lambda_sidecar.outbox import deliverer as deliverer_room
 from lambda_sidecar.outbox.deliverer import Deliverer
@@ -89,7 +90,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         scan: {"GAP_LOOK_SECONDS": 0.001, "GAP_SECONDS": 0.01, "SWEEP_SECONDS": 0.003, "SWEEP_SHARE": 1.0},
         verdict: {"BACKOFF_MIN": 0.0005, "BACKOFF_MAX": 0.004},
         wakeup: {"LOOK_MIN": 0.0002, "LOOK_RECENT": 0.001, "LOOK_IDLE": 0.002},
-        settlement: {"BATCH_ROWS": 9, "RETRY_MIN": 0.0002, "RETRY_MAX": 0.001, "UNSETTLED_ROWS": 30},
+        settlement: {"BATCH_ROWS": 9, "UNSETTLED_ROWS": 30},
+        writer: {"RETRY_MIN": 0.0002, "RETRY_MAX": 0.001},
         intake: {"DUE_SECONDS": 0.003, "FULL_SECONDS": 0.001, "GROUPS_AT_ONCE": 5, "BUFFERED_MAX": 48},
         sending: {"BEGIN_AT_ONCE": 3},
         deliverer_room: {"RETRY_MIN": 0.0002, "RETRY_MAX": 0.001},
@@ -120,7 +122,7 @@ def deliverer_of(
         "payloads",
     ):
         monkeypatch.setattr(queries, name, getattr(tables, name))
-    monkeypatch.setattr(settlement, "statements", lambda batch, _hours: batch)
+    monkeypatch.setattr(writer, "statements", lambda batch, _hours: batch)
 
     async def connect(_settings: object) -> MemorySession:
         await tables._turns()
@@ -130,7 +132,7 @@ def deliverer_of(
         raise SessionLost("nobody watches")
 
     monkeypatch.setattr(deliverer_room, "connect", connect)
-    monkeypatch.setattr(settlement, "connect", connect)
+    monkeypatch.setattr(writer, "connect", connect)
     monkeypatch.setattr(backlog, "connect", not_asked)
     settings = OutboxSettings(mysql_socket=Path("/unused"), concurrency=concurrency, max_attempts=1000)
     made = Deliverer(settings, cast(Pipeline, endpoint), sidecar_socket)

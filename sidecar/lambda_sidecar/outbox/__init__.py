@@ -13,7 +13,8 @@ The way of a row, file by file:
     sending.py     sends what may be under way; attempt.py: a row becomes a call, and its outcome a verdict
     verdict.py     accepted, again later, or dead
     settlement.py  verdicts are committed; transaction.py, changes.py: their statements
-    refusals.py    rows that the server refuses to settle
+    writer.py      the connection that commits them
+    refusals.py    rows that the server refuses to settle, or that somebody has locked
     deliverer.py   all of it on one server, as long as this sidecar is its deliverer
     session.py     one connection to MySQL; election.py: whether this sidecar delivers
     schema.py      which tables there are, and what the account may do with them

@@ -56,7 +56,7 @@ class Deliverer:
         self._held = Held()
         self._lanes = Lanes(settings.concurrency)
         self._groups = Groups[Group]()
-        self._settlement = Settlement(settings, self._let_go, self._ask_again.set)
+        self._settlement = Settlement(settings, self._let_go, self._ask_again.set, self._is_locked)
         self._intake = Intake(self._held, self._lanes, self._groups, self._settlement, self._wakeup)
         self._sending = Sending(
             pipeline,
@@ -231,6 +231,9 @@ class Deliverer:
     def _has_ended(self, row: Row, verdict: Verdict) -> None:
         self._settlement.add(row, verdict)
         self._wakeup.event.set()
+
+    def _is_locked(self, function_name: str) -> None:
+        self._lanes.is_locked(function_name, time.monotonic())
 
     def _let_go(self, row: Row, verdict: Verdict, due_at: float) -> None:
         """What became of the row is committed."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from lambda_sidecar.outbox.row import Group, Row, make_row, stored_rows
 from lambda_sidecar.outbox.session import Session, StatementFailed, packet_too_small
-from lambda_sidecar.outbox.sql_text import TABLES, are, identifiers, literal
+from lambda_sidecar.outbox.sql_text import BY_KEY, TABLES, are, identifiers, literal
 
 # What a scan brings along at most, and of each row's payload: 200 rows of 4 KB are read within a millisecond.
 SCAN_ROWS = 200
@@ -173,6 +173,19 @@ async def payloads(session: Session, rows: Sequence[Row]) -> dict[int, bytes]:
             query = f"SELECT id, payload FROM {TABLES[is_waiting]} WHERE {are(of_table)}"
             found |= {number: text.encode() for number, text in await session.rows(query)}
     return found
+
+
+async def locked(session: Session, rows: Sequence[Row]) -> set[int]:
+    """The ids of those that somebody else has locked now. It waits for none of them, and locks the others for
+    this moment alone."""
+    ids: set[int] = set()
+    for is_waiting in (False, True):
+        if of_table := [row for row in rows if row.is_waiting is is_waiting]:
+            there = f"SELECT {BY_KEY[is_waiting]} id FROM {TABLES[is_waiting]} WHERE {are(of_table)}"
+            seen = await session.rows(there)
+            free = await session.rows(f"{there} FOR UPDATE SKIP LOCKED")
+            ids |= {number for (number,) in seen} - {number for (number,) in free}
+    return ids
 
 
 def _no_function(names: Sequence[str]) -> str:
