@@ -115,6 +115,7 @@ def deliverer_of(
         "scan",
         "settled_up_to",
         "scan_function",
+        "server_time",
         "due_functions",
         "due",
         "head_of_group",

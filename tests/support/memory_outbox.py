@@ -164,13 +164,17 @@ class MemoryOutbox:
         await self._turns()
         return scanned
 
+    async def server_time(self, _session: object) -> float:
+        await self._turns()
+        return time.time()
+
     async def due_functions(self, _session: object, after: str, *, without: Sequence[str]) -> queries.Due:
         await self._turns()
         now = time.time()
         times = [(event.due, event.function_name) for event in self.waiting.values() if event.due is not None]
         names = {name for due, name in times if due <= now and name > after and name not in without}
         seconds = min(times)[0] - now if times else None
-        return queries.Due(seconds, sorted(names)[: queries.DUE_FUNCTIONS])
+        return queries.Due(now, seconds, sorted(names)[: queries.DUE_FUNCTIONS])
 
     async def due(self, _session: object, most: Mapping[str, int], held: Sequence[Row]) -> list[Row]:
         await self._turns()

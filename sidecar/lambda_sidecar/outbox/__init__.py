@@ -7,6 +7,7 @@ The way of a row, file by file:
     wakeup.py      when to look: a datagram of the library's, or the clock
     intake.py      what is read, and when; scan.py: which rows of `outbox` have not been looked at
     queries.py     the statements that read; row.py: a row, and its options
+    clock.py       what time it is on the server
     held.py        which rows are in hand
     lanes.py       which function's row is next, and how many of each are under way
     groups.py      which row of a group_key is next

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 
 from lambda_sidecar.outbox import queries
+from lambda_sidecar.outbox.clock import ServerClock
 from lambda_sidecar.outbox.groups import Groups
 from lambda_sidecar.outbox.held import Held
 from lambda_sidecar.outbox.lanes import BUFFERED_ROWS, Lane, Lanes
@@ -37,13 +38,20 @@ class Intake:
     """`begin_anew` on each server, and again whenever this sidecar is elected."""
 
     def __init__(
-        self, held: Held, lanes: Lanes, groups: Groups[Group], settlement: Settlement, wakeup: Wakeup
+        self,
+        held: Held,
+        lanes: Lanes,
+        groups: Groups[Group],
+        settlement: Settlement,
+        wakeup: Wakeup,
+        clock: ServerClock,
     ) -> None:
         self._held = held
         self._lanes = lanes
         self._groups = groups
         self._settlement = settlement
         self._wakeup = wakeup
+        self._clock = clock
         self._scan = Scan()
         self._next_due = 0.0  # on time.monotonic()'s clock, as what follows
         self._next_look = 0.0
@@ -57,6 +65,8 @@ class Intake:
     async def begin_anew(self, session: Session) -> None:
         """Rows that have not begun are read again: it may be another server, or the same with less in it.
         Raises SessionLost and StatementFailed, as all that reads."""
+        asked = time.monotonic()
+        self._clock.says(await queries.server_time(session), asked)
         for row in self._lanes.clear():
             self._held.give_back(row)
             if row.group is not None:
@@ -83,7 +93,7 @@ class Intake:
 
     def is_due(self, at: float) -> None:
         """A row waits until then (seconds since 1970)."""
-        self._next_due = min(self._next_due, time.monotonic() + at - time.time())
+        self._next_due = min(self._next_due, time.monotonic() + at - self._clock.now())
 
     def _has_room(self) -> bool:
         """Whether more rows may be held: each that is read is held until it is settled, or has no room."""
@@ -161,10 +171,11 @@ class Intake:
 
     async def _look_for_due(self, session: Session) -> None:
         """Each function that is due has its share of a look, and one without room costs nothing."""
-        began = time.monotonic()
         held = [row for row in self._held if row.is_waiting]
         without = self._lanes.full()
+        began = time.monotonic()
         due = await queries.due_functions(session, self._due_after, without=without)
+        self._clock.says(due.now, began)
         self._due_after = "" if due.is_end else due.functions[-1]
         rows, taken = [], 0
         if due.functions:
@@ -221,9 +232,9 @@ class Intake:
         elif (held := self._held.get(row.id)) is not None:
             if held.group == key:  # else it is another row, of before a TRUNCATE
                 self._groups.begin(key, row.id)
-        elif self._held.was_let_go(row) or (row.due or 0.0) > time.time():
+        elif self._held.was_let_go(row) or (row.due or 0.0) > self._clock.now():
             return  # the key is read again already, or its time comes
-        elif row.attempts == 0 and (row.delayed_until or 0.0) > time.time():
+        elif row.attempts == 0 and (row.delayed_until or 0.0) > self._clock.now():
             self._held.hold(row)
             self._groups.begin(key, row.id)
             self._settlement.add(row, Later(row.delayed_until or 0.0, None))

@@ -96,9 +96,11 @@ async def scan_function(session: Session, function_name: str, since: int) -> Sca
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Of `outbox_waiting` at one moment. `seconds`: until the next row's time, negative if that has come;
-    None if none waits for one. `functions`: the names of some that have rows whose time has come."""
+    """Of `outbox_waiting` at one moment, `now` (seconds since 1970, on the server's clock). `seconds`: until
+    the next row's time, negative if that has come; None if none waits for one. `functions`: the names of some
+    that have rows whose time has come."""
 
+    now: float
     seconds: float | None
     functions: list[str]
 
@@ -108,18 +110,23 @@ class Due:
         return len(self.functions) < DUE_FUNCTIONS
 
 
+async def server_time(session: Session) -> float:
+    """Seconds since 1970, on the server's clock."""
+    return float(await session.value("SELECT UNIX_TIMESTAMP(NOW(6))"))
+
+
 async def due_functions(session: Session, after: str, *, without: Sequence[str]) -> Due:
     """The first DUE_FUNCTIONS names behind `after`, but for those `without`. The server skips in the index
     from one name to the next, however many rows there are of each."""
     rows = await session.rows(
-        "SELECT NULL, TIMESTAMPDIFF(MICROSECOND, NOW(6), MIN(due_at)) / 1000000"
-        f" FROM lambda_udf.outbox_waiting UNION ALL (SELECT {_BY_FUNCTION} function_name, NULL"
+        "SELECT NULL, UNIX_TIMESTAMP(NOW(6)), TIMESTAMPDIFF(MICROSECOND, NOW(6), MIN(due_at)) / 1000000"
+        f" FROM lambda_udf.outbox_waiting UNION ALL (SELECT {_BY_FUNCTION} function_name, NULL, NULL"
         f" FROM lambda_udf.outbox_waiting WHERE function_name > {literal(after)}{_no_function(without)}"
         f" GROUP BY function_name HAVING MIN(due_at) <= NOW(6) ORDER BY function_name LIMIT {DUE_FUNCTIONS})"
     )
-    seconds = next(value for name, value in rows if name is None)
-    functions = sorted(name for name, _ in rows if name is not None)
-    return Due(None if seconds is None else float(seconds), functions)
+    ((now, seconds),) = ((now, seconds) for name, now, seconds in rows if name is None)
+    functions = sorted(name for name, _, _ in rows if name is not None)
+    return Due(float(now), None if seconds is None else float(seconds), functions)
 
 
 async def due(session: Session, most: Mapping[str, int], held: Sequence[Row]) -> list[Row]:
