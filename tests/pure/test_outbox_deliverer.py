@@ -34,6 +34,7 @@ from lambda_sidecar.outbox import (
     settlement,
     verdict,
     wakeup,
+    writer,
 )
 from lambda_sidecar.outbox import deliverer as deliverer_room
 from lambda_sidecar.outbox.deliverer import Deliverer
@@ -84,12 +85,13 @@ class Lambda:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that are met all the time, and waits that are over soon."""
     bounds: dict[ModuleType, dict[str, float]] = {
-        queries: {"SCAN_ROWS": 7, "SCAN_IDS": 20, "LOCKED_ROWS": 10, "GROUP_KEYS": 2},
+        queries: {"SCAN_ROWS": 7, "SCAN_IDS": 20, "LOCKED_ROWS": 10, "GROUP_KEYS": 2, "DUE_FUNCTIONS": 2},
         lanes: {"BUFFERED_ROWS": 24, "LANE_ROWS": 4, "PAUSE_MIN": 0.0005, "PAUSE_MAX": 0.004},
         scan: {"GAP_LOOK_SECONDS": 0.001, "GAP_SECONDS": 0.01, "SWEEP_SECONDS": 0.003, "SWEEP_SHARE": 1.0},
         verdict: {"BACKOFF_MIN": 0.0005, "BACKOFF_MAX": 0.004},
         wakeup: {"LOOK_MIN": 0.0002, "LOOK_RECENT": 0.001, "LOOK_IDLE": 0.002},
-        settlement: {"BATCH_ROWS": 9, "RETRY_MIN": 0.0002, "RETRY_MAX": 0.001, "UNSETTLED_ROWS": 30},
+        settlement: {"BATCH_ROWS": 9, "UNSETTLED_ROWS": 30},
+        writer: {"RETRY_MIN": 0.0002, "RETRY_MAX": 0.001},
         intake: {"DUE_SECONDS": 0.003, "FULL_SECONDS": 0.001, "GROUPS_AT_ONCE": 5, "BUFFERED_MAX": 48},
         sending: {"BEGIN_AT_ONCE": 3},
         deliverer_room: {"RETRY_MIN": 0.0002, "RETRY_MAX": 0.001},
@@ -113,14 +115,15 @@ def deliverer_of(
         "scan",
         "settled_up_to",
         "scan_function",
+        "server_time",
+        "due_functions",
         "due",
         "head_of_group",
         "waiting_groups",
-        "seconds_until_due",
         "payloads",
     ):
         monkeypatch.setattr(queries, name, getattr(tables, name))
-    monkeypatch.setattr(settlement, "statements", lambda batch, _hours: batch)
+    monkeypatch.setattr(writer, "statements", lambda batch, _hours: batch)
 
     async def connect(_settings: object) -> MemorySession:
         await tables._turns()
@@ -130,7 +133,7 @@ def deliverer_of(
         raise SessionLost("nobody watches")
 
     monkeypatch.setattr(deliverer_room, "connect", connect)
-    monkeypatch.setattr(settlement, "connect", connect)
+    monkeypatch.setattr(writer, "connect", connect)
     monkeypatch.setattr(backlog, "connect", not_asked)
     settings = OutboxSettings(mysql_socket=Path("/unused"), concurrency=concurrency, max_attempts=1000)
     made = Deliverer(settings, cast(Pipeline, endpoint), sidecar_socket)

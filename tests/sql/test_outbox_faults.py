@@ -255,6 +255,64 @@ def test_rows_that_cannot_be_settled_hold_up_no_other_and_are_settled_when_that_
     }
 
 
+def test_rows_that_somebody_has_locked_are_settled_when_they_are_not_and_hold_up_no_others_meanwhile(
+    outbox: Outbox,
+) -> None:
+    """As an open DELETE of a function's events locks them. Each would cost a second, whoever waits behind it."""
+    outbox.sidecar.stop()
+    count = 150
+    outbox.query(
+        "INSERT INTO lambda_udf.outbox (function_name, payload) WITH RECURSIVE n (i) AS"
+        f" (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) SELECT 'many-locked', i FROM n"
+    )
+    with contextlib.closing(outbox.connect(autocommit=False)) as connection:
+        execute(connection, "SET SESSION transaction_isolation = 'READ-COMMITTED'")
+        execute(connection, "DELETE FROM lambda_udf.outbox WHERE function_name = 'many-locked'")
+        outbox.sidecar.start()
+        outbox.wait_for_arrivals("many-locked", 20)
+        for _ in range(3):
+            outbox.wait_for(*(outbox.send("not-locked") for _ in range(10)), seconds=4)
+        assert outbox.count() == count
+        connection.rollback()
+    outbox.wait_until_delivered(seconds=30)
+    assert arrived(outbox, "many-locked") == {str(each): 1 for each in range(1, count + 1)}
+
+
+def test_however_many_rows_of_a_function_are_locked_others_are_sent(outbox: Outbox) -> None:
+    outbox.sidecar.stop()
+    outbox.query(
+        "INSERT INTO lambda_udf.outbox (function_name, payload) WITH RECURSIVE n (i) AS"
+        " (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000), two (j) AS (SELECT 0 UNION ALL SELECT 1)"
+        " SELECT 'all-locked', i FROM n, two"
+    )
+    with contextlib.closing(outbox.connect(autocommit=False)) as connection:
+        execute(connection, "SET SESSION transaction_isolation = 'READ-COMMITTED'")
+        execute(connection, "DELETE FROM lambda_udf.outbox WHERE function_name = 'all-locked'")
+        outbox.sidecar.start()
+        outbox.wait_for_arrivals("all-locked", 1000)
+        outbox.wait_for(*(outbox.send("others") for _ in range(10)), seconds=8)
+        connection.commit()
+    outbox.wait_until_delivered(seconds=30)
+
+
+def test_rows_that_wait_for_a_lock_on_something_else_hold_up_no_others(outbox: Outbox) -> None:
+    """On a deduplication key, which no row of the outbox shows."""
+    with contextlib.closing(outbox.connect(autocommit=False)) as connection:
+        execute(connection, "SET SESSION transaction_isolation = 'READ-COMMITTED'")
+        execute(
+            connection,
+            "INSERT INTO lambda_udf.outbox_deduplication (caller, function_name, deduplication_key, outbox_id)"
+            " VALUES ('root@localhost', 'deduplicated', 'k', 1)",
+        )
+        number = outbox.send("deduplicated", deduplication_key="k")
+        for _ in range(3):
+            outbox.wait_for(*(outbox.send("meanwhile") for _ in range(10)), seconds=8)
+        assert outbox.is_left(number)
+        connection.rollback()
+    outbox.wait_for(number)
+    assert len(outbox.endpoint.of("deduplicated")) == 1
+
+
 def test_a_row_that_could_only_wait_beyond_the_last_timestamp_holds_up_no_other(outbox: Outbox) -> None:
     with contextlib.closing(outbox.connect()) as connection:
         execute(connection, "SET timestamp = 2147483000")

@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lambda_sidecar.outbox.row import Row
-from lambda_sidecar.outbox.sql_text import TABLES, are, literal, moment, text_or_null
+from lambda_sidecar.outbox.sql_text import BY_KEY, TABLES, are, literal, moment, text_or_null
 
 # Results, and keys, that are forgotten at once.
 FORGET_ROWS = 1000
-
-_BY_KEY = {False: "/*+ INDEX(outbox PRIMARY) */", True: "/*+ INDEX(outbox_waiting PRIMARY) */"}
 
 
 def delete(rows: Sequence[Row]) -> list[str]:
     """Out of the tables that they are in."""
     by_table = {waiting: [row for row in rows if row.is_waiting is waiting] for waiting in TABLES}
     return [
-        f"DELETE {_BY_KEY[waiting]} FROM {TABLES[waiting]} WHERE {are(of_table)}"
+        f"DELETE {BY_KEY[waiting]} FROM {TABLES[waiting]} WHERE {are(of_table)}"
         for waiting, of_table in by_table.items()
         if of_table
     ]
@@ -33,7 +31,7 @@ def put_off(row: Row, due_at: float | None, error: str | None) -> str:
     one."""
     new_error = "" if error is None else f", error = {literal(error)}"
     return (
-        f"UPDATE {_BY_KEY[True]} lambda_udf.outbox_waiting SET due_at = {moment(due_at)},"
+        f"UPDATE {BY_KEY[True]} lambda_udf.outbox_waiting SET due_at = {moment(due_at)},"
         f" attempts = {row.attempts}{new_error} WHERE {are([row])}"
     )
 
@@ -78,7 +76,7 @@ def drop_duplicate(row: Row) -> str:
     from several, by their aliases, MySQL deletes only where a database is selected (error 1046)."""
     key = literal(row.deduplication_key or "")
     return (
-        f"DELETE {_BY_KEY[True]} FROM lambda_udf.outbox_waiting WHERE {are([row])}"
+        f"DELETE {BY_KEY[True]} FROM lambda_udf.outbox_waiting WHERE {are([row])}"
         " AND EXISTS (SELECT 1 FROM lambda_udf.outbox_deduplication"
         f" WHERE caller = {literal(row.caller)} AND function_name = {literal(row.function_name)}"
         f" AND deduplication_key = {key} AND outbox_id <> {row.id})"
@@ -89,7 +87,7 @@ def bury(row: Row, error: str) -> list[str]:
     """Into `outbox_dead`."""
     return [
         "INSERT INTO lambda_udf.outbox_dead (id, function_name, payload, options, caller, created_at,"
-        f" attempts, error, died_at) SELECT {_BY_KEY[row.is_waiting]} id, function_name, payload, options,"
+        f" attempts, error, died_at) SELECT {BY_KEY[row.is_waiting]} id, function_name, payload, options,"
         " caller, created_at,"
         f" {row.attempts}, {literal(error)}, NOW(6) FROM {TABLES[row.is_waiting]} WHERE {are([row])}",
         *delete([row]),

@@ -15,6 +15,7 @@ from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.log.format import log_defect
 from lambda_sidecar.outbox import changes, election
 from lambda_sidecar.outbox.backlog import BacklogWatch
+from lambda_sidecar.outbox.clock import ServerClock
 from lambda_sidecar.outbox.groups import Groups
 from lambda_sidecar.outbox.held import Held
 from lambda_sidecar.outbox.intake import Intake
@@ -56,12 +57,14 @@ class Deliverer:
         self._held = Held()
         self._lanes = Lanes(settings.concurrency)
         self._groups = Groups[Group]()
-        self._settlement = Settlement(settings, self._let_go, self._ask_again.set)
-        self._intake = Intake(self._held, self._lanes, self._groups, self._settlement, self._wakeup)
+        self._settlement = Settlement(settings, self._let_go, self._ask_again.set, self._is_locked)
+        clock = ServerClock()
+        self._intake = Intake(self._held, self._lanes, self._groups, self._settlement, self._wakeup, clock)
         self._sending = Sending(
             pipeline,
             self._lanes,
             settings.max_attempts,
+            clock,
             may_begin=self._may_begin,
             has_ended=self._has_ended,
             give_back=self._give_back,
@@ -231,6 +234,9 @@ class Deliverer:
     def _has_ended(self, row: Row, verdict: Verdict) -> None:
         self._settlement.add(row, verdict)
         self._wakeup.event.set()
+
+    def _is_locked(self, function_name: str) -> None:
+        self._lanes.is_locked(function_name, time.monotonic())
 
     def _let_go(self, row: Row, verdict: Verdict, due_at: float) -> None:
         """What became of the row is committed."""
