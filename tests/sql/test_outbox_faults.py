@@ -398,7 +398,7 @@ def test_an_options_error_is_found_again_when_the_row_is_redriven(outbox: Outbox
 
 
 def test_an_answer_larger_than_a_packet_is_left_out_and_holds_up_no_other(outbox: Outbox) -> None:
-    outbox.endpoint.answer("talks", answering(b'"' + b"x" * 3_000_000 + b'"'))
+    outbox.endpoint.answer("talks", answering(b'"' + b"x" * 5_000_000 + b'"'))
     before = outbox.value("SELECT @@global.max_allowed_packet")
     outbox.query("SET GLOBAL max_allowed_packet = 4194304")
     try:
