@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -255,6 +256,28 @@ def test_rows_that_cannot_be_settled_hold_up_no_other_and_are_settled_when_that_
     }
 
 
+def test_a_stop_does_not_wait_for_a_row_whose_own_values_are_refused(outbox: Outbox) -> None:
+    outbox.endpoint.answer("refused", NOT_FOUND)
+    number = outbox.send("first") + 1
+    outbox.query(
+        "INSERT INTO lambda_udf.outbox_dead (id, function_name, payload, caller, error)"
+        " VALUES (%s, 'old', '1', 'root@localhost', 'old')",
+        (number,),
+    )
+    said = outbox.sidecar.log_text().count("the server refuses to settle")
+    assert outbox.send("refused") == number
+    wait_until(
+        lambda: outbox.sidecar.log_text().count("the server refuses to settle") > said, what="it is refused"
+    )
+    began = time.monotonic()
+    outbox.sidecar.stop()
+    took = time.monotonic() - began
+    outbox.sidecar.start()
+    assert took < DRAIN_SECONDS / 2
+    outbox.query("DELETE FROM lambda_udf.outbox_dead")
+    outbox.wait_for(number)
+
+
 def test_rows_that_somebody_has_locked_are_settled_when_they_are_not_and_hold_up_no_others_meanwhile(
     outbox: Outbox,
 ) -> None:
@@ -339,6 +362,7 @@ def test_a_row_whose_place_among_the_waiting_is_taken_is_dead_with_the_reason(ou
     ((dead, error, _),) = outbox.dead()
     assert dead == taken
     assert error.startswith("the server refuses to let it wait: Duplicate entry")
+    assert f"outbox: row {taken} is dead after 0 attempts" in outbox.sidecar.log_text()
     assert [row.payload for row in outbox.endpoint.of("behind")] == [b"{}"]
     outbox.clear()
 
@@ -398,7 +422,7 @@ def test_an_options_error_is_found_again_when_the_row_is_redriven(outbox: Outbox
 
 
 def test_an_answer_larger_than_a_packet_is_left_out_and_holds_up_no_other(outbox: Outbox) -> None:
-    outbox.endpoint.answer("talks", answering(b'"' + b"x" * 3_000_000 + b'"'))
+    outbox.endpoint.answer("talks", answering(b'"' + b"x" * 5_000_000 + b'"'))
     before = outbox.value("SELECT @@global.max_allowed_packet")
     outbox.query("SET GLOBAL max_allowed_packet = 4194304")
     try:

@@ -6,13 +6,16 @@ in it and has not ended."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lambda_sidecar.outbox.row import Row
 from lambda_sidecar.outbox.sql_text import BY_KEY, TABLES, are, literal, moment, text_or_null
 
 # Results, and keys, that are forgotten at once.
 FORGET_ROWS = 1000
+# Of an answer, in one statement: a millisecond's work, in hexadecimal.
+ANSWER_PART = 256 * 1024
+_ANSWER = "@lambda_udf_answer"
 
 
 def delete(rows: Sequence[Row]) -> list[str]:
@@ -96,26 +99,35 @@ def bury(row: Row, error: str) -> list[str]:
 
 def keep_result(
     row: Row, *, status_code: int, payload: bytes, function_error: str, executed_version: str, request_id: str
-) -> str:
+) -> Iterator[str]:
     """The function's answer, into `outbox_results`; one that is there already, of an attempt before, is
-    replaced."""
+    replaced. A long one comes in parts, so that no statement takes long to write or to send; if all of them
+    are longer than max_allowed_packet, the server makes NULL of them, and refuses that as a status_code
+    (error 1048)."""
+    is_long = len(payload) > ANSWER_PART
+    for start in range(0, len(payload), ANSWER_PART) if is_long else ():
+        part = f"X'{payload[start : start + ANSWER_PART].hex()}'"
+        yield f"SET {_ANSWER} = {f'CONCAT({_ANSWER}, {part})' if start else part}"
+    answer = f"_utf8mb4 X'{payload.hex()}'" if payload and not is_long else "NULL"
     values = ", ".join(
         [
             str(row.id),
             literal(row.function_name),
             literal(row.caller),
-            str(status_code),
-            literal(payload.decode()) if payload else "NULL",
+            f"IF(LENGTH({_ANSWER}) = {len(payload)}, {status_code}, NULL)" if is_long else str(status_code),
+            _ANSWER if is_long else answer,
             literal(function_error[:64]) if function_error else "NULL",
             literal(executed_version[:64]) if executed_version else "NULL",
             literal(request_id[:64]) if request_id else "NULL",
             "NOW(6)",
         ]
     )
-    return (
+    yield (
         "REPLACE INTO lambda_udf.outbox_results (outbox_id, function_name, caller, status_code, payload,"
         f" function_error, executed_version, request_id, answered_at) VALUES ({values})"
     )
+    if is_long:
+        yield f"SET {_ANSWER} = NULL"
 
 
 def forget(result_days: float, deduplication_hours: float) -> list[str]:

@@ -180,6 +180,7 @@ class Deliverer:
             self._tenure = None
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+            self._intake.give_back()
             if session is not None:
                 await session.close()
 
@@ -219,9 +220,15 @@ class Deliverer:
 
     async def _forget(self, session: Session) -> float:
         """Some of what is too old; seconds until that is done again."""
-        old = changes.forget(self._settings.result_days, self._settings.deduplication_hours)
-        gone = [await session.run(statement) for statement in old]
-        return FORGET_MORE_SECONDS if max(gone) == changes.FORGET_ROWS else FORGET_SECONDS
+        gone = 0
+        for statement in changes.forget(self._settings.result_days, self._settings.deduplication_hours):
+            try:
+                gone = max(gone, await session.run(statement))
+            except StatementFailed as error:
+                if not (error.has_waited_for_lock or error.may_be_repeated):
+                    raise
+                log.debug("outbox: what is old is forgotten later: %s", error)
+        return FORGET_MORE_SECONDS if gone == changes.FORGET_ROWS else FORGET_SECONDS
 
     # ---- one row ----
 

@@ -67,16 +67,20 @@ class Intake:
         Raises SessionLost and StatementFailed, as all that reads."""
         asked = time.monotonic()
         self._clock.says(await queries.server_time(session), asked)
-        for row in self._lanes.clear():
-            self._held.give_back(row)
-            if row.group is not None:
-                self._groups.forget(row.group)
-        self._groups.clear()
+        self.give_back()
         self._listed = None
         self._scan = Scan()
         self._next_due = self._next_look = 0.0
         now = time.monotonic()
         self._next_known, self._next_unknown = now + KNOWN_SECONDS, now
+
+    def give_back(self) -> None:
+        """Rows that have not begun, when they are another sidecar's business, or are to be read again."""
+        for row in self._lanes.clear():
+            self._held.give_back(row)
+            if row.group is not None:
+                self._groups.forget(row.group)
+        self._groups.clear()
 
     def pause(self) -> float:
         """Seconds until there is something to do here, unless somebody says so before."""

@@ -8,7 +8,7 @@ connector takes for rows. Large payloads do not come along: `payloads` fetches t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lambda_sidecar.outbox.row import Group, Row, make_row, stored_rows
@@ -53,12 +53,15 @@ _IS_FIRST = (
 class Scanned:
     """Rows of `outbox` that are committed, in the order of their ids, SCAN_ROWS at most. `looked_to`: those
     with ids up to it have been looked at. `is_end`: no row is behind it. `highest`: the table's highest id at
-    that moment, 0 if it is empty."""
+    that moment, 0 if it is empty; `highest_created`: when that row was written, and `now`: when this was
+    asked, in seconds since 1970 on the server's clock."""
 
     rows: list[Row]
     looked_to: int
     is_end: bool
     highest: int
+    highest_created: float = 0.0
+    now: float = 0.0
 
 
 async def scan(
@@ -217,18 +220,23 @@ async def _outbox(session: Session, after: int, until: int | None, condition: st
     )
     within = f" AND id <= {window}" if condition else ""
     last = "SELECT COALESCE(MAX(id), 0) FROM lambda_udf.outbox"
+    created = "SELECT UNIX_TIMESTAMP(created_at) FROM lambda_udf.outbox ORDER BY id DESC LIMIT 1"
 
     def query(most: int, small: int) -> str:
         found = (
             f"{_OUTBOX.format(hint='', small=small)} WHERE id > {after}{limit}{within}{condition}"
             f" ORDER BY id LIMIT {most}"
         )
-        return f"SELECT {_ROWS.format(columns=_COLUMNS)}, ({last}), {window} FROM ({found}) AS t"
+        more = f"({last}), {window}, ({created}), UNIX_TIMESTAMP(NOW(6))"
+        return f"SELECT {_ROWS.format(columns=_COLUMNS)}, {more} FROM ({found}) AS t"
 
-    rows, (highest, looked_to), most = await _read(session, query, SCAN_ROWS, is_waiting=False)
-    return scanned(
+    rows, (highest, looked_to, highest_created, now), most = await _read(
+        session, query, SCAN_ROWS, is_waiting=False
+    )
+    found = scanned(
         rows, int(highest), until, None if looked_to is None else int(looked_to), is_full=len(rows) == most
     )
+    return replace(found, highest_created=float(highest_created or 0.0), now=float(now))
 
 
 def scanned(

@@ -43,6 +43,8 @@ _OF_DATA = {
     errorcode.ER_DATA_TOO_LONG,
     errorcode.ER_DUP_ENTRY,
     errorcode.ER_NET_PACKET_TOO_LARGE,
+    errorcode.ER_BAD_NULL_ERROR,
+    errorcode.ER_TRUNCATED_WRONG_VALUE_FOR_FIELD,
 }
 _NOT_THERE = {errorcode.ER_NO_SUCH_TABLE, errorcode.ER_BAD_DB_ERROR}
 

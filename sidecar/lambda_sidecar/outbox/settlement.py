@@ -144,10 +144,7 @@ class Settlement:
             return False
         for row, verdict in batch:
             self._refusals.is_settled(row)
-            if isinstance(instead, Dead):
-                self._let_go(row, instead, 0.0)
-            else:
-                self._let_go(row, verdict, 0.0 if instead is not None else due_at(row, verdict))
+            self._let_go(row, verdict, 0.0 if instead is not None else due_at(row, verdict))
         return True
 
     async def _settle_unlocked(self, batch: list[Settled], waits: int) -> None:
@@ -207,4 +204,4 @@ class Settlement:
         if isinstance(verdict, Dead) or not self._writer.is_rows_fault:
             return False
         reason = f"the server refuses to let it wait: {self._writer.failure}"[:ERROR_MAX]
-        return await self._settle([(row, Dead(reason))], Dead(reason))
+        return await self._settle([(row, Dead(reason))])

@@ -22,8 +22,8 @@ RETRY_MIN, RETRY_MAX = 0.1, 5.0
 LOSSES_MAX = 3
 # Of a statement that keeps an answer, beside the answer, which is written in hexadecimal.
 STATEMENT_BYTES = 4096
-# Statements are written some at a time: those for a batch take up to 20 ms.
-STATEMENTS_AT_ONCE = 25
+# Statements are written some at a time: those for a batch take up to 20 ms, and parts of answers are long.
+STATEMENTS_AT_ONCE, CHARACTERS_AT_ONCE = 25, 1024 * 1024
 
 
 class Writer:
@@ -117,9 +117,12 @@ class Writer:
 
     async def _statements(self, batch: list[Settled]) -> list[str]:
         wanted = []
+        count = size = 0
         for statement in statements(batch, self._settings.deduplication_hours):
             wanted.append(statement)
-            if len(wanted) % STATEMENTS_AT_ONCE == 0:
+            count, size = count + 1, size + len(statement)
+            if count >= STATEMENTS_AT_ONCE or size >= CHARACTERS_AT_ONCE:
+                count = size = 0
                 await asyncio.sleep(0)
         return wanted
 
