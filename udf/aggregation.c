@@ -97,7 +97,7 @@ static bool fill_error(struct aggregation *aggregation, struct piece *piece, str
 
 /* As flights.h says: the place is a piece. */
 static bool call_ended(void *context, void *place, const struct invoke_result *result,
-                       struct failure *failure) {
+                       struct failure *failure, bool fails) {
   struct aggregation *aggregation = context;
   struct piece *piece = place;
   struct bytes json = {.data = NULL};
@@ -107,7 +107,7 @@ static bool call_ended(void *context, void *place, const struct invoke_result *r
   }
   if (result != NULL && piece->note != FAILS_STATEMENT)
     return fill_error(aggregation, piece, result->payload, failure);
-  if (piece->note == RETURNS_ALL && kind_name(failure->kind) != NULL)
+  if (!fails && piece->note == RETURNS_ALL && kind_name(failure->kind) != NULL)
     return fill_error(aggregation, piece, (struct slice){.data = NULL}, failure);
   return of_piece(piece, failure);
 }

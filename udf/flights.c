@@ -115,7 +115,7 @@ static bool fail_by(struct flights *flights, const struct flight *flight, struct
   if (failure->kind == FAILURE_TIMEOUT) set_timed_out(flight, failure);
   if (failure->kind != FAILURE_KILLED && failure->kind != FAILURE_QUERY_TIME &&
       failure->kind != FAILURE_CLIENT_GONE)
-    (void)flights->ended(flights->context, flight->place, NULL, failure);
+    (void)flights->ended(flights->context, flight->place, NULL, failure, true);
   return false;
 }
 
@@ -123,10 +123,10 @@ static bool fail_by(struct flights *flights, const struct flight *flight, struct
 static bool hand_over(struct flights *flights, struct flight *flight, const struct invoke_response *response,
                       struct failure *failure) {
   if (call_end(&flight->call, &flights->line, response, failure) == CALL_OK)
-    return flights->ended(flights->context, flight->place, &response->result, failure);
+    return flights->ended(flights->context, flight->place, &response->result, failure, false);
   if (failure->kind == FAILURE_TIMEOUT) set_timed_out(flight, failure);
   bool unavailable = failure->kind == FAILURE_UNAVAILABLE;
-  return flights->ended(flights->context, flight->place, NULL, failure) && !unavailable;
+  return flights->ended(flights->context, flight->place, NULL, failure, unavailable) && !unavailable;
 }
 
 /* One answer, which may belong to nobody: CALL_LOST stands for that here. */
@@ -175,7 +175,7 @@ static bool expire(struct flights *flights, struct failure *failure) {
     call->flight = NULL;
     flights->given_up++;
     set_timed_out(flight, failure);
-    bool goes_on = flights->ended(flights->context, flight->place, NULL, failure);
+    bool goes_on = flights->ended(flights->context, flight->place, NULL, failure, false);
     end_flight(flights, flight);
     if (!goes_on) return false;
   }
@@ -199,6 +199,22 @@ static struct flight *first_lost(const struct flights *flights, struct failure *
   return first;
 }
 
+/* The call whose time is up first; NULL: none is waited for. */
+static struct under_way *earliest(const struct flights *flights) {
+  struct under_way *first = NULL;
+  for (size_t i = 0; i < flights->count; i++) {
+    struct under_way *call = &flights->calls[i];
+    if (call->flight != NULL && (first == NULL || call->deadline_ms < first->deadline_ms)) first = call;
+  }
+  return first;
+}
+
+/* A moment's rest, which the end of a call's time may cut short. */
+static bool rest_a_moment(struct flights *flights, struct failure *failure) {
+  if (line_pause(&flights->line, failure)) return true;
+  return fail_by(flights, earliest(flights)->flight, failure);
+}
+
 /* The channel is lost. Of the calls on it those that were never taken are to be sent again; one that may have
  * been carried out fails the statement. What had come before the loss counts. */
 static bool lose_channel(struct flights *flights, struct failure *failure) {
@@ -218,7 +234,7 @@ static bool lose_channel(struct flights *flights, struct failure *failure) {
     }
   }
   line_drop(&flights->line);
-  return !rest || line_pause(&flights->line, failure);
+  return !rest || rest_a_moment(flights, failure);
 }
 
 static bool is_small(const struct flight *flight) { return flight->bytes <= SMALL_BYTES; }
@@ -287,19 +303,13 @@ static bool look(struct flights *flights, struct failure *failure) {
 
 /* ---- waiting ---- */
 
-static int64_t earliest_deadline(const struct flights *flights) {
-  int64_t earliest = INT64_MAX;
-  for (size_t i = 0; i < flights->count; i++)
-    if (flights->calls[i].flight != NULL && flights->calls[i].deadline_ms < earliest)
-      earliest = flights->calls[i].deadline_ms;
-  return earliest;
-}
-
-/* Waits until at least one call that is waited for, of which there is one, has ended. */
+/* Waits until at least one call that is waited for, of which there is one, has ended. A peer that answers
+ * what has not reached it can end them all while they are sent. */
 static bool wait_for_one(struct flights *flights, struct failure *failure) {
   struct call_answer answer = {.message = NULL};
   if (!send_all(flights, failure)) return false;
-  flights->line.wait.deadline_ms = earliest_deadline(flights);
+  if (waited_for(flights) == 0) return true;
+  flights->line.wait.deadline_ms = earliest(flights)->deadline_ms;
   enum call_step step = call_receive(&flights->line, &answer, failure);
   if (step == CALL_OK) return land(flights, &answer, failure);
   if (step == CALL_LOST) return send_lost(flights, failure);

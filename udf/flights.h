@@ -19,10 +19,10 @@
 
 /* The end of the call that was begun with that place. Either result is Lambda's answer, valid during the
  * call, or it is NULL and *failure says why there is none. True: the place has what it needs, the others go
- * on. False: the statement is to fail with *failure, whose text may have been changed. For a failure of kind
- * FAILURE_UNAVAILABLE, and where a call could not be begun, the statement fails in any case. */
+ * on. False: the statement is to fail with *failure, whose text may have been changed. fails: it fails in any
+ * case, for the sidecar is unavailable or a call could not be begun; the answer does not matter then. */
 typedef bool (*flights_ended)(void *context, void *place, const struct invoke_result *result,
-                              struct failure *failure);
+                              struct failure *failure, bool fails);
 
 /* Must not move once it has been started. */
 struct flights {

@@ -60,16 +60,16 @@ static size_t plain_run(const unsigned char *text, size_t length) {
 }
 
 static enum json_written add_escape(struct bytes *bytes, unsigned char character) {
-  static const char named[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt";
-  char escape[8];
+  static const char named[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt", digits[] = "0123456789abcdef";
+  char escape[] = "\\u0000";
   const char *found = character == '\0' ? NULL : strchr(named, character);
   if (found != NULL) {
-    escape[0] = '\\';
     escape[1] = names[found - named];
     return added(bytes, escape, 2);
   }
-  (void)snprintf(escape, sizeof escape, "\\u%04x", character);
-  return added(bytes, escape, 6);
+  escape[4] = digits[character >> 4];
+  escape[5] = digits[character & 15];
+  return added(bytes, escape, sizeof escape - 1);
 }
 
 static enum json_written add_text(struct bytes *bytes, const unsigned char *next, size_t left) {

@@ -221,8 +221,28 @@ static bool explain(enum json_written written, unsigned int column, struct failu
   }
 }
 
+/* The bytes that a value takes as JSON at least. */
+static size_t least(enum value_kind kind, const UDF_ARGS *args, unsigned int index) {
+  bool is_number =
+      kind == VALUE_INTEGER || kind == VALUE_UNSIGNED || kind == VALUE_REAL || kind == VALUE_DIGITS;
+  return is_number || args->args[index] == NULL ? 0 : args->lengths[index];
+}
+
+/* A row that could not be sent is not written: for the longest values that there are it would take seconds,
+ * in which nobody looks for a KILL, and several times their memory. */
+static bool may_fit(const struct batch_statement *batch, const UDF_ARGS *args, struct failure *failure) {
+  size_t bytes = 0;
+  for (unsigned int i = COLUMNS; i < args->arg_count; i++)
+    bytes += least(batch->base.statement.types[i].kind, args, i);
+  return bytes <= batch_function.payload_max ||
+         failure_set(failure, FAILURE_ARGUMENT,
+                     "payload too large: the row's values have %zu bytes, Lambda takes at most %lu for %s",
+                     bytes, batch_function.payload_max, batch_function.payload_kind);
+}
+
 static bool write_row(struct batch_statement *batch, const UDF_ARGS *args, struct failure *failure) {
   batch->row.length = 0;
+  if (!may_fit(batch, args, failure)) return false;
   for (unsigned int i = COLUMNS; i < args->arg_count; i++) {
     if (i > COLUMNS && !bytes_add(&batch->row, ",", 1)) return explain(WRITTEN_NO_MEMORY, i, failure);
     enum json_written written = value_write(&batch->row, batch->base.statement.types[i], args, i);

@@ -47,14 +47,14 @@ void server_raise(int error_id, int flags, ...) { (void)error_id, (void)flags; }
 /* In channel.c's place: what it says is looked at. */
 bool channel_never_taken(const struct channel *channel, uint64_t call_id) {
   bool never = channel_says_never_taken(channel, call_id);
-  uint64_t came = peer_messages(channel->fd);
+  uint64_t came = peer_requests(channel->fd);
   require(channel->left_whole <= came, "what has left whole has come");
   require(came <= channel->begun, "nothing comes that was not begun");
   if (!never || call_id > came) return never;
   require(channel->status == GRPC_STATUS_UNAVAILABLE && channel->has_last_call_id &&
               channel->last_call_id < call_id,
           "a call that has come whole is never taken only where the sidecar says so");
-  struct peer_call *call = peer_message(channel->fd, call_id);
+  struct peer_call *call = peer_request(channel->fd, call_id);
   if (call->disclaimed < call->came) call->disclaimed++;
   return never;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "listener.h"
+#include "requests.h"
 #include "simulated_system.h"
 #include "target.h"
 
@@ -25,6 +26,8 @@ enum { END_STREAM = 1, ACK = 1, END_HEADERS = 4 };
 #define STREAM 1
 #define FRAME_HEAD 9
 #define PIECE_MAX 512
+/* A message with many answers in it. */
+#define MESSAGE_MAX 8192
 
 /* What the other side knows of a connection. */
 struct talk {
@@ -32,8 +35,11 @@ struct talk {
   struct connection *connection;
   bool good;
   bool greeted; /* SETTINGS and the response's headers are said */
-  struct peer_call *messages[PEER_CONNECTION_MESSAGES_MAX];
-  uint64_t message_count, answered;
+  struct peer_call *requests[PEER_CONNECTION_REQUESTS_MAX];
+  bool takes_more[PEER_CONNECTION_REQUESTS_MAX], is_answered[PEER_CONNECTION_REQUESTS_MAX];
+  uint64_t request_count;
+  uint64_t answered;  /* all up to that one are */
+  uint64_t looked_at; /* the last one that is */
 };
 
 static struct talk talks[CONNECTIONS_MAX];
@@ -168,7 +174,7 @@ static size_t put_response(uint8_t *out, uint64_t call_id, uint8_t error_kind, c
 /* In DATA frames of that many bytes each; 0: in one. */
 static void say_message(struct talk *talk, uint8_t compressed, uint32_t claimed, const uint8_t *message,
                         size_t length, size_t piece) {
-  uint8_t bytes[PIECE_MAX];
+  uint8_t bytes[MESSAGE_MAX + 5];
   bytes[0] = compressed;
   put_number(bytes + 1, claimed);
   memcpy(bytes + 5, message, length);
@@ -178,14 +184,51 @@ static void say_message(struct talk *talk, uint8_t compressed, uint32_t claimed,
     say_frame(talk, DATA, 0, STREAM, bytes + at, length - at < piece ? length - at : piece);
 }
 
-static void say_answer(struct talk *talk, uint64_t call_id, uint8_t error_kind, size_t piece) {
+/* The answer to the request of that number. Its length, under 200. */
+static size_t put_answer(const struct talk *talk, uint8_t *out, uint64_t call_id, uint8_t error_kind) {
   static const uint8_t nobody[] = "nobody";
-  uint8_t message[PIECE_MAX - 5];
-  bool known = call_id > 0 && call_id <= talk->message_count;
-  const struct peer_call *call = known ? talk->messages[call_id - 1] : NULL;
-  size_t length = put_response(message, call_id, error_kind, call == NULL ? nobody : call->payload,
-                               call == NULL ? sizeof nobody : call->payload_length);
+  bool known = call_id > 0 && call_id <= talk->request_count;
+  const struct peer_call *call = known ? talk->requests[call_id - 1] : NULL;
+  return put_response(out, call_id, error_kind, call == NULL ? nobody : call->payload,
+                      call == NULL ? sizeof nobody : call->payload_length);
+}
+
+static void say_answer(struct talk *talk, uint64_t call_id, uint8_t error_kind, size_t piece) {
+  uint8_t message[PIECE_MAX];
+  size_t length = put_answer(talk, message, call_id, error_kind);
   say_message(talk, 0, (uint32_t)length, message, length, piece);
+}
+
+/* Several answers in one message. */
+struct pack {
+  uint8_t bytes[MESSAGE_MAX];
+  size_t length, count;
+};
+
+/* A further answer, whose bytes are as they are; too many are left out. */
+static void put_more(struct pack *pack, const uint8_t *answer, size_t length, size_t claimed) {
+  if (pack->length + length + 16 > sizeof pack->bytes) return;
+  pack->bytes[pack->length++] = 0x2a;
+  pack->length += put_varint(pack->bytes + pack->length, claimed);
+  memcpy(pack->bytes + pack->length, answer, length);
+  pack->length += length;
+  pack->count++;
+}
+
+static void put_in_pack(const struct talk *talk, struct pack *pack, uint64_t call_id) {
+  uint8_t answer[PIECE_MAX];
+  size_t length = put_answer(talk, answer, call_id, 0);
+  if (pack->count > 0) {
+    put_more(pack, answer, length, length);
+    return;
+  }
+  memcpy(pack->bytes, answer, length);
+  pack->length = length;
+  pack->count = 1;
+}
+
+static void say_pack(struct talk *talk, const struct pack *pack, size_t piece) {
+  if (pack->count > 0) say_message(talk, 0, (uint32_t)pack->length, pack->bytes, pack->length, piece);
 }
 
 /* ---- what a good sidecar does ---- */
@@ -206,19 +249,62 @@ static void make_room(struct talk *talk) {
   talk->listener.data = 0;
 }
 
-static void serve(struct talk *talk) {
-  make_room(talk);
-  if (!talk->listener.asked) return;
-  if (!talk->greeted) greet(talk);
-  if (talk->answered < talk->message_count) say_answer(talk, ++talk->answered, 0, 0);
+/* From now on the request is answered. */
+static void note_answer(struct talk *talk, uint64_t number) {
+  talk->is_answered[number - 1] = true;
+  if (number > talk->looked_at) talk->looked_at = number;
+  while (talk->answered < talk->request_count && talk->is_answered[talk->answered]) talk->answered++;
 }
 
-/* As a sidecar ends that stops: what it has not looked at it says. */
-static void stop(struct talk *talk) {
-  char last[24];
-  if (!talk->listener.asked) return;
+/* The first that is not answered; 0: there is none. */
+static uint64_t next_request(const struct talk *talk) {
+  return talk->answered < talk->request_count ? talk->answered + 1 : 0;
+}
+
+/* Ready to answer. */
+static bool is_asked(struct talk *talk) {
+  if (!talk->listener.asked) return false;
   if (!talk->greeted) greet(talk);
-  (void)snprintf(last, sizeof last, "%llu", (unsigned long long)talk->answered);
+  return true;
+}
+
+static void serve(struct talk *talk) {
+  make_room(talk);
+  if (!is_asked(talk)) return;
+  uint64_t number = next_request(talk);
+  if (number == 0) return;
+  say_answer(talk, number, 0, 0);
+  note_answer(talk, number);
+}
+
+/* Answers up to that many together, the latest or the earliest first, if their clients read that. */
+static void serve_together(struct talk *talk, size_t most, bool latest_first) {
+  struct pack pack = {.count = 0};
+  make_room(talk);
+  if (!is_asked(talk)) return;
+  uint64_t first = talk->answered;
+  for (uint64_t i = first; i < talk->request_count && pack.count < most; i++) {
+    uint64_t number = latest_first ? talk->request_count - (i - first) : i + 1;
+    if (talk->is_answered[number - 1] || !talk->takes_more[number - 1]) continue;
+    put_in_pack(talk, &pack, number);
+    note_answer(talk, number);
+  }
+  say_pack(talk, &pack, 0);
+}
+
+/* As a sidecar ends that stops: answers what it has looked at, to which so many more requests may belong, and
+ * says what it has not. */
+static void stop(struct talk *talk, uint64_t more) {
+  char last[24];
+  if (!is_asked(talk)) return;
+  uint64_t looked_at = talk->looked_at + more;
+  if (looked_at > talk->request_count) looked_at = talk->request_count;
+  for (uint64_t number = next_request(talk); number != 0 && number <= looked_at;
+       number = next_request(talk)) {
+    say_answer(talk, number, 0, 0);
+    note_answer(talk, number);
+  }
+  (void)snprintf(last, sizeof last, "%llu", (unsigned long long)looked_at);
   say_trailers(talk, "14", "stopping", last);
   say_number(talk, RST_STREAM, STREAM, 0);
   talk->connection->ended = true;
@@ -309,6 +395,35 @@ static void say_goaway(struct talk *talk) {
   say_frame(talk, GOAWAY, 0, 0, payload, sizeof payload);
 }
 
+/* Answers together, one of which is not as it should be. */
+static void say_odd_pack(struct talk *talk) {
+  struct pack pack = {.count = 0};
+  uint8_t answer[PIECE_MAX];
+  size_t count = peer_script_byte() % 80 + 1u, odd_at = peer_script_byte() % count;
+  uint8_t how = peer_script_byte() % 8;
+  uint64_t number = talk->answered;
+  for (size_t i = 0; i < count; i++) {
+    bool odd = i == odd_at;
+    if (!odd || how > 2) number++;
+    if (odd && how == 0) number = script_number(); /* of nobody, or of anybody */
+    if (odd && how == 1) number = 0;               /* and with 2 the same as before, once more */
+    size_t length = put_answer(talk, answer, number, 0);
+    if (odd && how == 3) length = put_varint(answer, 0x08); /* cut */
+    if (odd && how == 4) {                                  /* nested */
+      static const uint8_t nested[] = {0x2a, 0x02, 0x12, 0x00};
+      memcpy(answer + length, nested, sizeof nested);
+      length += sizeof nested;
+    }
+    if (odd && how >= 5)
+      put_more(&pack, answer, length, script_number()); /* its length lies; alone it is no answer at all */
+    else if (pack.count > 0)
+      put_more(&pack, answer, length, length);
+    else
+      put_in_pack(talk, &pack, number);
+  }
+  say_pack(talk, &pack, peer_script_byte() % 64);
+}
+
 static void say_odd_message(struct talk *talk) {
   uint8_t message[PIECE_MAX - 5], compressed = peer_script_byte() % 4 == 0 ? 1 : 0;
   uint32_t claimed = script_number();
@@ -380,12 +495,16 @@ enum step {
   KILL,
   CLIENT_GOES,
   AT_ONCE, /* does the next two in the same moment */
+  SERVE_TOGETHER,
+  STOP_BEHIND, /* as STOP, but it has looked at more than it has answered */
+  ODD_PACK,
   STEP_COUNT
 };
 
 /* Those that change nothing for a library that does its work. */
 static bool is_good(enum step step) {
-  return step <= HEAR || (step >= FRAGMENT && step <= REST) || step == STOP || step == AT_ONCE;
+  return step <= HEAR || (step >= FRAGMENT && step <= REST) || step == STOP ||
+         (step >= AT_ONCE && step <= STOP_BEHIND);
 }
 
 static void say(struct talk *talk, enum step step) {
@@ -402,12 +521,16 @@ static void say(struct talk *talk, enum step step) {
       break;
     }
     case REFUSE: {
-      uint64_t call_id = talk->answered < talk->message_count ? ++talk->answered : 0;
+      uint64_t call_id = next_request(talk);
       say_answer(talk, call_id, peer_script_byte(), 0);
+      if (call_id != 0) note_answer(talk, call_id);
       break;
     }
     case ODD_MESSAGE:
       say_odd_message(talk);
+      break;
+    case ODD_PACK:
+      say_odd_pack(talk);
       break;
     case TRAILERS:
       say_script_trailers(talk);
@@ -457,7 +580,15 @@ static void act(struct talk *talk, enum step step) {
       make_room(talk);
       break;
     case STOP:
-      stop(talk);
+      stop(talk, 0);
+      break;
+    case SERVE_TOGETHER: {
+      uint8_t how = peer_script_byte();
+      serve_together(talk, how % REQUESTS_MAX + 1u, how >= 128);
+      break;
+    }
+    case STOP_BEHIND:
+      stop(talk, peer_script_byte());
       break;
     case FLIP:
       flip(talk);
@@ -494,22 +625,33 @@ static struct talk *talk_of(const struct connection *connection) {
   return (struct talk *)connection->listener->argument;
 }
 
-static void message_came(void *argument, const uint8_t *message, size_t length) {
-  struct talk *talk = argument;
-  struct peer_call *call = NULL;
-  for (int i = 0; i < call_count && call == NULL; i++) {
-    size_t payload = calls[i].payload_length;
-    if (payload > 0 && length > payload && memcmp(message + length - payload, calls[i].payload, payload) == 0)
-      call = &calls[i];
+static struct peer_call *call_of(const struct sent_request *request) {
+  for (int i = 0; i < call_count; i++) {
+    size_t length = calls[i].payload_length;
+    if (length == request->payload_length && memcmp(request->payload, calls[i].payload, length) == 0)
+      return &calls[i];
   }
-  require(call != NULL, "a message is a call's, whole and unchanged");
-  require(talk->message_count < PEER_CONNECTION_MESSAGES_MAX,
+  return NULL;
+}
+
+static void request_came(struct talk *talk, const struct sent_request *request) {
+  struct peer_call *call = call_of(request);
+  require(call != NULL, "a request is a call's, whole and unchanged");
+  require(talk->request_count < PEER_CONNECTION_REQUESTS_MAX,
           "a channel carries no more than was begun on it");
   require(call->came == call->disclaimed, "a call that may have been carried out is not sent again");
   call->came++;
   call->good = &talk->good;
-  talk->messages[talk->message_count++] = call;
-  call->number = talk->message_count;
+  talk->takes_more[talk->request_count] = request->takes_more;
+  talk->requests[talk->request_count++] = call;
+  call->number = talk->request_count;
+  require(request->call_id == call->number, "requests are numbered in their order");
+}
+
+static void message_came(void *argument, const uint8_t *message, size_t length) {
+  struct sent_request requests[REQUESTS_MAX];
+  size_t count = requests_read(message, length, requests);
+  for (size_t i = 0; i < count; i++) request_came(argument, &requests[i]);
 }
 
 int peer_accepts(struct connection *connection) {
@@ -561,8 +703,8 @@ int64_t peer_killed_us(void) { return killed_us; }
 
 int64_t peer_client_went_us(void) { return client_went_us; }
 
-uint64_t peer_messages(int fd) { return talk_of(system_connection(fd))->message_count; }
+uint64_t peer_requests(int fd) { return talk_of(system_connection(fd))->request_count; }
 
-struct peer_call *peer_message(int fd, uint64_t number) {
-  return talk_of(system_connection(fd))->messages[number - 1];
+struct peer_call *peer_request(int fd, uint64_t number) {
+  return talk_of(system_connection(fd))->requests[number - 1];
 }

@@ -8,24 +8,24 @@
 #include <stdint.h>
 
 #define PEER_CALLS_MAX 8
-#define PEER_CONNECTION_MESSAGES_MAX 64
+#define PEER_CONNECTION_REQUESTS_MAX 1024
 
 /* A call that the library makes, in the eyes of the other side. */
 struct peer_call {
   const uint8_t *payload;
   size_t payload_length;
-  uint64_t number;  /* of its message that came last, on its connection */
-  int came;         /* how often its message came whole */
+  uint64_t number;  /* of its request that came last, on its connection */
+  int came;         /* how often its request came whole */
   int disclaimed;   /* of them, those of which the other side said that it had not looked at them */
   const bool *good; /* whether the connection on which it came last has seen only what a good sidecar does */
 };
 
 void peer_start(const uint8_t *script, size_t length, struct peer_call *calls, int call_count);
 
-/* How many whole messages came on that descriptor's connection, and which call the message of that number
+/* How many requests came whole on that descriptor's connection, and which call the request of that number
  * (1, 2, …) was. */
-uint64_t peer_messages(int fd);
-struct peer_call *peer_message(int fd, uint64_t number);
+uint64_t peer_requests(int fd);
+struct peer_call *peer_request(int fd, uint64_t number);
 
 /* When the session was killed or its client went; 0: not at all. */
 int64_t peer_killed_us(void);

@@ -13,8 +13,15 @@ import pytest
 from tests.support.host_program import BUILD
 
 HERE = Path(__file__).parent
-# Some two seconds each. `calls` is slow: an input is up to four calls, and hundreds of steps.
-MUTATIONS = {"wire": 150_000, "answer": 50_000, "text": 40_000, "json": 150_000, "calls": 20_000}
+# Some two seconds each. `calls` is slow: an input is up to four calls, and hundreds of steps; `flights` has up to 200.
+MUTATIONS = {
+    "wire": 150_000,
+    "answer": 50_000,
+    "text": 40_000,
+    "json": 150_000,
+    "calls": 20_000,
+    "flights": 6_000,
+}
 SEED = 20240611
 
 

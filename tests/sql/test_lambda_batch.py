@@ -108,7 +108,25 @@ def test_a_row_that_lambda_would_not_take_fails_with_its_number(running: BatchSt
     text = error(
         running, "SELECT lambda_batch('echo', REPEAT('x', IF(i = 2, 6300000, 5))) FROM n WHERE i <= 3"
     )
-    assert text.startswith("row 2: payload too large: it has 6300004 bytes, Lambda takes at most 6291456")
+    assert text.startswith(
+        "row 2: payload too large: the row's values have 6300000 bytes, Lambda takes at most 6291456"
+    )
+    text = error(
+        running, "SELECT lambda_batch('echo', REPEAT('\"', IF(i = 2, 3200000, 5))) FROM n WHERE i <= 3"
+    )
+    assert text.startswith("row 2: payload too large: it has 6400004 bytes, Lambda takes at most 6291456")
+
+
+def test_a_value_that_is_far_too_long_is_refused_before_it_is_written(running: BatchStack) -> None:
+    """As JSON it would be six times as long, and take seconds."""
+    control = "REPEAT(CHAR(1 USING utf8mb4), 50000000)"
+    begun = time.monotonic()
+    found = running.results(
+        f"SELECT lambda_batch({options(function_error='return')}, {control}, i) FROM n WHERE i <= 3"
+    )
+    assert time.monotonic() - begun < BOUND_SECONDS
+    message = "payload too large: the row's values have 50000000 bytes, Lambda takes at most 6291456 for RequestResponse"
+    assert found == [{"error": {"kind": "argument", "message": message}}] * 3
 
 
 def test_batches_leave_while_rows_are_still_being_read(running: BatchStack) -> None:

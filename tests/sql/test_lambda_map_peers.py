@@ -27,7 +27,7 @@ from tests.support.host_program import (
     Host,
     build,
 )
-from tests.support.hostile_peer import Connection, Peer, Script, data, message, result, trailers
+from tests.support.hostile_peer import DATA, Connection, Peer, Script, data, message, result, trailers
 from tests.support.waiting import wait_until
 
 from lambda_udf.v1.invoker_pb2 import (
@@ -255,6 +255,17 @@ def test_a_defect_of_the_sidecar_ends_the_statement_in_any_case(path: Path) -> N
         assert failed(host.map(options(function_error="return"), NUMBERS, count=2)) == "row 2: broken"
 
 
+def test_a_row_that_cannot_be_begun_in_its_time_fails_the_statement_and_is_named(path: Path) -> None:
+    """Nobody can tell that the next one could be."""
+
+    def accepts_and_holds(peer: Connection) -> None:
+        peer.hold()
+
+    with Peer(path, accepts_and_holds), Host(path) as host:
+        answer = host.map(options(function_error="return", timeout_ms=200), NUMBERS, count=3)
+        assert failed(answer) == "row 1: timed out after 200 ms"
+
+
 def test_the_deadline_of_the_earliest_call_ends_the_wait(path: Path) -> None:
     with Peer(path, opens_and_holds), Host(path) as host:
         answer = host.map(options(timeout_ms=400), NUMBERS, count=3)
@@ -414,6 +425,28 @@ def test_answers_behind_the_last_that_is_owed_are_not_read_and_their_channel_is_
         assert values(host.map("f", NUMBERS, count=3)) == [1, 2, 3]
         assert values(host.map("f", NUMBERS, count=3)) == [1, 2, 3]
         assert peer.connections == 2
+
+
+WINDOW = 65_535  # of DATA on a stream before the first WINDOW_UPDATE, RFC 9113 section 6.9.2
+
+
+@pytest.mark.parametrize("count", range(66, 78, 4))
+def test_answers_to_rows_that_have_not_reached_the_peer_and_its_end_do_not_shake_the_library(
+    path: Path, count: int
+) -> None:
+    """The last rows are held back for each other, and then stick halfway: no call is left to wait for."""
+
+    def script(peer: Connection) -> None:
+        peer.open()
+        came = 0
+        while came < WINDOW:
+            kind, _, _, payload = peer.read_frame()
+            came += len(payload) if kind == DATA else 0
+        peer.send(*(good(n) for n in range(1, count + 1)))
+
+    with Peer(path, script), Host(path, timeout_ms=TIMEOUT_MS) as host:
+        given = options(concurrency=1000)
+        assert values(host.map(given, Concat('"' + "x" * 960, '"'), count=count)) == list(range(1, count + 1))
 
 
 def test_a_flood_of_answers_ends_the_statement(path: Path) -> None:
