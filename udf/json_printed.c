@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "utf8.h"
+
 /* sql-common/json_dom.h: JSON_DOCUMENT_MAX_DEPTH */
 #define DEPTH_MAX 100
 
@@ -35,10 +37,24 @@ static bool take_escape(struct reader *reader) {
   return true;
 }
 
+/* A character beyond ASCII. */
+static bool take_wide(struct reader *reader) {
+  int length =
+      utf8_character_length((const unsigned char *)reader->next, (size_t)(reader->end - reader->next));
+  if (length <= 0) return false;
+  reader->next += length;
+  return true;
+}
+
 static bool take_string(struct reader *reader) {
   if (!take(reader, "\"")) return false;
   while (reader->next < reader->end) {
-    unsigned char character = (unsigned char)*reader->next++;
+    unsigned char character = (unsigned char)*reader->next;
+    if (character >= 0x80) {
+      if (!take_wide(reader)) return false;
+      continue;
+    }
+    reader->next++;
     if (character == '"') return true;
     if (character < 0x20 || (character == '\\' && !take_escape(reader))) return false;
   }

@@ -122,7 +122,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   read_any_object(bytes, length);
   read_options(bytes, length, AGGREGATE_MAP);
   read_options(bytes, length, AGGREGATE_BATCH);
-  (void)json_is_printed((const char *)bytes, length);
+  if (json_is_printed((const char *)bytes, length))
+    require(utf8_is_valid((const char *)bytes, length), "what MySQL prints is UTF-8");
   write_string(bytes, length);
   write_numbers(bytes, length);
   return 0;

@@ -699,6 +699,12 @@ void peer_acts_between(int times) {
   while (times-- > 0 && peer_acts(NULL)) continue;
 }
 
+bool peer_is_good(void) {
+  for (int i = 0; i < talk_count; i++)
+    if (!talks[i].good) return false;
+  return true;
+}
+
 int64_t peer_killed_us(void) { return killed_us; }
 
 int64_t peer_client_went_us(void) { return client_went_us; }

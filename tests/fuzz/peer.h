@@ -27,6 +27,9 @@ void peer_start(const uint8_t *script, size_t length, struct peer_call *calls, i
 uint64_t peer_requests(int fd);
 struct peer_call *peer_request(int fd, uint64_t number);
 
+/* Whether the other side has done nothing but what a good sidecar does, on all connections. */
+bool peer_is_good(void);
+
 /* When the session was killed or its client went; 0: not at all. */
 int64_t peer_killed_us(void);
 int64_t peer_client_went_us(void);

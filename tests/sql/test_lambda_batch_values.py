@@ -268,6 +268,24 @@ def test_a_text_that_each_row_computes_anew_is_each_rows_own(running: BatchStack
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("value", [b'"\xff"', b'{"a": "\xed\xa0\x80"}', b'["\xc0\xaf"]', b'"\xe2\x82"'])
+def test_bytes_that_are_not_utf8_in_what_may_be_json_are_embedded_nowhere(
+    running: BatchStack, value: bytes
+) -> None:
+    """MySQL takes a parameter's bytes as they are. Under utf8mb4_bin the type JSON looks the same."""
+    with (
+        contextlib.closing(running.stack.connect(collation="utf8mb4_bin")) as connection,
+        connection.cursor(prepared=True) as cursor,
+    ):
+        for sql, what in (
+            ("SELECT lambda_batch('echo', 1, ?)", "column 2"),
+            ("SELECT lambda_map('echo', 1, ?)", "the key"),
+        ):
+            with pytest.raises(mysql.connector.Error, match=f"row 1: {what} is not UTF-8"):
+                cursor.execute(sql, (value,))
+                cursor.fetchall()
+
+
 def test_bytes_that_are_not_utf8_in_a_text_name_their_row_and_column(running: BatchStack) -> None:
     def ask() -> None:
         with (
