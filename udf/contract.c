@@ -113,7 +113,7 @@ static void put_one(uint8_t **to, const struct encoded *one, bool is_first) {
 
 /* Protobuf's fields may come in any order: what follows the first request's is its `more`. */
 static bool put_all(const struct encoded *all, size_t count, uint8_t **message, size_t *length) {
-  size_t room = 0;
+  size_t room = 1; /* malloc(0) may be NULL */
   for (size_t i = 0; i < count; i++) room += all[i].head_length + all[i].payload.length + MORE_HEAD_MAX;
   uint8_t *bytes = malloc(room), *to = bytes;
   if (bytes == NULL) return false;

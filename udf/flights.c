@@ -283,6 +283,7 @@ static bool send_all(struct flights *flights, struct failure *failure) {
     struct under_way *chosen[CALLS_AT_ONCE] = {NULL};
     struct flight *first = NULL;
     size_t count = choose_unsent(flights, chosen);
+    if (count == 0) break;
     enum call_step step = send_chosen(flights, chosen, count, &first, failure);
     if (step == CALL_FAILED) return fail_by(flights, first, failure);
     if (step == CALL_LOST && !lose_channel(flights, failure)) return false;

@@ -16,6 +16,7 @@ from tests.support.stack import execute
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.outbox import election
+from lambda_sidecar.outbox.schema import VERSION
 
 ASYNC = "SELECT lambda_udf.lambda_async('Echo', '1')"
 CALL = "CALL mysql.lambda_async('Echo', '1')"
@@ -238,9 +239,27 @@ def test_an_installation_without_the_outbox_gets_it_and_keeps_everything_else(ba
     assert_done(bare.install("--library", bare.other_build()))
     bare.query(ASYNC)
     assert ids(bare) == [1]
-    assert bare.query("SELECT version FROM lambda_udf.schema_version") == [(1,)]
+    assert bare.query("SELECT version FROM lambda_udf.schema_version") == [(VERSION,)]
     assert bare.query("SELECT * FROM mysql.global_grants") == before
     bare.query("TRUNCATE TABLE lambda_udf.outbox")
+
+
+def test_a_schema_of_version_1_becomes_the_one_of_a_new_installation_and_keeps_its_events(bare: Bare) -> None:
+    shown = bare.query("SHOW CREATE TABLE lambda_udf.outbox_waiting")
+    fill(bare, "outbox_waiting")
+    bare.query(
+        "ALTER TABLE lambda_udf.outbox_waiting DROP KEY of_function,"
+        " STATS_PERSISTENT = DEFAULT, STATS_AUTO_RECALC = DEFAULT"
+    )
+    bare.query("UPDATE lambda_udf.schema_version SET version = 1")
+    for _ in range(2):
+        assert_done(bare.install())
+        assert bare.query("SHOW CREATE TABLE lambda_udf.outbox_waiting") == shown
+    versions = bare.query("SELECT version FROM lambda_udf.schema_version ORDER BY version")
+    assert versions == [(1,), (VERSION,)]
+    assert bare.value("SELECT COUNT(*) FROM lambda_udf.outbox_waiting") == 1
+    bare.query("DELETE FROM lambda_udf.schema_version WHERE version = 1")
+    bare.query("TRUNCATE TABLE lambda_udf.outbox_waiting")
 
 
 def test_events_and_settings_outlive_another_build_of_the_library(bare: Bare) -> None:
@@ -261,13 +280,13 @@ def test_a_library_that_does_not_load_leaves_the_hint_function_too(bare: Bare) -
 
 
 def test_a_schema_of_a_newer_release_is_left_alone(bare: Bare) -> None:
-    bare.query("INSERT INTO lambda_udf.schema_version (version) VALUES (2)")
+    bare.query(f"INSERT INTO lambda_udf.schema_version (version) VALUES ({VERSION + 1})")
     before = bare.snapshot()
     refused = bare.install()
     assert (refused.status, refused.out) == (1, "")
-    assert "the schema lambda_udf has version 2, and this release knows 1" in refused.err
+    assert f"the schema lambda_udf has version {VERSION + 1}, and this release knows {VERSION}" in refused.err
     assert bare.snapshot() == before
-    bare.query("DELETE FROM lambda_udf.schema_version WHERE version = 2")
+    bare.query(f"DELETE FROM lambda_udf.schema_version WHERE version = {VERSION + 1}")
 
 
 def test_a_schema_of_this_name_that_is_somebody_elses_is_left_alone(server: Bare) -> None:

@@ -218,6 +218,8 @@ def test_the_demo_shows_all_and_leaves_nothing(folder: Path) -> None:
         "ROLLBACK",
         '"customer": "Barbara"',
         '"customer": "Edsger"',
+        "one after the other they would take 100 s",
+        "enrich.sql fills columns with lambda_map",
         '"subject": "Email subject"',
         "ERROR 3200",
     ):

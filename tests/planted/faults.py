@@ -263,7 +263,12 @@ FAULTS = (
     Fault(
         "rows are begun though the lock is lost",
         "outbox/deliverer.py",
-        (("        return self._is_elected and not self._stopping", "        return not self._stopping"),),
+        (
+            (
+                "        return self._tenure is not None and self._tenure.is_sure and not self._stopping",
+                "        return not self._stopping",
+            ),
+        ),
         **OUTBOX,
     ),
     Fault(

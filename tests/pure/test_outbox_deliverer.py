@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any, cast
 
 import pytest
+from mysql.connector import errorcode
 from tests.support.memory_outbox import Event, MemoryOutbox, MemorySession
 from tests.support.waiting import until
 
@@ -34,10 +35,11 @@ from lambda_sidecar.outbox import (
     settlement,
     verdict,
     wakeup,
+    writer,
 )
 from lambda_sidecar.outbox import deliverer as deliverer_room
 from lambda_sidecar.outbox.deliverer import Deliverer
-from lambda_sidecar.outbox.session import SessionLost
+from lambda_sidecar.outbox.session import SessionLost, StatementFailed
 
 ANSWER = InvocationResult(202, b"", "request", "", "", b"")
 FUNCTIONS = ("quick", "slow", "throttled", "refused", "rare")
@@ -84,12 +86,13 @@ class Lambda:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that are met all the time, and waits that are over soon."""
     bounds: dict[ModuleType, dict[str, float]] = {
-        queries: {"SCAN_ROWS": 7, "SCAN_IDS": 20, "LOCKED_ROWS": 10, "GROUP_KEYS": 2},
+        queries: {"SCAN_ROWS": 7, "SCAN_IDS": 20, "LOCKED_ROWS": 10, "GROUP_KEYS": 2, "DUE_FUNCTIONS": 2},
         lanes: {"BUFFERED_ROWS": 24, "LANE_ROWS": 4, "PAUSE_MIN": 0.0005, "PAUSE_MAX": 0.004},
         scan: {"GAP_LOOK_SECONDS": 0.001, "GAP_SECONDS": 0.01, "SWEEP_SECONDS": 0.003, "SWEEP_SHARE": 1.0},
         verdict: {"BACKOFF_MIN": 0.0005, "BACKOFF_MAX": 0.004},
         wakeup: {"LOOK_MIN": 0.0002, "LOOK_RECENT": 0.001, "LOOK_IDLE": 0.002},
-        settlement: {"BATCH_ROWS": 9, "RETRY_MIN": 0.0002, "RETRY_MAX": 0.001, "UNSETTLED_ROWS": 30},
+        settlement: {"BATCH_ROWS": 9, "UNSETTLED_ROWS": 30},
+        writer: {"RETRY_MIN": 0.0002, "RETRY_MAX": 0.001},
         intake: {"DUE_SECONDS": 0.003, "FULL_SECONDS": 0.001, "GROUPS_AT_ONCE": 5, "BUFFERED_MAX": 48},
         sending: {"BEGIN_AT_ONCE": 3},
         deliverer_room: {"RETRY_MIN": 0.0002, "RETRY_MAX": 0.001},
@@ -113,14 +116,15 @@ def deliverer_of(
         "scan",
         "settled_up_to",
         "scan_function",
+        "server_time",
+        "due_functions",
         "due",
         "head_of_group",
         "waiting_groups",
-        "seconds_until_due",
         "payloads",
     ):
         monkeypatch.setattr(queries, name, getattr(tables, name))
-    monkeypatch.setattr(settlement, "statements", lambda batch, _hours: batch)
+    monkeypatch.setattr(writer, "statements", lambda batch, _hours: batch)
 
     async def connect(_settings: object) -> MemorySession:
         await tables._turns()
@@ -130,7 +134,7 @@ def deliverer_of(
         raise SessionLost("nobody watches")
 
     monkeypatch.setattr(deliverer_room, "connect", connect)
-    monkeypatch.setattr(settlement, "connect", connect)
+    monkeypatch.setattr(writer, "connect", connect)
     monkeypatch.setattr(backlog, "connect", not_asked)
     settings = OutboxSettings(mysql_socket=Path("/unused"), concurrency=concurrency, max_attempts=1000)
     made = Deliverer(settings, cast(Pipeline, endpoint), sidecar_socket)
@@ -506,3 +510,71 @@ async def test_a_row_that_dies_unsent_lets_no_other_of_its_key_begin_beside_the_
     finally:
         gate.set()
         await delivering.stop(1)
+
+
+async def test_a_sidecar_that_has_lost_the_lock_gives_back_the_rows_that_it_has_not_begun(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tables = MemoryOutbox(0)
+    endpoint = Lambda(tables, 0)
+    obstacles: list[str | None] = [None]
+    begun: list[int] = []
+
+    async def obstacle(_session: object) -> str | None:
+        await asyncio.sleep(0)
+        return obstacles[0]
+
+    class Never:
+        async def run(self, call: Call, _shape: object) -> InvocationResult | InvokeFailure:
+            begun.append(int(call.payload))
+            call.phase = SENT
+            await asyncio.Event().wait()
+            return ANSWER
+
+    monkeypatch.setattr(election, "obstacle", obstacle)
+    delivering = deliverer_of(tables, cast(Lambda, Never()), monkeypatch, tmp_path / "s", concurrency=1)
+    try:
+        for event in [tables.begin("quick", {"group_key": "k"} if each % 2 else None) for each in range(20)]:
+            endpoint.events[event.id] = event
+            tables.commit(event)
+        await until(lambda: bool(begun) and delivering._lanes.buffered > 3, what="rows are in hand")
+        obstacles[0] = "the server is read-only"
+        await until(lambda: delivering.state == obstacles[0], what="it has lost the lock")
+        assert delivering._lanes.buffered == 0
+        await until(lambda: [row.id for row in delivering._held] == begun, what="the others are given back")
+    finally:
+        await delivering.stop(0.1)
+
+
+async def test_what_is_old_and_locked_is_forgotten_later_and_delivery_goes_on(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tables = MemoryOutbox(0)
+    endpoint = Lambda(tables, 0)
+    endpoint.heals = True
+    forgotten: list[str] = []
+
+    async def run(_session: MemorySession, statement: Any) -> int:
+        if isinstance(statement, str) and "outbox_results" in statement:
+            raise StatementFailed(errorcode.ER_LOCK_WAIT_TIMEOUT, "Lock wait timeout exceeded")
+        if isinstance(statement, str) and statement.startswith("DELETE"):
+            forgotten.append(statement)
+        elif not isinstance(statement, str):
+            await tables.settle([statement])
+        return 0
+
+    monkeypatch.setattr(MemorySession, "run", run)
+    monkeypatch.setattr(deliverer_room, "FORGET_SECONDS", 0.001)
+    states: list[str] = []
+
+    def note(self: Deliverer, state: str) -> None:
+        states.append(state)
+        self.state = state
+
+    monkeypatch.setattr(Deliverer, "_is", note)
+    delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
+    try:
+        await until(lambda: len(forgotten) >= 3, what="keys are forgotten")
+        assert states == ["delivers"]
+    finally:
+        await delivering.stop(0.1)

@@ -385,3 +385,13 @@ def test_while_there_are_many_rows_a_function_that_fails_has_room_for_one(
     assert not lanes.has_to_read_again()
     begun(lanes, PAUSE_MAX)
     assert lanes.has_to_read_again()
+
+
+def test_a_function_has_enough_rows_when_half_of_its_room_is_full() -> None:
+    lanes = Lanes(10)
+    few = lanes.room_for("f") // 3
+    filled(lanes, few, "f")
+    assert lanes.full() == []
+    filled(lanes, few, "f")
+    assert lanes.full() == ["f"]
+    assert lanes.room_for("f") > 0

@@ -300,6 +300,18 @@ def test_an_answer_is_kept_before_its_row_goes() -> None:
     assert "FROM lambda_udf.outbox WHERE" in deleted
 
 
+def test_a_long_answer_comes_in_parts_none_of_which_takes_long_to_write() -> None:
+    answer = '"' + "é" * 3_000_000 + '"'
+    *parts, kept, forgotten, _ = sql(
+        (made({"keep_result": True}), Accepted(dataclasses.replace(ANSWER, payload=answer.encode())))
+    )
+    assert max(map(len, parts)) < 600_000
+    assert b"".join(bytes.fromhex(part.split("X'")[1].split("'")[0]) for part in parts) == answer.encode()
+    assert "CONCAT(" not in parts[0]  # whatever an answer before it has left there
+    assert f"IF(LENGTH(@lambda_udf_answer) = {len(answer.encode())}, 200, NULL)" in kept
+    assert forgotten == "SET @lambda_udf_answer = NULL"
+
+
 def test_what_lambda_left_out_is_null() -> None:
     bare = dataclasses.replace(ANSWER, payload=b"", request_id="", executed_version="")
     kept, _ = sql((made({"keep_result": True}), Accepted(bare)))

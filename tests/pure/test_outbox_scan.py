@@ -4,6 +4,7 @@ Each test's name is the sentence that it proves. Its clock is the test's own."""
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -30,11 +31,17 @@ class Table:
     def __init__(self) -> None:
         self.now = 1000.0
         self.rows: dict[int, tuple[str, str | None]] = {}
+        self.created: dict[int, float] = {}
         self.uncommitted: set[int] = set()
         self.statements = 0
 
     def commit(self, *ids: int, function: str = "f", group_key: str | None = None) -> None:
         self.rows.update(dict.fromkeys(ids, (function, group_key)))
+        self.now += self.STATEMENT_SECONDS
+        self.created.update(dict.fromkeys(ids, self.now))
+
+    def truncate(self) -> None:
+        self.rows.clear()
 
     async def scan(
         self,
@@ -57,7 +64,9 @@ class Table:
         window = min(behind) + queries.SCAN_IDS if without and behind else None
         rows = [row for row in wanted if window is None or row.id <= window][: queries.SCAN_ROWS]
         is_full = len(rows) == queries.SCAN_ROWS
-        return queries.scanned(rows, max(self.rows, default=0), until, window, is_full=is_full)
+        highest = max(self.rows, default=0)
+        found = queries.scanned(rows, highest, until, window, is_full=is_full)
+        return dataclasses.replace(found, highest_created=self.created.get(highest, 0.0), now=self.now)
 
     async def settled_up_to(self, _session: object, after: int, until: int) -> int | None:
         self.statements += 1
@@ -91,6 +100,38 @@ async def test_rows_are_offered_once_they_are_committed(table: Table) -> None:
     assert set(await look(scan)) == {1, 2}
     table.commit(3)
     assert set(await look(scan)) == {3}
+
+
+@pytest.mark.parametrize("is_seen_empty", [True, False])
+async def test_after_a_truncate_rows_are_found_at_the_next_look_and_in_their_keys_order(
+    table: Table, is_seen_empty: bool
+) -> None:
+    scan = Scan()
+    table.commit(*range(1, 36))
+    for _ in range(5):
+        await look(scan)
+    table.now += 0.2 * SWEEP_SECONDS
+    await look(scan)
+    table.truncate()
+    if is_seen_empty:
+        assert await look(scan) == []
+    table.commit(*range(1, 13), group_key="k")
+    first = await look(scan)
+    assert first[:10] == list(range(1, 11))
+    assert set(await look(scan)) >= {11, 12}
+
+
+async def test_rows_that_are_left_when_those_behind_them_are_delivered_are_not_read_again_and_again(
+    table: Table,
+) -> None:
+    scan = Scan()
+    table.commit(*range(1, 36))
+    for _ in range(5):
+        await look(scan)
+    for number in range(6, 36):
+        del table.rows[number]
+    found = [await look(scan) for _ in range(20)]
+    assert sum(map(len, found)) <= 10  # by the sweep
 
 
 async def test_many_rows_are_read_in_pieces_without_a_pause(table: Table) -> None:
@@ -247,7 +288,7 @@ async def test_ids_that_begin_again_are_read_quickly(table: Table) -> None:
     table.now += SWEEP_SECONDS
     for _ in range(120):
         seen |= set(await look(scan))
-        assert len(seen) == 1000 or scan.sweeps_on <= table.now
+        assert len(seen) == 1000 or scan.has_more or scan.sweeps_on <= table.now
     assert seen == set(range(1, 1001))
 
 

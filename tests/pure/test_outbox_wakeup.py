@@ -9,8 +9,10 @@ import os
 import socket
 from pathlib import Path
 
+import pytest
 from tests.support.waiting import until
 
+from lambda_sidecar.outbox import wakeup as room
 from lambda_sidecar.outbox.wakeup import LOOK_IDLE, LOOK_MIN, LOOK_RECENT, LOOKS_IN_VAIN, SUFFIX, Wakeup
 
 
@@ -75,3 +77,20 @@ async def test_every_path_that_the_library_can_hint_at_is_listened_on(tmp_path: 
     finally:
         wakeup.close()
     assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+async def test_whoever_floods_the_socket_does_not_keep_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "HINTS_AT_ONCE", 3)
+    wakeup = Wakeup(tmp_path / "s")
+    wakeup.open()
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as flooding:
+            for _ in range(5):
+                flooding.sendto(b"1", str(tmp_path / f"s{SUFFIX}"))
+        wakeup._receive()
+        assert wakeup._socket is not None
+        assert [wakeup._socket.recv(64) for _ in range(2)] == [b"1", b"1"]
+    finally:
+        wakeup.close()

@@ -63,7 +63,9 @@ def numbers_in(event: str) -> set[int]:
     return set(map(int, event.removeprefix("answer ").split()))
 
 
-async def test_requests_of_one_message_are_calls_like_any_and_their_answers_go_together_where_they_wait() -> None:
+async def test_requests_of_one_message_are_calls_like_any_and_their_answers_go_together_where_they_wait() -> (
+    None
+):
     async with served() as one:
         one.context.send_together(1, 2, 3, 4, payload=b"{}")
         await one.settle()

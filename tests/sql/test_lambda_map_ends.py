@@ -205,16 +205,19 @@ def expect_no_more(endpoint: ScriptedLambda, stack: Stack, arrived: int | None) 
 def test_a_failure_in_row_500_of_1000_names_it_and_nothing_begins_after_it_became_known(
     slow: Stack, endpoint: ScriptedLambda
 ) -> None:
-    """As long as row 500 is under way no row behind 599 can be."""
+    """Rows behind it are not answered: as long as row 500 is under way, no row behind 599 can be."""
+    gate = Gate()
 
     def script(arrival: Arrival) -> Answer:
-        if json.loads(arrival.payload)["n"] != 500:
-            return answering(arrival.payload)
-        return answering(b'{"errorType": "E", "errorMessage": "boom"}', function_error="Unhandled")
+        row = json.loads(arrival.payload)["n"]
+        if row == 500:
+            return answering(b'{"errorType": "E", "errorMessage": "boom"}', function_error="Unhandled")
+        return answering(arrival.payload) if row < 500 else held(answering(arrival.payload), gate)
 
     endpoint.script("f", script)
     with pytest.raises(mysql.connector.Error) as raised:
         slow.query(f"SELECT {MAP} FROM t WHERE n <= 1000 ORDER BY n")
+    gate.open()
     assert (raised.value.errno, raised.value.msg) == (
         3200,
         "lambda_map UDF failed; row 500: Lambda function error: Unhandled: E: boom",

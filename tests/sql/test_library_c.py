@@ -38,7 +38,7 @@ from tests.support.host_program import (
     build,
 )
 from tests.support.ports import free_port
-from tests.support.stack import local_config
+from tests.support.stack import CREATE_FUNCTIONS, local_config
 
 from lambda_sidecar.testing.sidecar import SidecarProcess
 from lambda_udf.v1 import invoker_pb2
@@ -559,10 +559,11 @@ def test_a_hint_that_nobody_takes_is_none_and_costs_no_descriptor(tmp_path: Path
 
 def test_the_library_exports_its_entry_points_and_nothing_else() -> None:
     symbols = {line.split()[-1] for line in output("nm", "-D", "--defined-only", PLAIN).splitlines()}
-    functions = {"lambda_sync", "lambda_async", "lambda_invoke"}
-    entry_points = {f + suffix for f in functions for suffix in ("", "_init", "_deinit")}
-    aggregates = {"lambda_map", "lambda_batch"}
-    entry_points |= {a + suffix for a in aggregates for suffix in ("", "_init", "_deinit", "_clear", "_add")}
+    entry_points = set()
+    for statement in CREATE_FUNCTIONS:
+        (name,) = re.findall(r"IF NOT EXISTS (\w+)", statement)
+        aggregate = ("_clear", "_add") if "AGGREGATE" in statement else ()
+        entry_points |= {name + suffix for suffix in ("", "_init", "_deinit", *aggregate)}
     assert symbols == entry_points | {"lambda_outbox_hint", "lambda_outbox_hint_init", "list_components"}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -255,6 +256,86 @@ def test_rows_that_cannot_be_settled_hold_up_no_other_and_are_settled_when_that_
     }
 
 
+def test_a_stop_does_not_wait_for_a_row_whose_own_values_are_refused(outbox: Outbox) -> None:
+    outbox.endpoint.answer("refused", NOT_FOUND)
+    number = outbox.send("first") + 1
+    outbox.query(
+        "INSERT INTO lambda_udf.outbox_dead (id, function_name, payload, caller, error)"
+        " VALUES (%s, 'old', '1', 'root@localhost', 'old')",
+        (number,),
+    )
+    said = outbox.sidecar.log_text().count("the server refuses to settle")
+    assert outbox.send("refused") == number
+    wait_until(
+        lambda: outbox.sidecar.log_text().count("the server refuses to settle") > said, what="it is refused"
+    )
+    began = time.monotonic()
+    outbox.sidecar.stop()
+    took = time.monotonic() - began
+    outbox.sidecar.start()
+    assert took < DRAIN_SECONDS / 2
+    outbox.query("DELETE FROM lambda_udf.outbox_dead")
+    outbox.wait_for(number)
+
+
+def test_rows_that_somebody_has_locked_are_settled_when_they_are_not_and_hold_up_no_others_meanwhile(
+    outbox: Outbox,
+) -> None:
+    """As an open DELETE of a function's events locks them. Each would cost a second, whoever waits behind it."""
+    outbox.sidecar.stop()
+    count = 150
+    outbox.query(
+        "INSERT INTO lambda_udf.outbox (function_name, payload) WITH RECURSIVE n (i) AS"
+        f" (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) SELECT 'many-locked', i FROM n"
+    )
+    with contextlib.closing(outbox.connect(autocommit=False)) as connection:
+        execute(connection, "SET SESSION transaction_isolation = 'READ-COMMITTED'")
+        execute(connection, "DELETE FROM lambda_udf.outbox WHERE function_name = 'many-locked'")
+        outbox.sidecar.start()
+        outbox.wait_for_arrivals("many-locked", 20)
+        for _ in range(3):
+            outbox.wait_for(*(outbox.send("not-locked") for _ in range(10)), seconds=4)
+        assert outbox.count() == count
+        connection.rollback()
+    outbox.wait_until_delivered(seconds=30)
+    assert arrived(outbox, "many-locked") == {str(each): 1 for each in range(1, count + 1)}
+
+
+def test_however_many_rows_of_a_function_are_locked_others_are_sent(outbox: Outbox) -> None:
+    outbox.sidecar.stop()
+    outbox.query(
+        "INSERT INTO lambda_udf.outbox (function_name, payload) WITH RECURSIVE n (i) AS"
+        " (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000), two (j) AS (SELECT 0 UNION ALL SELECT 1)"
+        " SELECT 'all-locked', i FROM n, two"
+    )
+    with contextlib.closing(outbox.connect(autocommit=False)) as connection:
+        execute(connection, "SET SESSION transaction_isolation = 'READ-COMMITTED'")
+        execute(connection, "DELETE FROM lambda_udf.outbox WHERE function_name = 'all-locked'")
+        outbox.sidecar.start()
+        outbox.wait_for_arrivals("all-locked", 1000)
+        outbox.wait_for(*(outbox.send("others") for _ in range(10)), seconds=8)
+        connection.commit()
+    outbox.wait_until_delivered(seconds=30)
+
+
+def test_rows_that_wait_for_a_lock_on_something_else_hold_up_no_others(outbox: Outbox) -> None:
+    """On a deduplication key, which no row of the outbox shows."""
+    with contextlib.closing(outbox.connect(autocommit=False)) as connection:
+        execute(connection, "SET SESSION transaction_isolation = 'READ-COMMITTED'")
+        execute(
+            connection,
+            "INSERT INTO lambda_udf.outbox_deduplication (caller, function_name, deduplication_key, outbox_id)"
+            " VALUES ('root@localhost', 'deduplicated', 'k', 1)",
+        )
+        number = outbox.send("deduplicated", deduplication_key="k")
+        for _ in range(3):
+            outbox.wait_for(*(outbox.send("meanwhile") for _ in range(10)), seconds=8)
+        assert outbox.is_left(number)
+        connection.rollback()
+    outbox.wait_for(number)
+    assert len(outbox.endpoint.of("deduplicated")) == 1
+
+
 def test_a_row_that_could_only_wait_beyond_the_last_timestamp_holds_up_no_other(outbox: Outbox) -> None:
     with contextlib.closing(outbox.connect()) as connection:
         execute(connection, "SET timestamp = 2147483000")
@@ -281,6 +362,7 @@ def test_a_row_whose_place_among_the_waiting_is_taken_is_dead_with_the_reason(ou
     ((dead, error, _),) = outbox.dead()
     assert dead == taken
     assert error.startswith("the server refuses to let it wait: Duplicate entry")
+    assert f"outbox: row {taken} is dead after 0 attempts" in outbox.sidecar.log_text()
     assert [row.payload for row in outbox.endpoint.of("behind")] == [b"{}"]
     outbox.clear()
 
@@ -340,7 +422,7 @@ def test_an_options_error_is_found_again_when_the_row_is_redriven(outbox: Outbox
 
 
 def test_an_answer_larger_than_a_packet_is_left_out_and_holds_up_no_other(outbox: Outbox) -> None:
-    outbox.endpoint.answer("talks", answering(b'"' + b"x" * 3_000_000 + b'"'))
+    outbox.endpoint.answer("talks", answering(b'"' + b"x" * 5_000_000 + b'"'))
     before = outbox.value("SELECT @@global.max_allowed_packet")
     outbox.query("SET GLOBAL max_allowed_packet = 4194304")
     try:

@@ -164,19 +164,33 @@ class MemoryOutbox:
         await self._turns()
         return scanned
 
-    async def due(self, _session: object, held: Sequence[int], *, without: Sequence[str]) -> list[Row]:
+    async def server_time(self, _session: object) -> float:
+        await self._turns()
+        return time.time()
+
+    async def due_functions(self, _session: object, after: str, *, without: Sequence[str]) -> queries.Due:
         await self._turns()
         now = time.time()
-        wanted = [
-            event
-            for event in sorted(self.waiting.values(), key=lambda event: event.due or 0.0)
-            if event.due is not None
-            and event.due <= now
-            and event.id not in held
-            and event.function_name not in without
-            and (event.group is None or self._head(event.group) is event)
-        ]
-        rows = [_row(event, True) for event in wanted[: queries.SCAN_ROWS]]
+        times = [(event.due, event.function_name) for event in self.waiting.values() if event.due is not None]
+        names = {name for due, name in times if due <= now and name > after and name not in without}
+        seconds = min(times)[0] - now if times else None
+        return queries.Due(now, seconds, sorted(names)[: queries.DUE_FUNCTIONS])
+
+    async def due(self, _session: object, most: Mapping[str, int], held: Sequence[Row]) -> list[Row]:
+        await self._turns()
+        now, ids = time.time(), {row.id for row in held}
+        rows: list[Row] = []
+        for name, count in most.items():
+            wanted = [
+                event
+                for event in sorted(self.waiting.values(), key=lambda event: event.due or 0.0)
+                if event.due is not None
+                and event.due <= now
+                and event.id not in ids
+                and event.function_name == name
+                and (event.group is None or self._head(event.group) is event)
+            ]
+            rows += [_row(event, True) for event in wanted[:count]]
         await self._turns()
         return rows
 
@@ -198,11 +212,6 @@ class MemoryOutbox:
         await self._turns()
         groups = sorted({event.group for event in self.waiting.values() if event.group is not None})
         return [group for group in groups if after is None or group > after][: queries.GROUP_KEYS]
-
-    async def seconds_until_due(self, _session: object) -> float | None:
-        await self._turns()
-        moment = min((event.due for event in self.waiting.values() if event.due is not None), default=None)
-        return None if moment is None else moment - time.time()
 
     async def payloads(self, _session: object, rows: Sequence[Row]) -> dict[int, bytes]:
         await self._turns()

@@ -130,6 +130,7 @@ class ScriptedLambda:
         self.most_under_way: Counter[str] = Counter()
         self.executions: Counter[str] = Counter()
         """By X-Amz-Durable-Execution-Name: Lambda starts one execution of a name, however often it is asked."""
+        self.connections: set[asyncio.Transport] = set()
         self._scripts: dict[str, Script] = {}
         self._lock = threading.Lock()
 
@@ -178,6 +179,10 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._endpoint.connections.add(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._endpoint.connections.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -234,6 +239,10 @@ def scripted_lambda() -> Iterator[ScriptedLambda]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         server.close()
+        for connection in list(endpoint.connections):
+            connection.abort()
+        while endpoint.connections:
+            loop.run_until_complete(asyncio.sleep(0))
         loop.close()
 
 

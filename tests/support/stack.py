@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import json
+import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,12 +23,13 @@ from tests.support.ports import free_port
 from lambda_sidecar.testing.mysqld import Mysqld
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
-CREATE_FUNCTIONS = (
-    "CREATE FUNCTION lambda_sync RETURNS STRING SONAME 'lambda_udf.so'",
-    "CREATE FUNCTION lambda_async RETURNS STRING SONAME 'lambda_udf.so'",
-    "CREATE FUNCTION lambda_invoke RETURNS STRING SONAME 'lambda_udf.so'",
-    "CREATE AGGREGATE FUNCTION lambda_map RETURNS STRING SONAME 'lambda_udf.so'",
-    "CREATE AGGREGATE FUNCTION lambda_batch RETURNS STRING SONAME 'lambda_udf.so'",
+# As install.sql has them, but for the hint, which belongs to the outbox.
+CREATE_FUNCTIONS = tuple(
+    re.findall(
+        r"^CREATE (?:AGGREGATE )?FUNCTION IF NOT EXISTS \w+ +RETURNS STRING SONAME 'lambda_udf.so'",
+        (ROOT / "udf/sql/install.sql").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
 )
 # What no log may ever hold: tests put it into payloads.
 CANARY = "canary-d41d8cd98f00b204"

@@ -124,8 +124,25 @@ CREATE TABLE IF NOT EXISTS lambda_udf.outbox_waiting (
   attempts      INT UNSIGNED NOT NULL DEFAULT 0,
   error         VARCHAR(512) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL,
   KEY due (due_at),
-  KEY of_group (caller, group_key, id)
-) ENGINE = InnoDB ROW_FORMAT = DYNAMIC;
+  KEY of_group (caller, group_key, id),
+  KEY of_function (function_name, due_at)
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC STATS_PERSISTENT = 1 STATS_AUTO_RECALC = 1;
+
+-- Version 1 had no index of_function. What is due is read function by function; the server skips in that index from one
+-- name to the next as long as its statistics say that names are few.
+DROP PROCEDURE IF EXISTS mysql.lambda_udf_upgrade;
+DELIMITER //
+CREATE PROCEDURE mysql.lambda_udf_upgrade()
+BEGIN
+  IF NOT EXISTS (SELECT 1 FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = 'lambda_udf'
+                 AND TABLE_NAME = 'outbox_waiting' AND INDEX_NAME = 'of_function') THEN
+    ALTER TABLE lambda_udf.outbox_waiting ADD KEY of_function (function_name, due_at),
+      STATS_PERSISTENT = 1, STATS_AUTO_RECALC = 1;
+  END IF;
+END//
+DELIMITER ;
+CALL mysql.lambda_udf_upgrade();
+DROP PROCEDURE mysql.lambda_udf_upgrade;
 
 -- Events that were given up, and why.
 CREATE TABLE IF NOT EXISTS lambda_udf.outbox_dead (
@@ -263,4 +280,4 @@ GRANT EXECUTE ON PROCEDURE lambda_udf.outbox_redrive TO lambda_udf@localhost;
 GRANT INSERT (function_name, payload, options) ON lambda_udf.outbox TO AWS_LAMBDA_ACCESS;
 GRANT EXECUTE ON FUNCTION lambda_udf.lambda_async TO AWS_LAMBDA_ACCESS;
 
-INSERT IGNORE INTO lambda_udf.schema_version (version) VALUES (1);
+INSERT IGNORE INTO lambda_udf.schema_version (version) VALUES (2);

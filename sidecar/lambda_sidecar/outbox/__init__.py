@@ -7,13 +7,15 @@ The way of a row, file by file:
     wakeup.py      when to look: a datagram of the library's, or the clock
     intake.py      what is read, and when; scan.py: which rows of `outbox` have not been looked at
     queries.py     the statements that read; row.py: a row, and its options
+    clock.py       what time it is on the server
     held.py        which rows are in hand
     lanes.py       which function's row is next, and how many of each are under way
     groups.py      which row of a group_key is next
     sending.py     sends what may be under way; attempt.py: a row becomes a call, and its outcome a verdict
     verdict.py     accepted, again later, or dead
     settlement.py  verdicts are committed; transaction.py, changes.py: their statements
-    refusals.py    rows that the server refuses to settle
+    writer.py      the connection that commits them
+    refusals.py    rows that the server refuses to settle, or that somebody has locked
     deliverer.py   all of it on one server, as long as this sidecar is its deliverer
     session.py     one connection to MySQL; election.py: whether this sidecar delivers
     schema.py      which tables there are, and what the account may do with them

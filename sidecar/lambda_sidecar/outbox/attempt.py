@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import time
 from collections.abc import Iterator
 
 from lambda_sidecar.aws.answer import InvocationResult
@@ -16,6 +15,7 @@ from lambda_sidecar.calls.lambda_invoke import Options
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.errors import InvokeFailure
+from lambda_sidecar.outbox.clock import ServerClock
 from lambda_sidecar.outbox.row import Row, event, event_id
 from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, is_attempt, judge
 
@@ -30,6 +30,7 @@ async def attempt(
     pipeline: Pipeline,
     share: Share,
     calls: dict[int, Call],
+    clock: ServerClock,
     *,
     max_attempts: int,
 ) -> Accepted | Later | Dead:
@@ -37,7 +38,7 @@ async def attempt(
     a row whose time is over nothing is sent, nor if it ends while the call waits for a slot."""
     if row.wrong is not None:
         return Dead(row.wrong)
-    if row.expires is not None and time.time() >= row.expires:
+    if row.expires is not None and clock.now() >= row.expires:
         return _EXPIRED
     payload = row.payload or b""
     call = Call(
@@ -50,7 +51,7 @@ async def attempt(
     )
     calls[row.id] = call
     try:
-        with _ended_when_expired(row, call):
+        with _ended_when_expired(row, call, clock):
             outcome = await pipeline.run(call, _as_it_is)
     except _ExpiredUnsent:
         return _EXPIRED
@@ -58,7 +59,7 @@ async def attempt(
         del calls[row.id]
     if isinstance(outcome, InvokeFailure):
         row.attempts += is_attempt(outcome)
-        return judge(outcome, row.attempts, max_attempts, time.time(), keeps_result=row.keep_result)
+        return judge(outcome, row.attempts, max_attempts, clock.now(), keeps_result=row.keep_result)
     row.attempts += 1
     # An answer that is not kept would only take memory until the row is settled.
     return Accepted(outcome if row.keep_result else dataclasses.replace(outcome, payload=b""))
@@ -69,7 +70,7 @@ class _ExpiredUnsent(Exception):
 
 
 @contextlib.contextmanager
-def _ended_when_expired(row: Row, call: Call) -> Iterator[None]:
+def _ended_when_expired(row: Row, call: Call, clock: ServerClock) -> Iterator[None]:
     """What was sent by then goes on to its end. Raises _ExpiredUnsent."""
     task = asyncio.current_task()
     if row.expires is None or task is None:
@@ -83,7 +84,7 @@ def _ended_when_expired(row: Row, call: Call) -> Iterator[None]:
             is_over = True
             task.cancel()
 
-    timer = asyncio.get_running_loop().call_later(max(0.0, row.expires - time.time()), end)
+    timer = asyncio.get_running_loop().call_later(max(0.0, row.expires - clock.now()), end)
     try:
         yield
     except asyncio.CancelledError:

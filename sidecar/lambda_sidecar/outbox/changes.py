@@ -6,22 +6,23 @@ in it and has not ended."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lambda_sidecar.outbox.row import Row
-from lambda_sidecar.outbox.sql_text import TABLES, are, literal, moment, text_or_null
+from lambda_sidecar.outbox.sql_text import BY_KEY, TABLES, are, literal, moment, text_or_null
 
 # Results, and keys, that are forgotten at once.
 FORGET_ROWS = 1000
-
-_BY_KEY = {False: "/*+ INDEX(outbox PRIMARY) */", True: "/*+ INDEX(outbox_waiting PRIMARY) */"}
+# Of an answer, in one statement: a millisecond's work, in hexadecimal.
+ANSWER_PART = 256 * 1024
+_ANSWER = "@lambda_udf_answer"
 
 
 def delete(rows: Sequence[Row]) -> list[str]:
     """Out of the tables that they are in."""
     by_table = {waiting: [row for row in rows if row.is_waiting is waiting] for waiting in TABLES}
     return [
-        f"DELETE {_BY_KEY[waiting]} FROM {TABLES[waiting]} WHERE {are(of_table)}"
+        f"DELETE {BY_KEY[waiting]} FROM {TABLES[waiting]} WHERE {are(of_table)}"
         for waiting, of_table in by_table.items()
         if of_table
     ]
@@ -33,7 +34,7 @@ def put_off(row: Row, due_at: float | None, error: str | None) -> str:
     one."""
     new_error = "" if error is None else f", error = {literal(error)}"
     return (
-        f"UPDATE {_BY_KEY[True]} lambda_udf.outbox_waiting SET due_at = {moment(due_at)},"
+        f"UPDATE {BY_KEY[True]} lambda_udf.outbox_waiting SET due_at = {moment(due_at)},"
         f" attempts = {row.attempts}{new_error} WHERE {are([row])}"
     )
 
@@ -78,7 +79,7 @@ def drop_duplicate(row: Row) -> str:
     from several, by their aliases, MySQL deletes only where a database is selected (error 1046)."""
     key = literal(row.deduplication_key or "")
     return (
-        f"DELETE {_BY_KEY[True]} FROM lambda_udf.outbox_waiting WHERE {are([row])}"
+        f"DELETE {BY_KEY[True]} FROM lambda_udf.outbox_waiting WHERE {are([row])}"
         " AND EXISTS (SELECT 1 FROM lambda_udf.outbox_deduplication"
         f" WHERE caller = {literal(row.caller)} AND function_name = {literal(row.function_name)}"
         f" AND deduplication_key = {key} AND outbox_id <> {row.id})"
@@ -89,7 +90,7 @@ def bury(row: Row, error: str) -> list[str]:
     """Into `outbox_dead`."""
     return [
         "INSERT INTO lambda_udf.outbox_dead (id, function_name, payload, options, caller, created_at,"
-        f" attempts, error, died_at) SELECT {_BY_KEY[row.is_waiting]} id, function_name, payload, options,"
+        f" attempts, error, died_at) SELECT {BY_KEY[row.is_waiting]} id, function_name, payload, options,"
         " caller, created_at,"
         f" {row.attempts}, {literal(error)}, NOW(6) FROM {TABLES[row.is_waiting]} WHERE {are([row])}",
         *delete([row]),
@@ -98,26 +99,35 @@ def bury(row: Row, error: str) -> list[str]:
 
 def keep_result(
     row: Row, *, status_code: int, payload: bytes, function_error: str, executed_version: str, request_id: str
-) -> str:
+) -> Iterator[str]:
     """The function's answer, into `outbox_results`; one that is there already, of an attempt before, is
-    replaced."""
+    replaced. A long one comes in parts, so that no statement takes long to write or to send; if all of them
+    are longer than max_allowed_packet, the server makes NULL of them, and refuses that as a status_code
+    (error 1048)."""
+    is_long = len(payload) > ANSWER_PART
+    for start in range(0, len(payload), ANSWER_PART) if is_long else ():
+        part = f"X'{payload[start : start + ANSWER_PART].hex()}'"
+        yield f"SET {_ANSWER} = {f'CONCAT({_ANSWER}, {part})' if start else part}"
+    answer = f"_utf8mb4 X'{payload.hex()}'" if payload and not is_long else "NULL"
     values = ", ".join(
         [
             str(row.id),
             literal(row.function_name),
             literal(row.caller),
-            str(status_code),
-            literal(payload.decode()) if payload else "NULL",
+            f"IF(LENGTH({_ANSWER}) = {len(payload)}, {status_code}, NULL)" if is_long else str(status_code),
+            _ANSWER if is_long else answer,
             literal(function_error[:64]) if function_error else "NULL",
             literal(executed_version[:64]) if executed_version else "NULL",
             literal(request_id[:64]) if request_id else "NULL",
             "NOW(6)",
         ]
     )
-    return (
+    yield (
         "REPLACE INTO lambda_udf.outbox_results (outbox_id, function_name, caller, status_code, payload,"
         f" function_error, executed_version, request_id, answered_at) VALUES ({values})"
     )
+    if is_long:
+        yield f"SET {_ANSWER} = NULL"
 
 
 def forget(result_days: float, deduplication_hours: float) -> list[str]:

@@ -15,6 +15,7 @@ from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.log.format import log_defect
 from lambda_sidecar.outbox import changes, election
 from lambda_sidecar.outbox.backlog import BacklogWatch
+from lambda_sidecar.outbox.clock import ServerClock
 from lambda_sidecar.outbox.groups import Groups
 from lambda_sidecar.outbox.held import Held
 from lambda_sidecar.outbox.intake import Intake
@@ -56,12 +57,14 @@ class Deliverer:
         self._held = Held()
         self._lanes = Lanes(settings.concurrency)
         self._groups = Groups[Group]()
-        self._settlement = Settlement(settings, self._let_go, self._ask_again.set)
-        self._intake = Intake(self._held, self._lanes, self._groups, self._settlement, self._wakeup)
+        self._settlement = Settlement(settings, self._let_go, self._ask_again.set, self._is_locked)
+        clock = ServerClock()
+        self._intake = Intake(self._held, self._lanes, self._groups, self._settlement, self._wakeup, clock)
         self._sending = Sending(
             pipeline,
             self._lanes,
             settings.max_attempts,
+            clock,
             may_begin=self._may_begin,
             has_ended=self._has_ended,
             give_back=self._give_back,
@@ -177,6 +180,7 @@ class Deliverer:
             self._tenure = None
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+            self._intake.give_back()
             if session is not None:
                 await session.close()
 
@@ -216,9 +220,15 @@ class Deliverer:
 
     async def _forget(self, session: Session) -> float:
         """Some of what is too old; seconds until that is done again."""
-        old = changes.forget(self._settings.result_days, self._settings.deduplication_hours)
-        gone = [await session.run(statement) for statement in old]
-        return FORGET_MORE_SECONDS if max(gone) == changes.FORGET_ROWS else FORGET_SECONDS
+        gone = 0
+        for statement in changes.forget(self._settings.result_days, self._settings.deduplication_hours):
+            try:
+                gone = max(gone, await session.run(statement))
+            except StatementFailed as error:
+                if not (error.has_waited_for_lock or error.may_be_repeated):
+                    raise
+                log.debug("outbox: what is old is forgotten later: %s", error)
+        return FORGET_MORE_SECONDS if gone == changes.FORGET_ROWS else FORGET_SECONDS
 
     # ---- one row ----
 
@@ -231,6 +241,9 @@ class Deliverer:
     def _has_ended(self, row: Row, verdict: Verdict) -> None:
         self._settlement.add(row, verdict)
         self._wakeup.event.set()
+
+    def _is_locked(self, function_name: str) -> None:
+        self._lanes.is_locked(function_name, time.monotonic())
 
     def _let_go(self, row: Row, verdict: Verdict, due_at: float) -> None:
         """What became of the row is committed."""

@@ -5,8 +5,10 @@ Knows when what is read; queries.py knows how, lanes.py and groups.py keep it. N
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from lambda_sidecar.outbox import queries
+from lambda_sidecar.outbox.clock import ServerClock
 from lambda_sidecar.outbox.groups import Groups
 from lambda_sidecar.outbox.held import Held
 from lambda_sidecar.outbox.lanes import BUFFERED_ROWS, Lane, Lanes
@@ -22,7 +24,7 @@ DUE_SECONDS = 1.0
 # Rows that have not begun, of however many functions.
 BUFFERED_MAX = 2 * BUFFERED_ROWS
 # When a function whose rows are due is full, until they are looked for again.
-FULL_SECONDS = 0.05
+FULL_SECONDS = 0.02
 # Keys whose first row is read in one look.
 GROUPS_AT_ONCE = 50
 # How often some keys are read whose first row waits: somebody may have deleted it, and nothing says so.
@@ -36,34 +38,49 @@ class Intake:
     """`begin_anew` on each server, and again whenever this sidecar is elected."""
 
     def __init__(
-        self, held: Held, lanes: Lanes, groups: Groups[Group], settlement: Settlement, wakeup: Wakeup
+        self,
+        held: Held,
+        lanes: Lanes,
+        groups: Groups[Group],
+        settlement: Settlement,
+        wakeup: Wakeup,
+        clock: ServerClock,
     ) -> None:
         self._held = held
         self._lanes = lanes
         self._groups = groups
         self._settlement = settlement
         self._wakeup = wakeup
+        self._clock = clock
         self._scan = Scan()
         self._next_due = 0.0  # on time.monotonic()'s clock, as what follows
         self._next_look = 0.0
         self._next_known = 0.0
         self._next_unknown = 0.0
+        self._due_after = ""
+        """The functions whose names come up to this one have had their turn among those that are due."""
         self._listed: Group | None = None
         """The keys up to this one have been looked for, of the looking that is under way."""
 
     async def begin_anew(self, session: Session) -> None:
         """Rows that have not begun are read again: it may be another server, or the same with less in it.
         Raises SessionLost and StatementFailed, as all that reads."""
-        for row in self._lanes.clear():
-            self._held.give_back(row)
-            if row.group is not None:
-                self._groups.forget(row.group)
-        self._groups.clear()
+        asked = time.monotonic()
+        self._clock.says(await queries.server_time(session), asked)
+        self.give_back()
         self._listed = None
         self._scan = Scan()
         self._next_due = self._next_look = 0.0
         now = time.monotonic()
         self._next_known, self._next_unknown = now + KNOWN_SECONDS, now
+
+    def give_back(self) -> None:
+        """Rows that have not begun, when they are another sidecar's business, or are to be read again."""
+        for row in self._lanes.clear():
+            self._held.give_back(row)
+            if row.group is not None:
+                self._groups.forget(row.group)
+        self._groups.clear()
 
     def pause(self) -> float:
         """Seconds until there is something to do here, unless somebody says so before."""
@@ -80,7 +97,7 @@ class Intake:
 
     def is_due(self, at: float) -> None:
         """A row waits until then (seconds since 1970)."""
-        self._next_due = min(self._next_due, time.monotonic() + at - time.time())
+        self._next_due = min(self._next_due, time.monotonic() + at - self._clock.now())
 
     def _has_room(self) -> bool:
         """Whether more rows may be held: each that is read is held until it is settled, or has no room."""
@@ -157,24 +174,39 @@ class Intake:
     # ---- rows of `outbox_waiting` ----
 
     async def _look_for_due(self, session: Session) -> None:
-        held = [row.id for row in self._held if row.is_waiting]
+        """Each function that is due has its share of a look, and one without room costs nothing."""
+        held = [row for row in self._held if row.is_waiting]
         without = self._lanes.full()
-        self._held.begin_reading()
-        rows = await queries.due(session, held, without=without)
-        taken = False
-        for row in self._held.new(rows):
-            if row.group is not None:
-                self._groups.know(row.group)
-            elif self._lanes.offer(row):
-                self._held.hold(row)
-                taken = True
-        seconds = await queries.seconds_until_due(session)
-        wait = DUE_SECONDS if seconds is None or seconds <= 0 else min(seconds, DUE_SECONDS)
+        began = time.monotonic()
+        due = await queries.due_functions(session, self._due_after, without=without)
+        self._clock.says(due.now, began)
+        self._due_after = "" if due.is_end else due.functions[-1]
+        rows, taken = [], 0
+        if due.functions:
+            self._held.begin_reading()
+            rows = self._held.new(await queries.due(session, self._shares(due.functions), held))
+            taken = sum(map(self._take_due, rows))
+        wait = DUE_SECONDS if due.seconds is None or due.seconds <= 0 else min(due.seconds, DUE_SECONDS)
         if taken:  # there may be more
             wait = 0.0
-        elif without or len(rows) == queries.SCAN_ROWS:
+        elif without or rows or not due.is_end:
             wait = min(wait, FULL_SECONDS)
-        self._next_due = time.monotonic() + wait
+        # Behind rows that are not purged a look takes long: half of the time at most.
+        ended = time.monotonic()
+        self._next_due = ended + max(wait, ended - began)
+
+    def _shares(self, functions: Sequence[str]) -> dict[str, int]:
+        most = max(1, queries.SCAN_ROWS // len(functions))
+        return {name: max(1, min(most, self._lanes.room_for(name))) for name in functions}
+
+    def _take_due(self, row: Row) -> bool:
+        """Whether it is held now; of a row with a group_key its key becomes known."""
+        if row.group is not None:
+            self._groups.know(row.group)
+            return False
+        if is_taken := self._lanes.offer(row):
+            self._held.hold(row)
+        return is_taken
 
     async def _look_at_groups(self, session: Session) -> None:
         if (now := time.monotonic()) >= self._next_known:
@@ -204,9 +236,9 @@ class Intake:
         elif (held := self._held.get(row.id)) is not None:
             if held.group == key:  # else it is another row, of before a TRUNCATE
                 self._groups.begin(key, row.id)
-        elif self._held.was_let_go(row) or (row.due or 0.0) > time.time():
+        elif self._held.was_let_go(row) or (row.due or 0.0) > self._clock.now():
             return  # the key is read again already, or its time comes
-        elif row.attempts == 0 and (row.delayed_until or 0.0) > time.time():
+        elif row.attempts == 0 and (row.delayed_until or 0.0) > self._clock.now():
             self._held.hold(row)
             self._groups.begin(key, row.id)
             self._settlement.add(row, Later(row.delayed_until or 0.0, None))

@@ -19,6 +19,8 @@ ANSWERS_MAX = 64 * 1024 * 1024
 ANSWER_BYTES, ANSWER_DECAY = 1024 * 1024, 0.75
 # A lane that fails waits before its next try, twice as long each time.
 PAUSE_MIN, PAUSE_MAX = 0.1, 30.0
+# One of which many rows are locked waits so long at each further one.
+LOCKED_SECONDS = 1.0
 
 
 class Lane:
@@ -153,14 +155,21 @@ class Lanes:
         lane.paused_until = now + min(PAUSE_MAX, PAUSE_MIN * 2**lane.failures)
         lane.failures = min(lane.failures + 1, 30)
 
+    def is_locked(self, function_name: str, now: float) -> None:
+        """Many rows of it are locked in the tables: they would be sent, and nothing could be settled. One at
+        a time shows when that is over."""
+        if (lane := self._lanes.get(function_name)) is not None:
+            lane.limit = 1.0
+            lane.paused_until = max(lane.paused_until, now + LOCKED_SECONDS)
+
     def room_for(self, function_name: str) -> int:
         """So many more rows of outbox_waiting `offer` takes of that function."""
         lane = self._lanes.get(function_name)
         return self._room(None) if lane is None else max(0, self._room(lane) - len(lane.rows))
 
     def full(self) -> list[str]:
-        """Names of the functions whose rows have no room."""
-        return [lane.name for lane in self._turns if len(lane.rows) >= self._room(lane)]
+        """Names of the functions that have enough rows: half of those for which there is room."""
+        return [lane.name for lane in self._turns if len(lane.rows) >= max(1, self._room(lane) // 2)]
 
     def skipping(self) -> dict[str, int]:
         """The functions that have rows to be read again, and the first such id: from it on all are."""

@@ -8,12 +8,12 @@ connector takes for rows. Large payloads do not come along: `payloads` fetches t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lambda_sidecar.outbox.row import Group, Row, make_row, stored_rows
 from lambda_sidecar.outbox.session import Session, StatementFailed, packet_too_small
-from lambda_sidecar.outbox.sql_text import TABLES, are, identifiers, literal
+from lambda_sidecar.outbox.sql_text import BY_KEY, TABLES, are, identifiers, literal
 
 # What a scan brings along at most, and of each row's payload: 200 rows of 4 KB are read within a millisecond.
 SCAN_ROWS = 200
@@ -24,6 +24,8 @@ SCAN_IDS = 10_000
 GROUP_KEYS = 200
 # Rows that are locked at once to see whether there is one that is not committed.
 LOCKED_ROWS = 5000
+# Functions whose rows are read in one look at those that are due.
+DUE_FUNCTIONS = 50
 # Payloads that are fetched at once.
 FETCH_BYTES = 8 * 1024 * 1024
 
@@ -32,15 +34,18 @@ _COLUMNS = "id, function_name, payload, options, caller, UNIX_TIMESTAMP(created_
 _WAITING_COLUMNS = f"{_COLUMNS}, attempts, group_key, UNIX_TIMESTAMP(due_at)"
 # The key and its row are not copied: only what is asked for is in the derived table.
 _STORED = (
-    "SELECT id, function_name, IF(payload_bytes <= {small}, payload, NULL) AS payload, options, caller,"
-    " created_at, payload_bytes"
+    "SELECT {hint} id, function_name, IF(payload_bytes <= {small}, payload, NULL) AS payload, options,"
+    " caller, created_at, payload_bytes"
 )
 _OUTBOX = f"{_STORED} FROM lambda_udf.outbox"
 _WAITING = f"{_STORED}, attempts, group_key, due_at FROM lambda_udf.outbox_waiting"
-_HAS_ONE_BEFORE = (
-    "EXISTS (SELECT 1 FROM lambda_udf.outbox_waiting AS b"
+# Only a hint: a table of an older install.sql has no such index.
+_BY_FUNCTION = "/*+ INDEX(outbox_waiting of_function) */"
+# The whole key as the order: the index is read in it, and not further than the first entry.
+_IS_FIRST = (
+    "id = (SELECT b.id FROM lambda_udf.outbox_waiting AS b"
     " WHERE b.caller = outbox_waiting.caller AND b.group_key = outbox_waiting.group_key"
-    " AND b.id < outbox_waiting.id)"
+    " ORDER BY b.caller, b.group_key, b.id LIMIT 1)"
 )
 
 
@@ -48,12 +53,15 @@ _HAS_ONE_BEFORE = (
 class Scanned:
     """Rows of `outbox` that are committed, in the order of their ids, SCAN_ROWS at most. `looked_to`: those
     with ids up to it have been looked at. `is_end`: no row is behind it. `highest`: the table's highest id at
-    that moment, 0 if it is empty."""
+    that moment, 0 if it is empty; `highest_created`: when that row was written, and `now`: when this was
+    asked, in seconds since 1970 on the server's clock."""
 
     rows: list[Row]
     looked_to: int
     is_end: bool
     highest: int
+    highest_created: float = 0.0
+    now: float = 0.0
 
 
 async def scan(
@@ -89,22 +97,60 @@ async def scan_function(session: Session, function_name: str, since: int) -> Sca
     return await _outbox(session, since - 1, None, condition)
 
 
-async def due(session: Session, held: Sequence[int], *, without: Sequence[str]) -> list[Row]:
-    """Rows of `outbox_waiting` whose time has come, but for those of the ids `held` and of the functions
-    `without`. Of each group the first row alone: the others wait for it, however many are due."""
-    excluded = f" AND id NOT IN ({identifiers(held)})" if held else ""
-    return await _waiting(
-        session,
-        f"due_at <= NOW(6){excluded}{_no_function(without)} AND (group_key IS NULL OR NOT {_HAS_ONE_BEFORE})"
-        " ORDER BY due_at",
-        SCAN_ROWS,
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Of `outbox_waiting` at one moment, `now` (seconds since 1970, on the server's clock). `seconds`: until
+    the next row's time, negative if that has come; None if none waits for one. `functions`: the names of some
+    that have rows whose time has come."""
+
+    now: float
+    seconds: float | None
+    functions: list[str]
+
+    @property
+    def is_end(self) -> bool:
+        """Whether there are no such functions behind these."""
+        return len(self.functions) < DUE_FUNCTIONS
+
+
+async def server_time(session: Session) -> float:
+    """Seconds since 1970, on the server's clock."""
+    return float(await session.value("SELECT UNIX_TIMESTAMP(NOW(6))"))
+
+
+async def due_functions(session: Session, after: str, *, without: Sequence[str]) -> Due:
+    """The first DUE_FUNCTIONS names behind `after`, but for those `without`. The server skips in the index
+    from one name to the next, however many rows there are of each."""
+    rows = await session.rows(
+        "SELECT NULL, UNIX_TIMESTAMP(NOW(6)), TIMESTAMPDIFF(MICROSECOND, NOW(6), MIN(due_at)) / 1000000"
+        f" FROM lambda_udf.outbox_waiting UNION ALL (SELECT {_BY_FUNCTION} function_name, NULL, NULL"
+        f" FROM lambda_udf.outbox_waiting WHERE function_name > {literal(after)}{_no_function(without)}"
+        f" GROUP BY function_name HAVING MIN(due_at) <= NOW(6) ORDER BY function_name LIMIT {DUE_FUNCTIONS})"
     )
+    ((now, seconds),) = ((now, seconds) for name, now, seconds in rows if name is None)
+    functions = sorted(name for name, _, _ in rows if name is not None)
+    return Due(float(now), None if seconds is None else float(seconds), functions)
+
+
+async def due(session: Session, most: Mapping[str, int], held: Sequence[Row]) -> list[Row]:
+    """Rows of these functions whose time has come, but for those that are `held`: of each function as many at
+    `most`, the longest due first. Of each group the first row alone: the others wait for it, however many are
+    due."""
+    conditions = []
+    for name, rows in most.items():
+        ids = [row.id for row in held if row.function_name == name]
+        excluded = f" AND id NOT IN ({identifiers(ids)})" if ids else ""
+        conditions.append(
+            f"function_name = {literal(name)} AND due_at <= NOW(6){excluded}"
+            f" AND (group_key IS NULL OR {_IS_FIRST}) ORDER BY due_at LIMIT {rows}"
+        )
+    return await _waiting(session, conditions, sum(most.values()), hint=_BY_FUNCTION)
 
 
 async def head_of_group(session: Session, group: Group) -> Row | None:
     """The first row of that group that waits."""
     caller, key = map(literal, group)
-    rows = await _waiting(session, f"caller = {caller} AND group_key = {key} ORDER BY id", 1)
+    rows = await _waiting(session, [f"caller = {caller} AND group_key = {key} ORDER BY id LIMIT 1"], 1)
     return rows[0] if rows else None
 
 
@@ -129,40 +175,6 @@ async def _groups(session: Session, condition: str, most: int) -> list[Group]:
     return [(caller, key) for caller, key in rows]
 
 
-async def seconds_until_due(session: Session) -> float | None:
-    """From now to the next row's time, negative if that has come; None if none waits for one."""
-    moment = "SELECT TIMESTAMPDIFF(MICROSECOND, NOW(6), MIN(due_at)) / 1000000 FROM lambda_udf.outbox_waiting"
-    seconds = await session.value(moment)
-    return None if seconds is None else float(seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """What waits at one moment. `oldest_seconds`: how long the oldest row has been due, 0 if none is."""
-
-    waiting: int
-    oldest_seconds: float
-
-
-async def backlog(session: Session, *, most: int) -> Backlog:
-    """Counts up to `most` rows. A row is due once it is written, once its time has come, or once it is behind
-    others of its group_key: so the last are seen that a row before them holds up."""
-    count = (
-        "SELECT COUNT(*) FROM ((SELECT 1 FROM lambda_udf.outbox) UNION ALL"
-        f" (SELECT 1 FROM lambda_udf.outbox_waiting) LIMIT {most}) AS counted"
-    )
-    oldest = (
-        "SELECT MIN(moment) FROM ("
-        "(SELECT created_at AS moment FROM lambda_udf.outbox ORDER BY id LIMIT 1) UNION ALL"
-        " (SELECT MIN(due_at) FROM lambda_udf.outbox_waiting) UNION ALL"
-        " (SELECT created_at + INTERVAL COALESCE(options->>'$.delay_seconds', 0) SECOND"
-        " FROM lambda_udf.outbox_waiting WHERE due_at IS NULL ORDER BY id LIMIT 1)) AS moments"
-    )
-    age = f"TIMESTAMPDIFF(MICROSECOND, ({oldest}), NOW(6)) / 1000000"
-    waiting, seconds = await session.row(f"SELECT ({count}), {age}") or (0, None)
-    return Backlog(int(waiting), max(0.0, float(seconds or 0.0)))
-
-
 async def payloads(session: Session, rows: Sequence[Row]) -> dict[int, bytes]:
     """By id. A row that is not there any more has none."""
     found: dict[int, bytes] = {}
@@ -171,6 +183,19 @@ async def payloads(session: Session, rows: Sequence[Row]) -> dict[int, bytes]:
             query = f"SELECT id, payload FROM {TABLES[is_waiting]} WHERE {are(of_table)}"
             found |= {number: text.encode() for number, text in await session.rows(query)}
     return found
+
+
+async def locked(session: Session, rows: Sequence[Row]) -> set[int]:
+    """The ids of those that somebody else has locked now. It waits for none of them, and locks the others for
+    this moment alone."""
+    ids: set[int] = set()
+    for is_waiting in (False, True):
+        if of_table := [row for row in rows if row.is_waiting is is_waiting]:
+            there = f"SELECT {BY_KEY[is_waiting]} id FROM {TABLES[is_waiting]} WHERE {are(of_table)}"
+            seen = await session.rows(there)
+            free = await session.rows(f"{there} FOR UPDATE SKIP LOCKED")
+            ids |= {number for (number,) in seen} - {number for (number,) in free}
+    return ids
 
 
 def _no_function(names: Sequence[str]) -> str:
@@ -195,18 +220,23 @@ async def _outbox(session: Session, after: int, until: int | None, condition: st
     )
     within = f" AND id <= {window}" if condition else ""
     last = "SELECT COALESCE(MAX(id), 0) FROM lambda_udf.outbox"
+    created = "SELECT UNIX_TIMESTAMP(created_at) FROM lambda_udf.outbox ORDER BY id DESC LIMIT 1"
 
     def query(most: int, small: int) -> str:
         found = (
-            f"{_OUTBOX.format(small=small)} WHERE id > {after}{limit}{within}{condition}"
+            f"{_OUTBOX.format(hint='', small=small)} WHERE id > {after}{limit}{within}{condition}"
             f" ORDER BY id LIMIT {most}"
         )
-        return f"SELECT {_ROWS.format(columns=_COLUMNS)}, ({last}), {window} FROM ({found}) AS t"
+        more = f"({last}), {window}, ({created}), UNIX_TIMESTAMP(NOW(6))"
+        return f"SELECT {_ROWS.format(columns=_COLUMNS)}, {more} FROM ({found}) AS t"
 
-    rows, (highest, looked_to), most = await _read(session, query, SCAN_ROWS, is_waiting=False)
-    return scanned(
+    rows, (highest, looked_to, highest_created, now), most = await _read(
+        session, query, SCAN_ROWS, is_waiting=False
+    )
+    found = scanned(
         rows, int(highest), until, None if looked_to is None else int(looked_to), is_full=len(rows) == most
     )
+    return replace(found, highest_created=float(highest_created or 0.0), now=float(now))
 
 
 def scanned(
@@ -219,12 +249,13 @@ def scanned(
     return Scanned(rows, looked_to, looked_to >= end, highest)
 
 
-async def _waiting(session: Session, condition: str, most: int) -> list[Row]:
-    """`condition` with its order; `most` rows at most."""
+async def _waiting(session: Session, conditions: Sequence[str], most: int, *, hint: str = "") -> list[Row]:
+    """By conditions with their orders and limits; `most` rows at most."""
 
     def query(most: int, small: int) -> str:
-        found = f"{_WAITING.format(small=small)} WHERE {condition} LIMIT {most}"
-        return f"SELECT {_ROWS.format(columns=_WAITING_COLUMNS)} FROM ({found}) AS t"
+        stored = _WAITING.format(hint=hint, small=small)
+        found = " UNION ALL ".join(f"({stored} WHERE {condition})" for condition in conditions)
+        return f"SELECT {_ROWS.format(columns=_WAITING_COLUMNS)} FROM ({found} LIMIT {most}) AS t"
 
     rows, _, _ = await _read(session, query, most, is_waiting=True)
     return rows

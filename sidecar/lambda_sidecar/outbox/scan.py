@@ -34,6 +34,8 @@ class Scan:
     def __init__(self) -> None:
         self._position = 0
         """Everything up to it has been looked at, but for what came late."""
+        self._looked = math.inf
+        """When the last look was, on the server's clock."""
         self._gaps: deque[Gap] = deque()
         """Between which ids one was missing, or was passed by, and until when it is looked for."""
         self._next_gap_look = 0.0
@@ -52,6 +54,13 @@ class Scan:
         `without` are passed by. `is_recent`: something was inserted not long ago."""
         before, swept = self._position, self._swept
         scanned = await queries.scan(session, before, without=without)
+        if scanned.highest < before and scanned.highest_created > self._looked:
+            # Written since the last look, and with an id of before it: ids have begun again, as after a
+            # TRUNCATE. Else those behind it have been delivered.
+            before = swept = self._position = self._swept = self._gaps_seen = 0
+            self._gaps.clear()
+            scanned = await queries.scan(session, before, without=without)
+        self._looked = scanned.now
         rows = scanned.rows
         self.has_more = not scanned.is_end
         self._position = max(before, scanned.looked_to)

@@ -4,7 +4,7 @@ Plain values, of udf/sql/install.sql; knows no connection."""
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 # What delivery needs, and no more: each table's rights, and one of its columns to ask with.
 ALL_RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 RIGHTS = {

@@ -15,6 +15,7 @@ from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.log.format import log_defect
 from lambda_sidecar.outbox import queries
 from lambda_sidecar.outbox.attempt import attempt
+from lambda_sidecar.outbox.clock import ServerClock
 from lambda_sidecar.outbox.lanes import Lanes
 from lambda_sidecar.outbox.row import Row
 from lambda_sidecar.outbox.session import Session
@@ -39,6 +40,7 @@ class Sending:
         pipeline: Pipeline,
         lanes: Lanes,
         max_attempts: int,
+        clock: ServerClock,
         *,
         may_begin: Callable[[], bool],
         has_ended: Callable[[Row, Accepted | Later | Dead], None],
@@ -49,6 +51,7 @@ class Sending:
         self._pipeline = pipeline
         self._lanes = lanes
         self._max_attempts = max_attempts
+        self._clock = clock
         self._may_begin = may_begin
         self._has_ended = has_ended
         self._give_back = give_back
@@ -109,14 +112,19 @@ class Sending:
                 self._is_not_sent(row)
                 return
             verdict = await attempt(
-                row, self._pipeline, self._share, self._calls, max_attempts=self._max_attempts
+                row,
+                self._pipeline,
+                self._share,
+                self._calls,
+                self._clock,
+                max_attempts=self._max_attempts,
             )
         except asyncio.CancelledError:
             self._is_not_sent(row)
             raise
         except Exception as error:  # a defect of ours must not hold the row for ever
             log_defect(log, error)
-            verdict = Later(time.time() + DEFECT_SECONDS, "internal failure, see the sidecar's log")
+            verdict = Later(self._clock.now() + DEFECT_SECONDS, "internal failure, see the sidecar's log")
         finally:
             self._bytes -= row.payload_bytes
         row.payload = None  # nobody needs it any more

@@ -17,7 +17,7 @@ from lambda_sidecar.config.outbox import OutboxSettings
 CONNECT_SECONDS = 5.0
 # A statement of ours takes milliseconds; one that waits for a lock gives up after innodb_lock_wait_timeout.
 STATEMENT_SECONDS = 30.0
-# While somebody else has locked a row of ours, the others wait.
+# While somebody else has locked a row of ours, the others wait once; then they are settled without it.
 LOCK_SECONDS = 1
 # The transaction is over: a deadlock, or a conflict with another member of a group.
 _AGAIN = {errorcode.ER_LOCK_DEADLOCK, errorcode.ER_TRANSACTION_ROLLBACK_DURING_COMMIT}
@@ -43,6 +43,8 @@ _OF_DATA = {
     errorcode.ER_DATA_TOO_LONG,
     errorcode.ER_DUP_ENTRY,
     errorcode.ER_NET_PACKET_TOO_LARGE,
+    errorcode.ER_BAD_NULL_ERROR,
+    errorcode.ER_TRUNCATED_WRONG_VALUE_FOR_FIELD,
 }
 _NOT_THERE = {errorcode.ER_NO_SUCH_TABLE, errorcode.ER_BAD_DB_ERROR}
 
@@ -91,6 +93,11 @@ class StatementFailed(Exception):
     def is_locked(self) -> bool:
         """Somebody else has a lock for which the statement does not wait."""
         return self.code == errorcode.ER_LOCK_NOWAIT
+
+    @property
+    def has_waited_for_lock(self) -> bool:
+        """Somebody else has a lock, and has kept it for LOCK_SECONDS."""
+        return self.code == errorcode.ER_LOCK_WAIT_TIMEOUT
 
     @property
     def may_be_repeated(self) -> bool:

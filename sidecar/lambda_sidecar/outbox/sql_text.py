@@ -12,6 +12,8 @@ from lambda_sidecar.outbox.row import Row
 TIMESTAMP_MAX = 2147483647.0
 TABLES = {False: "lambda_udf.outbox", True: "lambda_udf.outbox_waiting"}
 """By Row.is_waiting."""
+BY_KEY = {False: "/*+ INDEX(outbox PRIMARY) */", True: "/*+ INDEX(outbox_waiting PRIMARY) */"}
+"""Likewise: a statement reads the rows that are asked for, and no others."""
 
 
 def literal(text: str) -> str:

@@ -39,7 +39,7 @@ def statements(batch: list[Settled], deduplication_hours: float) -> Iterator[str
 def _of_row(row: Row, verdict: Verdict, deduplication_hours: float) -> Iterator[str]:
     match verdict:
         case Accepted(result=result) if row.keep_result:
-            yield changes.keep_result(
+            yield from changes.keep_result(
                 row,
                 status_code=result.status_code,
                 payload=result.payload,

@@ -18,6 +18,8 @@ SUFFIX = ".hint"
 HINT_MODE = 0o660
 # Between two looks: at least, and while hints are recent at most, and else.
 LOOK_MIN, LOOK_RECENT, LOOK_IDLE = 0.001, 0.02, 0.5
+# Read in one turn of the event loop: whoever floods the socket must not keep it from the rest.
+HINTS_AT_ONCE = 100
 # So many looks without a new row, while hints go on, are not paused after.
 LOOKS_IN_VAIN = 4
 # So long a hint is recent.
@@ -73,7 +75,9 @@ class Wakeup:
 
     def _receive(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            while self._socket is not None:
+            for _ in range(HINTS_AT_ONCE):
+                if self._socket is None:
+                    return
                 self._socket.recv(64)
                 self.hint()
 
