@@ -25,7 +25,7 @@ STACK = $(PYTHON) -m examples.playground
 C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h tests/fuzz/*.c tests/fuzz/*.h bench/load/*.c bench/load/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick orders planted check build images wheel fresh clean up sql down format fuzz bench bench-million bench-backlog bench-profile bench-programs
+.PHONY: help demo test test-quick orders planted faults chaos chaos-outbox check build images wheel fresh clean up sql down format fuzz bench bench-million bench-backlog bench-profile bench-programs
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -48,10 +48,19 @@ orders: $(VENV)/.ready $(CONTRACT) ## every order of what happens, at greater le
 planted: $(VENV)/.ready $(CONTRACT) ## faults that were mended, planted again one by one: which tests find each; FAULT=part of a name
 	@$(PYTHON) -m tests.planted.run "$(FAULT)"
 
+chaos: build ## calls while the sidecar, the endpoint, sessions and clients fail at random: N=100000 calls, SEED=7
+	@LAMBDA_UDF_CHAOS=1 $(if $(N),LAMBDA_UDF_CHAOS_N=$(N)) $(if $(SEED),LAMBDA_UDF_CHAOS_SEED=$(SEED)) \
+	  $(PYTHON) -m pytest -s -p no:cacheprovider tests/chaos/test_chaos_calls.py $(PYTEST_ARGS)
+
 # Without N each scenario has the length that it has by hand; `make test` runs them short.
 chaos-outbox: build ## kill -9, failover, throttling for as long as one likes; SCENARIO=sidecar, N=1000, SEED=7
 	@LAMBDA_UDF_CHAOS=1 $(if $(N),LAMBDA_UDF_CHAOS_N=$(N)) $(if $(SEED),LAMBDA_UDF_CHAOS_SEED=$(SEED)) \
-	  $(PYTHON) -m pytest -s -p no:cacheprovider tests/chaos $(if $(SCENARIO),-k "$(SCENARIO)") $(PYTEST_ARGS)
+	  $(PYTHON) -m pytest -s -p no:cacheprovider tests/chaos --ignore=tests/chaos/test_chaos_calls.py $(if $(SCENARIO),-k "$(SCENARIO)") $(PYTEST_ARGS)
+
+# Every row must have one outcome.
+faults: build ## brings every fault of docs/reliability.md about and writes its tables; N=3 times each
+	@$(MAKE) --no-print-directory -s -C tests/c BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))
+	@$(PYTHON) -m tests.faults.run $(or $(N),3)
 
 # What `make test` does in seconds, under libFuzzer and with new examples, for as long as one likes.
 fuzz: build $(BUILD)/.fuzz-packages ## T=60 seconds of each fuzz target; TARGETS='calls wire' chooses

@@ -3,6 +3,7 @@
     make chaos-outbox                             all, at full length
     make chaos-outbox SCENARIO=sidecar N=1000     one of them, with a number
     make chaos-outbox SEED=7                      the same choices again
+    make chaos N=100000                           calls, without the outbox
 
 Knows the environment; nothing of what is done."""
 
@@ -13,7 +14,7 @@ import random
 
 
 def amount(short: int, full: int) -> int:
-    """N, if it is given; else `full` by `make chaos-outbox`, and `short` by `make test`."""
+    """N, if it is given; else `full` by `make chaos` and `make chaos-outbox`, and `short` by `make test`."""
     if given := os.environ.get("LAMBDA_UDF_CHAOS_N"):
         return int(given)
     return full if is_by_hand() else short

@@ -104,6 +104,16 @@ async def test_a_success_before_the_whole_request_has_left_is_no_success() -> No
             await post(http, at(server.port), b"x" * 20_000_000)
 
 
+def test_a_machine_without_memory_is_not_said_to_be_an_endpoint_that_speaks_no_http() -> None:
+    class Poor(Exchange):
+        def on_body(self, _: bytes) -> None:
+            raise MemoryError
+
+    exchange = Poor(body_max=100)
+    exchange.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+    assert str(exchange.failure) == "There is no memory for what the endpoint answered"
+
+
 async def test_a_trailer_is_no_header() -> None:
     chunked = b"HTTP/1.1 200 OK\r\nX-One: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with peer(answers(chunked + b"2\r\n{}\r\n0\r\nX-One: 2\r\nX-Two: 2\r\n\r\n", OK)) as server:

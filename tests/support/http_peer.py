@@ -23,23 +23,27 @@ Talk = Callable[["Peer", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[
 
 @dataclass
 class Peer:
-    """`requests` are the heads of what came, in order; `connections` counts who connected."""
+    """`requests` are the heads of what came, in order; `connections` counts who connected; `whole` the requests
+    that `read` has read to their end."""
 
     port: int = 0
     requests: list[str] = field(default_factory=list)
     connections: int = 0
+    whole: int = 0
 
     async def read(self, reader: asyncio.StreamReader) -> bytes:
         """The next request's body; its head goes on record."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         self.requests.append(head)
         lengths = [line[15:] for line in head.lower().split("\r\n") if line.startswith("content-length:")]
-        return await reader.readexactly(int(lengths[0]) if lengths else 0)
+        body = await reader.readexactly(int(lengths[0]) if lengths else 0)
+        self.whole += 1
+        return body
 
 
 @contextlib.asynccontextmanager
-async def peer(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
-    """Serves on a free port; `talk` is one connection."""
+async def peer(talk: Talk, tls: ssl.SSLContext | None = None, *, port: int = 0) -> AsyncIterator[Peer]:
+    """Serves on a free port, or that one; `talk` is one connection."""
     made = Peer()
     writers: list[asyncio.StreamWriter] = []
 
@@ -50,7 +54,7 @@ async def peer(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator[P
             await talk(made, reader, writer)
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=tls)
     made.port = server.sockets[0].getsockname()[1]
     try:
         yield made
@@ -98,10 +102,12 @@ async def tunnel(
         inner_writer.close()
 
 
-def certificate(directory: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's context for 127.0.0.1, and the file of the authority that signed it: itself."""
+def certificate(
+    directory: Path, *, address: str = "127.0.0.1", hours_left: float = 1
+) -> tuple[ssl.SSLContext, Path]:
+    """A server's context for that address, and the file of the authority that signed it: itself."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
     now = datetime.datetime.now(datetime.UTC)
     made = (
         x509.CertificateBuilder()
@@ -109,10 +115,10 @@ def certificate(directory: Path) -> tuple[ssl.SSLContext, Path]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(hours=hours_left))
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False
         )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

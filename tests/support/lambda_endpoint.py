@@ -5,11 +5,13 @@ Real sockets; knows nothing of the sidecar."""
 from __future__ import annotations
 
 import contextlib
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 Answer = Callable[["Handler"], None]
 
@@ -79,6 +81,24 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512  # a burst of connections must not wait for a second SYN
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._open: set[socket.socket] = set()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """The whole of one connection."""
+        self._open.add(request)
+        try:
+            super().finish_request(request, client_address)
+        finally:
+            self._open.discard(request)
+
+    def hang_up(self) -> None:
+        """On everybody who is still connected."""
+        for connection in list(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that has gone is none: tests make them go."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
@@ -86,10 +106,10 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def lambda_endpoint(*answers: Answer) -> Iterator[Endpoint]:
-    """Serves on a free loopback port."""
+def lambda_endpoint(*answers: Answer, port: int = 0) -> Iterator[Endpoint]:
+    """Serves on a free loopback port, or on that one."""
     handler = type("ScriptedHandler", (Handler,), {})
-    server = _Server(("127.0.0.1", 0), handler)
+    server = _Server(("127.0.0.1", port), handler)
     endpoint = Endpoint(f"http://127.0.0.1:{server.server_address[1]}", list(answers))
     handler.endpoint = endpoint  # type: ignore[attr-defined]  # a class of its own for each server
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -100,3 +120,4 @@ def lambda_endpoint(*answers: Answer) -> Iterator[Endpoint]:
         server.shutdown()
         thread.join()
         server.server_close()
+        server.hang_up()

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.support.http_answerer import HttpConnection, http_answerer
+
 # Lambda API reference, Invoke, StatusCode.
 _SUCCESS = {"RequestResponse": 200, "Event": 202, "DryRun": 204}
 _FUNCTION = re.compile(r"/functions/(?:arn:[^/]*:function:)?([^/:]+)(?::[^/]*)?/invocations")
@@ -130,7 +132,6 @@ class ScriptedLambda:
         self.most_under_way: Counter[str] = Counter()
         self.executions: Counter[str] = Counter()
         """By X-Amz-Durable-Execution-Name: Lambda starts one execution of a name, however often it is asked."""
-        self.connections: set[asyncio.Transport] = set()
         self._scripts: dict[str, Script] = {}
         self._lock = threading.Lock()
 
@@ -168,48 +169,28 @@ class ScriptedLambda:
             self.under_way[arrival.function] -= 1
 
 
-class _Connection(asyncio.Protocol):
-    """One request after the other; what comes is short of its end until content-length is there."""
-
+class _Connection(HttpConnection):
     def __init__(self, endpoint: ScriptedLambda) -> None:
+        super().__init__()
         self._endpoint = endpoint
         self._loop = asyncio.get_running_loop()
-        self._buffer = bytearray()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._endpoint.connections.add(transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._endpoint.connections.discard(self._transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
-            lines = self._buffer[:end].decode().split("\r\n")
-            pairs = [line.partition(": ") for line in lines[1:]]
-            headers = {name.lower(): value for name, _, value in pairs}
-            size = int(headers.get("content-length", 0))
-            if len(self._buffer) < end + 4 + size:
-                return
-            payload = bytes(self._buffer[end + 4 : end + 4 + size])
-            del self._buffer[: end + 4 + size]
-            url = urlsplit(lines[0].split(" ")[1])
-            found = _FUNCTION.search(unquote(url.path))
-            assert found is not None, lines[0]
-            arrival = Arrival(found[1], payload, headers, url.query, time.monotonic())
-            answer = self._endpoint.receive(arrival)
-            if answer.behind is None:
-                self._reply(arrival, answer)
-            else:
-                reply = functools.partial(self._reply, arrival, answer)
-                answer.behind.pass_by(functools.partial(self._loop.call_soon_threadsafe, reply))
+    def received(self, target: str, headers: dict[str, str], body: bytes) -> None:
+        url = urlsplit(target)
+        found = _FUNCTION.search(unquote(url.path))
+        assert found is not None, target
+        arrival = Arrival(found[1], body, headers, url.query, time.monotonic())
+        answer = self._endpoint.receive(arrival)
+        if answer.behind is None:
+            self._reply(arrival, answer)
+        else:
+            reply = functools.partial(self._reply, arrival, answer)
+            answer.behind.pass_by(functools.partial(self._loop.call_soon_threadsafe, reply))
 
     def _reply(self, arrival: Arrival, answer: Answer) -> None:
         self._endpoint.answered(arrival)
         if answer.hang_up:
-            self._transport.abort()
+            self.hang_up()
             return
         status = answer.status or _SUCCESS[arrival.invocation_type]
         body = answer.body
@@ -219,31 +200,15 @@ class _Connection(asyncio.Protocol):
         if status == 204:
             del headers["content-length"]
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        self._transport.write(f"HTTP/1.1 {status} Scripted\r\n{head}\r\n".encode() + body)
+        self.write(f"HTTP/1.1 {status} Scripted\r\n{head}\r\n".encode() + body)
 
 
 @contextlib.contextmanager
 def scripted_lambda() -> Iterator[ScriptedLambda]:
     """Serves on a free loopback port."""
     endpoint = ScriptedLambda()
-    loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(
-        loop.create_server(lambda: _Connection(endpoint), "127.0.0.1", 0, backlog=512)
-    )
-    endpoint.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
+    with http_answerer(lambda: _Connection(endpoint)) as endpoint.url:
         yield endpoint
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        server.close()
-        for connection in list(endpoint.connections):
-            connection.abort()
-        while endpoint.connections:
-            loop.run_until_complete(asyncio.sleep(0))
-        loop.close()
 
 
 def held(answer: Answer, gate: Gate) -> Answer:

@@ -92,15 +92,15 @@ def _identity() -> str:
 
 
 @contextlib.contextmanager
-def sts_endpoint() -> Iterator[StsEndpoint]:
-    """Serves on a free loopback port."""
+def sts_endpoint(*, port: int = 0) -> Iterator[StsEndpoint]:
+    """Serves on a free loopback port, or on that one."""
     sts = StsEndpoint()
     sts.gate.set()
 
     def answer(handler: Handler) -> None:
         sts.answer(handler, dict(parse_qsl(handler.body.decode())))
 
-    with lambda_endpoint(answer) as endpoint:
+    with lambda_endpoint(answer, port=port) as endpoint:
         sts.url = endpoint.url
         try:
             yield sts

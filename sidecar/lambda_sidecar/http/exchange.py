@@ -97,7 +97,9 @@ class Exchange:
         except httptools.HttpParserUpgrade:
             self._fail(ConnectionBroken("The endpoint wants to change the protocol"))
         except httptools.HttpParserError as error:
-            if not (self.finished and isinstance(error, httptools.HttpParserCallbackError)):  # _Enough
+            if isinstance(error.__context__, MemoryError):
+                self._fail(ConnectionBroken("There is no memory for what the endpoint answered"))
+            elif not (self.finished and isinstance(error, httptools.HttpParserCallbackError)):  # _Enough
                 self._fail(ConnectionBroken("What the endpoint answered is not HTTP"))
 
     def end(self) -> None:
