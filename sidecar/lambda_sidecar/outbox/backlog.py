@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.log.format import log_defect
+from lambda_sidecar.outbox.ending import end
 from lambda_sidecar.outbox.numbers import WAITING_MAX
 from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
 
@@ -44,8 +45,7 @@ class BacklogWatch:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end(task)
             self.latest = None
 
     async def _watch(self) -> None:

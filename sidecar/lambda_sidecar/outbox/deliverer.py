@@ -16,6 +16,7 @@ from lambda_sidecar.log.format import log_defect
 from lambda_sidecar.outbox import changes, election
 from lambda_sidecar.outbox.backlog import BacklogWatch
 from lambda_sidecar.outbox.clock import ServerClock
+from lambda_sidecar.outbox.ending import end
 from lambda_sidecar.outbox.groups import Groups
 from lambda_sidecar.outbox.held import Held
 from lambda_sidecar.outbox.intake import Intake
@@ -125,9 +126,7 @@ class Deliverer:
             async with asyncio.timeout(max(seconds, 0.1)):
                 await self._sending.wait_for_all()
                 await self._settlement.wait_until_empty()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(self._sending.stop(), *self._tasks, return_exceptions=True)
+        await asyncio.gather(self._sending.stop(), end(*self._tasks), return_exceptions=True)
         self._wakeup.close()
         self._is("stopped")
 
@@ -178,8 +177,7 @@ class Deliverer:
             await watching  # why it ended
         finally:
             self._tenure = None
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            await end(watching)
             self._intake.give_back()
             if session is not None:
                 await session.close()
