@@ -11,7 +11,7 @@ FUNCTION_NAME_FORMAT ?=
 PYTEST_ARGS ?=
 SUITE ?= trixie
 BENCH_ARGS ?=
-# Of `make fuzz`: seconds, and which targets.
+# Of `make fuzz`: seconds, and which targets. Of `make soak`: minutes.
 T ?= 60
 TARGETS ?=
 # Tests wait more than they compute: one process more than there are processors. A file stays in one process.
@@ -25,7 +25,7 @@ STACK = $(PYTHON) -m examples.playground
 C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h tests/fuzz/*.c tests/fuzz/*.h bench/load/*.c bench/load/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick orders planted faults chaos chaos-outbox check build images wheel fresh clean up sql down format fuzz bench bench-million bench-backlog bench-profile bench-programs
+.PHONY: help demo test test-quick orders planted faults chaos chaos-outbox soak check build images wheel fresh clean up sql down format fuzz bench bench-million bench-backlog bench-profile bench-programs
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -51,6 +51,9 @@ planted: $(VENV)/.ready $(CONTRACT) ## faults that were mended, planted again on
 chaos: build ## calls while the sidecar, the endpoint, sessions and clients fail at random: N=100000 calls, SEED=7
 	@LAMBDA_UDF_CHAOS=1 $(if $(N),LAMBDA_UDF_CHAOS_N=$(N)) $(if $(SEED),LAMBDA_UDF_CHAOS_SEED=$(SEED)) \
 	  $(PYTHON) -m pytest -s -p no:cacheprovider tests/chaos/test_chaos_calls.py $(PYTEST_ARGS)
+
+soak: build ## mixed SQL, kills and upgrades for T=60 minutes: do memory, descriptors or times grow? SEED=7
+	@$(if $(SEED),LAMBDA_UDF_CHAOS_SEED=$(SEED)) $(PYTHON) -m tests.soak.run $(T)
 
 # Without N each scenario has the length that it has by hand; `make test` runs them short.
 chaos-outbox: build ## kill -9, failover, throttling for as long as one likes; SCENARIO=sidecar, N=1000, SEED=7

@@ -1,0 +1,75 @@
+"""What a soak has measured, and whether it grows: a line of least squares through the second half.
+
+Pure; knows no process."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Limit:
+    """`growth` is what the line may rise within the second half: in `unit`, or as a part of its beginning."""
+
+    unit: str
+    growth: float
+    is_part: bool = False
+
+
+LIMITS = {
+    "mysqld, MB": Limit("MB", 2.0),
+    "sidecar, MB": Limit("MB", 2.0),
+    "mysqld, descriptors": Limit("descriptors", 5.0),
+    "sidecar, descriptors": Limit("descriptors", 5.0),
+    # What else the machine does shows in it.
+    "lambda_sync, p50 in ms": Limit("ms", 0.5, is_part=True),
+    "lambda_sync, p99 in ms": Limit("ms", 1.0, is_part=True),
+}
+
+
+@dataclass
+class Figures:
+    """`rows`: by name, seconds since the start and value."""
+
+    rows: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: {name: [] for name in LIMITS})
+
+    def add(self, seconds: float, **values: float) -> None:
+        """By the names of LIMITS, in their order."""
+        for name, value in zip(LIMITS, values.values(), strict=True):
+            self.rows[name].append((seconds, value))
+
+    def second_half(self, name: str) -> list[tuple[float, float]]:
+        rows = self.rows[name]
+        return [row for row in rows if row[0] >= rows[-1][0] / 2]
+
+    def growth(self, name: str) -> float:
+        """From the beginning to the end of the line, in the limit's unit, or as a part of its beginning."""
+        rows = self.second_half(name)
+        if len(rows) < 2:
+            return 0.0
+        line = statistics.linear_regression(*zip(*rows, strict=True))
+        first = line.intercept + line.slope * rows[0][0]
+        rise = line.slope * (rows[-1][0] - rows[0][0])
+        return rise / first if LIMITS[name].is_part else rise
+
+    def grown(self) -> list[str]:
+        """What rises by more than it may."""
+        return [name for name, limit in LIMITS.items() if self.growth(name) > limit.growth]
+
+    def report(self) -> str:
+        lines = []
+        for name, limit in LIMITS.items():
+            values, half = [value for _, value in self.rows[name]], self.second_half(name)
+            grown = f"{self.growth(name):+.0%}" if limit.is_part else f"{self.growth(name):+.2f}"
+            allowed = f"{limit.growth:.0%}" if limit.is_part else f"{limit.growth:g}"
+            shown = [f"{value:9.2f}" for value in (values[0], half[0][1], values[-1])]
+            lines.append(f"{name:24} {' '.join(shown)}   {grown} in the second half, at most {allowed}")
+        return "\n".join([f"{'':24} {'start':>9} {'half':>9} {'end':>9}", *lines])
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """The smallest value that so many are not above; 0 of none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0

@@ -1,0 +1,85 @@
+"""What operators do to a server under load: KILL, UNINSTALL and INSTALL COMPONENT, upgrades of the sidecar.
+
+Knows the server and the sessions of its clients; nothing of what is measured meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+from collections import Counter
+from collections.abc import Iterator
+
+import mysql.connector
+from tests.chaos.outbox_server import OutboxServer
+from tests.soak.statements import Client
+from tests.support.component import INSTALL, UNINSTALL
+from tests.support.stack import execute
+from tests.support.waiting import wait_until
+
+# Of an UNINSTALL that has met no moment without a call (error 3538), and is tried again.
+_PATIENCE_SECONDS = 30
+
+
+class Operator(threading.Thread):
+    """A kill each half second, another component each ten; `upgrade` is for whoever knows the time."""
+
+    def __init__(self, seed: int, server: OutboxServer, clients: list[Client]) -> None:
+        super().__init__(name="operator")
+        self._choices = random.Random(f"{seed} operator")
+        self._server, self._clients = server, clients
+        self.stop = threading.Event()
+        self.done: Counter[str] = Counter()
+        self.defect: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            while not self.stop.wait(0.5):
+                self._kill()
+                if self.done["KILL"] % 20 == 5:
+                    self._exchange_the_component()
+        except BaseException as error:
+            self.defect = error
+
+    def upgrade(self) -> None:
+        """The sidecar's place is taken by another one."""
+        self._server.sidecar.restart()
+        self.done["upgrade of the sidecar"] += 1
+
+    def _kill(self) -> None:
+        number = self._choices.choice(self._clients).session
+        if number:
+            with contextlib.suppress(mysql.connector.Error):  # 1094: it has gone by itself
+                self._server.query(f"KILL {self._choices.choice(('QUERY', 'CONNECTION'))} {number}")
+        self.done["KILL"] += 1
+
+    def _exchange_the_component(self) -> None:
+        with contextlib.closing(self._server.connect()) as session:
+
+            def is_gone() -> bool:
+                try:
+                    execute(session, UNINSTALL)
+                except mysql.connector.Error:
+                    return False
+                return True
+
+            # Six clients leave no moment without a call by themselves.
+            for each in self._clients:
+                each.go_on.clear()
+            wait_until(is_gone, seconds=_PATIENCE_SECONDS, what="a moment without a call")
+            execute(session, INSTALL)
+            for each in self._clients:
+                each.go_on.set()
+        self.done["INSTALL COMPONENT"] += 1
+
+
+@contextlib.contextmanager
+def operator(seed: int, server: OutboxServer, clients: list[Client]) -> Iterator[Operator]:
+    made = Operator(seed, server, clients)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop.set()
+        made.join()
+    assert made.defect is None, made.defect

@@ -1,0 +1,123 @@
+"""`make soak T=minutes`: mixed SQL for so long, while memory, descriptors and times are measured.
+
+Fails if one of them grows in the second half by more than figures.py allows. The sidecar is upgraded in the first
+quarter only: then one process has a quarter to get warm, and a half in which its growth shows."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.process_figures import resident_kib
+from tests.chaos.outbox_server import OutboxServer
+from tests.conftest import pytest_configure
+from tests.soak import plot
+from tests.soak.endpoint import forgetful_endpoint
+from tests.soak.figures import Figures, percentile
+from tests.soak.operations import Operator, operator
+from tests.soak.statements import TABLES, Client, clients
+from tests.support.checkout import ROOT
+
+SAMPLES, UPGRADES = 300, 5
+SVG = ROOT / "build/soak.svg"
+
+
+@dataclass(frozen=True)
+class Soak:
+    """What a run has given."""
+
+    figures: Figures
+    statements: Counter[str]
+    failed: Counter[int]
+    operations: Counter[str]
+    calls: int
+
+
+def main(minutes: float) -> int:
+    pytest_configure()
+    seed = int(os.environ.get("LAMBDA_UDF_CHAOS_SEED") or random.SystemRandom().randrange(1_000_000))
+    print(f"soak: {minutes:g} minutes, SEED={seed}", flush=True)
+    provided = (
+        os.environ.get("LAMBDA_UDF_MYSQL")
+        or subprocess.run(
+            [ROOT / "packaging/mysql/provide.sh"], check=True, capture_output=True, text=True
+        ).stdout.strip()
+    )
+    with tempfile.TemporaryDirectory(prefix="soak") as directory:
+        done = soak(Path(provided), Path(directory), 60 * minutes, seed)
+    print(f"soak: {done.calls:,} calls; statements: {dict(done.statements)}; errors: {dict(done.failed)}")
+    print(f"soak: {dict(done.operations)}\n{done.figures.report()}")
+    SVG.write_text(
+        plot.svg(done.figures, f"make soak: {done.calls:,} calls in {minutes:g} minutes, seed {seed}")
+    )
+    print(f"soak: {SVG.relative_to(ROOT)}")
+    grown = done.figures.grown()
+    if grown:
+        print(f"soak: grown in the second half: {', '.join(grown)}", file=sys.stderr)
+    return 1 if grown else 0
+
+
+def soak(mysql_home: Path, directory: Path, seconds: float, seed: int) -> Soak:
+    """For so long. Raises AssertionError if something has happened that should not."""
+    figures = Figures()
+    with forgetful_endpoint() as url, OutboxServer(mysql_home, directory, url) as server:
+        server.start_mysqld()
+        server.start_sidecar()
+        for statement in TABLES:
+            server.query(statement)
+        with clients(seed, server) as running, operator(seed, server, running) as operates:
+            _measure(figures, server, running, operates, seconds)
+        server.wait_until_empty(120)
+        assert server.mysqld.log_text().count("ready for connections") == 1
+    return Soak(
+        figures,
+        sum((each.done for each in running), Counter[str]()),
+        sum((each.failed for each in running), Counter[int]()),
+        operates.done,
+        sum(each.calls for each in running),
+    )
+
+
+def _measure(
+    figures: Figures, server: OutboxServer, running: list[Client], operates: Operator, seconds: float
+) -> None:
+    began = time.monotonic()
+    upgrades = [seconds / 4 * (number + 0.5) / UPGRADES for number in range(UPGRADES)]
+    while (passed := time.monotonic() - began) < seconds:
+        if upgrades and passed >= upgrades[0]:
+            upgrades.pop(0)
+            operates.upgrade()
+        assert not any(each.defect for each in running), [each.defect for each in running]
+        figures.add(passed, **_sample(server, running))
+        time.sleep(max(0.2, seconds / SAMPLES))  # the pace of the samples
+
+
+def _sample(server: OutboxServer, running: list[Client]) -> dict[str, float]:
+    mysqld, sidecar = server.mysqld.pid, server.sidecar.pid
+    times: list[float] = []
+    for each in running:
+        taken, each.milliseconds = each.milliseconds, []
+        times += taken
+    return {
+        "mysqld_mb": resident_kib(mysqld) * 1024 / 1e6,
+        "sidecar_mb": resident_kib(sidecar) * 1024 / 1e6,
+        "mysqld_descriptors": _descriptors(mysqld),
+        "sidecar_descriptors": _descriptors(sidecar),
+        "p50": percentile(times, 0.5),
+        "p99": percentile(times, 0.99),
+    }
+
+
+def _descriptors(pid: int) -> int:
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+if __name__ == "__main__":
+    sys.exit(main(float(sys.argv[1])))

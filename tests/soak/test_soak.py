@@ -1,0 +1,54 @@
+"""The soak, for some seconds, and its verdict: what grows is named, and drawn.
+
+Each test's name is the sentence that it proves. `make soak T=60` runs it for an hour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from tests.soak import plot
+from tests.soak.figures import LIMITS, Figures
+from tests.soak.run import soak
+
+SEED = 15
+
+
+def test_mixed_sql_kills_exchanged_components_and_upgrades_go_together(
+    mysql_home: Path, tmp_path: Path
+) -> None:
+    done = soak(mysql_home, tmp_path, 8, SEED)
+    assert set(done.statements) == {
+        *("sync", "async", "invoke", "procedure", "trigger", "outbox", "map", "batch", "large", "refused")
+    }
+    assert set(done.operations) == {"KILL", "INSTALL COMPONENT", "upgrade of the sidecar"}
+    # A session that is killed calls no longer; what fails besides is what is meant to.
+    print(done)
+    assert sum(done.failed.values()) < done.calls / 10
+    assert all(len(rows) > 5 for rows in done.figures.rows.values())
+    drawn = ElementTree.fromstring(plot.svg(done.figures, "some seconds"))  # noqa: S314  our own
+    assert len(list(drawn.iter("{http://www.w3.org/2000/svg}polyline"))) == len(LIMITS)
+
+
+def figures(**slopes: float) -> Figures:
+    """Ten minutes; everything is 100 at first, rises by 50 in the first half, and by its slope in the second."""
+    made = Figures()
+    for second in range(0, 600, 2):
+        rise = 50 * min(second, 300) / 300
+        later = max(0, second - 300) / 300
+        made.add(float(second), **{name: 100 + rise + slopes.get(name, 0.0) * later for name in LIMITS})
+    return made
+
+
+def test_what_grows_in_the_first_half_alone_is_warm_and_no_more() -> None:
+    assert figures().grown() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "slope"),
+    [(name, limit.growth * (150 if limit.is_part else 1)) for name, limit in LIMITS.items()],
+)
+def test_what_grows_by_more_than_it_may_in_the_second_half_is_named(name: str, slope: float) -> None:
+    assert figures(**{name: 0.8 * slope}).grown() == []
+    assert figures(**{name: 1.5 * slope}).grown() == [name]
