@@ -16,6 +16,11 @@ from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc, monitor_pb2_grpc
 
 SERVICE_NAME = invoker_pb2.DESCRIPTOR.services_by_name["LambdaInvoker"].full_name
 
+# Of one connection at once. The library has one, and a monitor as many as it asks at a time. Without a limit
+# one client that opens and resets streams (CVE-2023-44487) fills the queue of all connections, and gRPC
+# answers the others' with CANCELLED.
+STREAMS_MAX = 16
+
 
 class Listener:
     """`start` it, then `enter_shutdown`, then `stop`."""
@@ -28,6 +33,7 @@ class Listener:
             options=(
                 ("grpc.max_receive_message_length", MESSAGE_MAX),
                 ("grpc.max_send_message_length", MESSAGE_MAX),
+                ("grpc.max_concurrent_streams", STREAMS_MAX),
                 ("grpc.so_reuseport", 0),
             )
         )
