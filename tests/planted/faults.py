@@ -332,4 +332,16 @@ FAULTS = (
         ),
         examples=("test_documents", "test_invoke_document"),
     ),
+    Fault(
+        "a deliverer whose connector loses the cancellation never ends",
+        "outbox/ending.py",
+        (("    while left:", "    if left:"),),
+        examples=("test_outbox_ending",),
+    ),
+    Fault(
+        "a sidecar without memory says that the endpoint speaks no HTTP",
+        "http/exchange.py",
+        (("if isinstance(error.__context__, MemoryError):", "if False:"),),
+        examples=("test_http_exchange",),
+    ),
 )
