@@ -36,6 +36,12 @@ def committed() -> list[Path]:
     return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
 
 
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest would take neither: tests/ has no packages."""
+    names = [path.name for path in committed() if path.name.startswith("test_") and path.suffix == ".py"]
+    assert sorted(names) == sorted(set(names))
+
+
 # ---- .editorconfig ----
 
 SEEDS = ROOT / "tests/fuzz/seeds"
