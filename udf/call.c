@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "counters.h"
 
@@ -177,18 +176,12 @@ void call_answer_free(struct call_answer *answer) {
   answer->message = NULL;
 }
 
-static uint64_t microseconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 void call_count_in(struct call *call) {
-  call->counted_us = microseconds();
+  call->counted_us = wait_clock_us();
   counter_add(COUNTER_IN_FLIGHT, 1);
 }
 
 void call_count_out(const struct call *call) {
   counter_add(COUNTER_IN_FLIGHT, -1);
-  counter_call_time(microseconds() - call->counted_us);
+  counter_call_time((uint64_t)(wait_clock_us() - call->counted_us));
 }

@@ -16,7 +16,7 @@
 struct call {
   struct invoke_request request; /* once begun, call_id is its number on the line's channel */
   int tries;                     /* how often it was begun */
-  uint64_t counted_us;           /* when call_count_in() counted it */
+  int64_t counted_us;            /* when call_count_in() counted it */
 };
 
 /* An answer that has come. */

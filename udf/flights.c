@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* The sidecar reads no more of a stream with so much in it unanswered (stream.py, UNANSWERED_BYTES_MAX). */
 #define BYTES_MAX (size_t)(64 * 1024 * 1024)
@@ -41,12 +40,6 @@ void flights_start(struct flights *flights, const struct settings *settings, MYS
 /* ---- the table ---- */
 
 static size_t waited_for(const struct flights *flights) { return flights->count - flights->given_up; }
-
-static int64_t microseconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 static bool has_room_for_one(struct flights *flights) {
   if (flights->count < flights->room) return true;
@@ -348,7 +341,7 @@ static bool put_in(struct flights *flights, const struct invoke_request *request
 /* Whether the call that was put in may wait for the next ones, so that they go in one message: while rows
  * come one right after the other, and there is room for more of them. */
 static bool may_wait(struct flights *flights, uint32_t width) {
-  int64_t now = microseconds(), since = now - flights->begun_us;
+  int64_t since = wait_clock_us() - flights->begun_us;
   const struct flight *last = flights->calls[flights->count - 1].flight;
   size_t sent = waited_for(flights) - flights->unsent;
   return since < FAST_US && is_small(last) && flights->unsent < CALLS_AT_ONCE &&
@@ -361,7 +354,7 @@ static bool begin(struct flights *flights, const struct invoke_request *request,
   if (!put_in(flights, request, timeout_ms, place))
     return failure_set(failure, FAILURE_SERVER, "no memory for the request");
   bool sent = may_wait(flights, width) || send_all(flights, failure);
-  flights->begun_us = microseconds();
+  flights->begun_us = wait_clock_us();
   return sent;
 }
 

@@ -11,6 +11,7 @@
 #define SLICE_NS (75 * NS_PER_MS)
 /* The longer slices end at multiples of this, so that many threads wake at one interrupt of the timer. */
 #define GRID_NS (5 * NS_PER_MS)
+#define NS_PER_US INT64_C(1000)
 #define NS_PER_MS INT64_C(1000000)
 #define NS_PER_S INT64_C(1000000000)
 
@@ -21,6 +22,8 @@ static int64_t clock_ns(void) {
 }
 
 int64_t wait_clock_ms(void) { return clock_ns() / NS_PER_MS; }
+
+int64_t wait_clock_us(void) { return clock_ns() / NS_PER_US; }
 
 /* The state of a client, by its socket. A peer that only stops sending counts as gone too, as in mysqld's own
  * vio_is_connected(). Bytes that it has sent ahead are not asked for, so they do not end the wait. */

@@ -22,8 +22,9 @@ enum wait_result {
   WAIT_LOST       /* what was waited for can no longer come; never from the functions below */
 };
 
-/* Milliseconds of the monotonic clock. */
+/* The monotonic clock, in milliseconds and in microseconds. */
 int64_t wait_clock_ms(void);
+int64_t wait_clock_us(void);
 
 /* Waits until fd is ready for events (ppoll(2)); fd -1 waits for the deadline, or for a stop. */
 enum wait_result wait_ready(int fd, short events, const struct wait *wait);

@@ -19,9 +19,7 @@ void channel_pool_truly_takes(const char *path, struct channel *channel);
 #define channel_pool_give channel_pool_truly_takes
 #include "channel_pool.c"
 #undef channel_pool_give
-#define microseconds flights_microseconds
 #include <flights.c>
-#undef microseconds
 
 #include "counters.h"
 #include "peer.h"
