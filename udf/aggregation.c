@@ -72,11 +72,9 @@ bool aggregation_no_memory(struct failure *failure) {
 
 /* ---- results ---- */
 
-static bool add_text(struct bytes *json, const char *text) { return bytes_add(json, text, strlen(text)); }
-
 bool aggregation_write_error(struct bytes *json, const struct failure *failure) {
-  return add_text(json, "{\"error\": {\"kind\": \"") && add_text(json, kind_name(failure->kind)) &&
-         add_text(json, "\", \"message\": ") &&
+  return bytes_add_text(json, "{\"error\": {\"kind\": \"") &&
+         bytes_add_text(json, kind_name(failure->kind)) && bytes_add_text(json, "\", \"message\": ") &&
          json_write_string(json, failure->text, strlen(failure->text)) == WRITTEN;
 }
 
@@ -125,7 +123,7 @@ struct piece *aggregation_null(struct aggregation *aggregation, struct failure *
     return NULL;
   }
   if (aggregation->null->filled) return aggregation->null;
-  bool filled = fill(aggregation, aggregation->null, add_text(&json, "null"), &json, failure);
+  bool filled = fill(aggregation, aggregation->null, bytes_add_text(&json, "null"), &json, failure);
   return filled ? aggregation->null : NULL;
 }
 

@@ -40,6 +40,8 @@ bool bytes_add(struct bytes *bytes, const char *data, size_t length) {
   return true;
 }
 
+bool bytes_add_text(struct bytes *bytes, const char *text) { return bytes_add(bytes, text, strlen(text)); }
+
 void bytes_free(struct bytes *bytes) {
   free(bytes->data);
   *bytes = (struct bytes){.data = NULL};

@@ -16,6 +16,8 @@ struct bytes {
 /* Makes room for so many bytes more. False: there is no memory, and the buffer is as before. */
 bool bytes_reserve(struct bytes *bytes, size_t more);
 bool bytes_add(struct bytes *bytes, const char *data, size_t length);
+/* The same for a C string. */
+bool bytes_add_text(struct bytes *bytes, const char *text);
 /* Gives the memory back; it is an empty one again. */
 void bytes_free(struct bytes *bytes);
 

@@ -204,10 +204,6 @@ static bool end_rows(struct aggregation *base, struct failure *failure) {
 
 /* ---- rows ---- */
 
-static struct slice argument(const UDF_ARGS *args, unsigned int index) {
-  return (struct slice){.data = args->args[index], .length = args->lengths[index]};
-}
-
 static bool explain(enum json_written written, unsigned int column, struct failure *failure) {
   switch (written) {
     case WRITTEN:
@@ -322,7 +318,7 @@ static bool follow_options(struct batch_statement *batch, struct slice given, st
 static bool run_row(struct aggregation *base, const UDF_ARGS *args, struct failure *failure) {
   struct batch_statement *batch = (struct batch_statement *)base;
   if (!statement_may_invoke(&base->statement, failure) || !describe(batch, args, failure) ||
-      !follow_options(batch, argument(args, FUNCTION), failure))
+      !follow_options(batch, statement_argument(args, FUNCTION), failure))
     return false;
   if (!write_row(batch, args, failure)) return refuse_row(batch, failure);
   return take_row(batch, failure);

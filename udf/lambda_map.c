@@ -1,7 +1,5 @@
 /* lambda_map(function_or_options, payload[, key]): a call for each row, many at a time; the results as one
  * JSON array in the order of the rows. Must not know how calls travel, nor how results find their places. */
-#include <string.h>
-
 #include "aggregation.h"
 #include "distinct.h"
 #include "exports.h"
@@ -39,25 +37,19 @@ static bool write_result(struct bytes *json, struct slice payload, const struct 
   return bytes_add(json, payload.data, payload.length);
 }
 
-static bool add_text(struct bytes *json, const char *text) { return bytes_add(json, text, strlen(text)); }
-
 /* {"error": {"kind": …, "message": …[, "document": …]}} */
 static bool write_error(struct bytes *json, const struct failure *failure, struct slice document,
                         const struct piece *piece) {
   (void)piece;
   bool written = aggregation_write_error(json, failure);
   if (written && document.length > 0)
-    written = add_text(json, ", \"document\": ") && bytes_add(json, document.data, document.length);
-  return written && add_text(json, "}}");
+    written = bytes_add_text(json, ", \"document\": ") && bytes_add(json, document.data, document.length);
+  return written && bytes_add_text(json, "}}");
 }
 
 static void leave_made(void *made) { piece_leave(made); }
 
 /* ---- rows ---- */
-
-static struct slice argument(const UDF_ARGS *args, unsigned int index) {
-  return (struct slice){.data = args->args[index], .length = args->lengths[index]};
-}
 
 /* The row's key as JSON, if there is one. */
 static bool write_key(struct map_statement *map, const UDF_ARGS *args, struct failure *failure) {
@@ -140,9 +132,9 @@ static bool refuse_row(struct map_statement *map, const UDF_ARGS *args, struct f
 
 static bool run_row(struct aggregation *base, const UDF_ARGS *args, struct failure *failure) {
   struct map_statement *map = (struct map_statement *)base;
-  struct invoke_request request = {.payload = argument(args, PAYLOAD)};
+  struct invoke_request request = {.payload = statement_argument(args, PAYLOAD)};
   if (!statement_may_invoke(&base->statement, failure)) return false;
-  if (!aggregate_options_read(&base->options, AGGREGATE_MAP, argument(args, FUNCTION), failure))
+  if (!aggregate_options_read(&base->options, AGGREGATE_MAP, statement_argument(args, FUNCTION), failure))
     return aggregation_of_rows(base->row, 1, failure);
   if (request.payload.data == NULL) return put_null(base, args, failure);
   request.function = base->options.function;

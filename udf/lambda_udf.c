@@ -21,19 +21,13 @@ struct row_statement {
   char accepted[ACCEPTED_SIZE]; /* or lambda_async's */
 };
 
-/* data is NULL where the argument is NULL, or was left out. */
-static struct slice argument(const UDF_ARGS *args, unsigned int index) {
-  if (index >= args->arg_count) return (struct slice){.data = NULL};
-  return (struct slice){.data = args->args[index], .length = args->lengths[index]};
-}
-
 /* One row of (function, payload[, options]) that may invoke. False: failure says why there is no result. */
 static bool invoke_row(struct row_statement *row, const UDF_ARGS *args, struct failure *failure) {
   const struct statement *statement = &row->statement;
   struct invoke_request request = {
-      .function = argument(args, 0),
-      .payload = argument(args, 1),
-      .options = argument(args, 2),
+      .function = statement_argument(args, 0),
+      .payload = statement_argument(args, 1),
+      .options = statement_argument(args, 2),
   };
   if (!statement_complete_request(statement, &request, failure)) return false;
   call_answer_free(&row->answer);

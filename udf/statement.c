@@ -216,6 +216,11 @@ static bool check_request(const struct sql_function *function, const struct invo
   return request->options.data == NULL || check_options(request->options, failure);
 }
 
+struct slice statement_argument(const UDF_ARGS *args, unsigned int index) {
+  if (index >= args->arg_count) return (struct slice){.data = NULL};
+  return (struct slice){.data = args->args[index], .length = args->lengths[index]};
+}
+
 static struct slice text(const char *of) { return (struct slice){.data = of, .length = strlen(of)}; }
 
 bool statement_may_invoke(const struct statement *statement, struct failure *failure) {

@@ -69,6 +69,9 @@ void statement_leave(void);
 /* The same for an aggregate's result, which counts for nothing: ROW_LEFT_OUT is EXPLAIN alone. */
 enum statement_row statement_enter_result(struct statement *statement, struct failure *failure);
 
+/* A row's argument: data is NULL where it is NULL, or was left out. */
+struct slice statement_argument(const UDF_ARGS *args, unsigned int index);
+
 /* The privilege. False: *failure says that it is missing. */
 bool statement_may_invoke(const struct statement *statement, struct failure *failure);
 
