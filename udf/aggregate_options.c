@@ -26,7 +26,7 @@ struct option {
   enum option_kind kind;
   size_t place; /* in struct aggregate_options: a slice, a uint32_t, a bool or an enumeration */
   uint32_t max;
-  const char *const *choices; /* numbered from 1 */
+  const char *const *choices; /* numbered from 1, as in their enumeration */
 };
 
 #define BOTH (AGGREGATE_MAP | AGGREGATE_BATCH)
@@ -208,11 +208,14 @@ static bool read_anew(struct aggregate_options *options, enum aggregate which, s
   return true;
 }
 
+bool aggregate_options_are(const struct aggregate_options *options, struct slice argument) {
+  return argument.data != NULL && options->text != NULL && argument.length == options->length &&
+         memcmp(argument.data, options->text, argument.length) == 0;
+}
+
 bool aggregate_options_read(struct aggregate_options *options, enum aggregate which, struct slice argument,
                             struct failure *failure) {
-  if (argument.data != NULL && options->text != NULL && argument.length == options->length &&
-      memcmp(argument.data, options->text, argument.length) == 0)
-    return true;
+  if (aggregate_options_are(options, argument)) return true;
   aggregate_options_free(options);
   if (argument.data == NULL) return failure_set(failure, FAILURE_ARGUMENT, "function is NULL");
   bool good = read_anew(options, which, argument, failure);

@@ -15,7 +15,6 @@
 enum aggregate { AGGREGATE_MAP = 1, AGGREGATE_BATCH = 2 };
 
 enum option_function_error { OPTION_ERROR_UNSAID = 0, OPTION_ERROR_ERROR, OPTION_ERROR_RETURN };
-enum option_contract { OPTION_CONTRACT_UNSAID = 0, OPTION_REDSHIFT, OPTION_SNOWFLAKE, OPTION_BIGQUERY };
 
 /* Zero holds nothing. Slices are empty and numbers 0 where an option was not given. */
 struct aggregate_options {
@@ -23,13 +22,16 @@ struct aggregate_options {
   uint32_t timeout_ms, concurrency;
   enum option_function_error function_error;
   bool distinct;
-  enum option_contract contract;
+  enum batch_contract contract; /* BATCH_NONE: not given */
   uint32_t batch_rows, batch_bytes;
   bool retry_service_errors;
   /* The argument that they were read from, and what was decoded from it. */
   char *text;
   size_t length;
 };
+
+/* Whether they were read from such an argument. */
+bool aggregate_options_are(const struct aggregate_options *options, struct slice argument);
 
 /* Reads the argument of a row, which costs little where it is that of the row before. data NULL: SQL's NULL.
  * False: *failure says what is wrong, and options hold nothing. */

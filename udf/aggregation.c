@@ -46,7 +46,7 @@ static const char *kind_name(enum failure_kind kind) {
   }
 }
 
-int aggregation_on_failure(const struct aggregation *aggregation) {
+static enum on_failure on_failure(const struct aggregation *aggregation) {
   switch (aggregation->options.function_error) {
     case OPTION_ERROR_RETURN:
       return RETURNS_ALL;
@@ -129,12 +129,25 @@ struct piece *aggregation_null(struct aggregation *aggregation, struct failure *
 
 bool aggregation_refuse(struct aggregation *aggregation, struct piece *piece, struct failure *failure) {
   if (failure->kind == FAILURE_PRIVILEGE) return false;
-  if (aggregation->options.function_error != OPTION_ERROR_RETURN || kind_name(failure->kind) == NULL)
+  if (on_failure(aggregation) != RETURNS_ALL || kind_name(failure->kind) == NULL)
     return of_piece(piece, failure);
   return fill_error(aggregation, piece, (struct slice){.data = NULL}, failure);
 }
 
 /* ---- calls ---- */
+
+struct invoke_request aggregation_request(const struct aggregation *aggregation, struct slice payload) {
+  const struct aggregate_options *options = &aggregation->options;
+  return (struct invoke_request){
+      .function = options->function,
+      .qualifier = options->qualifier,
+      .region = options->region,
+      .role = options->role,
+      .tenant_id = options->tenant_id,
+      .answer_form = ANSWER_JSON,
+      .payload = payload,
+  };
+}
 
 bool aggregation_begin(struct aggregation *aggregation, struct invoke_request *request, struct piece *piece,
                        struct failure *failure) {
@@ -143,6 +156,7 @@ bool aggregation_begin(struct aggregation *aggregation, struct invoke_request *r
   uint32_t timeout_ms = statement->settings.timeout_ms, own = options->timeout_ms;
   uint32_t width = options->concurrency > 0 ? options->concurrency : statement->concurrency;
   if (own > 0 && own < timeout_ms) timeout_ms = own;
+  piece->note = on_failure(aggregation);
   request->fails_together = piece->note == FAILS_STATEMENT;
   if (!aggregation->started)
     flights_start(&aggregation->flights, &statement->settings, statement->session, call_ended, aggregation);

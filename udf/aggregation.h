@@ -1,6 +1,6 @@
 /* What the aggregates have in common: rows come in groups, calls leave while they come, and the results are
- * one JSON array in the order of the rows. Knows a statement, flights and pieces; not what a call is made of.
- */
+ * one JSON array in the order of the rows. Knows a statement, options, flights and pieces; not how calls
+ * travel. */
 #ifndef LAMBDA_UDF_AGGREGATION_H
 #define LAMBDA_UDF_AGGREGATION_H
 
@@ -59,10 +59,11 @@ void aggregation_clear(UDF_INIT *init, unsigned char *is_null, unsigned char *er
 void aggregation_add(UDF_INIT *init, UDF_ARGS *args, unsigned char *is_null, unsigned char *error);
 char *aggregation_result(UDF_INIT *init, unsigned long *length, unsigned char *is_null, unsigned char *error);
 
-/* Whether a call that is made now, under the row's options, ends the statement if it fails: piece.note. */
-int aggregation_on_failure(const struct aggregation *aggregation);
+/* A request as the options of the row say. statement_complete_request() does the rest. */
+struct invoke_request aggregation_request(const struct aggregation *aggregation, struct slice payload);
 
-/* Begins the call for a piece, which is in its place already. The options of the row count. */
+/* Begins the call for a piece, which is in its place already. The options of the row count; piece.note says
+ * from then on what becomes of a failure. */
 bool aggregation_begin(struct aggregation *aggregation, struct invoke_request *request, struct piece *piece,
                        struct failure *failure);
 

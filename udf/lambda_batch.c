@@ -138,38 +138,22 @@ static void forget_rows(struct aggregation *base) {
   batch->cost = 0;
 }
 
-static enum batch_contract contract_of(const struct aggregate_options *options) {
-  switch (options->contract) {
-    case OPTION_SNOWFLAKE:
-      return BATCH_SNOWFLAKE;
-    case OPTION_BIGQUERY:
-      return BATCH_BIGQUERY;
-    default:
-      return BATCH_REDSHIFT;
-  }
-}
-
 static struct slice slice_of(const struct bytes *bytes) {
   return (struct slice){.data = bytes->data, .length = bytes->length};
 }
 
 static struct invoke_request request_of(const struct batch_statement *batch) {
   const struct aggregate_options *options = &batch->base.options;
-  return (struct invoke_request){
-      .function = options->function,
-      .qualifier = options->qualifier,
-      .region = options->region,
-      .role = options->role,
-      .tenant_id = options->tenant_id,
-      .answer_form = ANSWER_JSON,
-      .payload = slice_of(&batch->rows),
-      .batch = {.contract = contract_of(options),
-                .rows = batch->count,
-                .number = batch->number,
-                .query_id = {.data = batch->query_id, .length = QUERY_ID_SIZE - 1},
-                .signature = slice_of(&batch->signature),
-                .retry_service_errors = options->retry_service_errors},
+  struct invoke_request request = aggregation_request(&batch->base, slice_of(&batch->rows));
+  request.batch = (struct invoke_batch){
+      .contract = options->contract == BATCH_NONE ? BATCH_REDSHIFT : options->contract,
+      .rows = batch->count,
+      .number = batch->number,
+      .query_id = {.data = batch->query_id, .length = QUERY_ID_SIZE - 1},
+      .signature = slice_of(&batch->signature),
+      .retry_service_errors = options->retry_service_errors,
   };
+  return request;
 }
 
 /* The rows that are held become a batch, in its place and on its way. first is the number of the first one.
@@ -179,7 +163,6 @@ static bool send_as(struct batch_statement *batch, struct piece *piece, struct f
   struct aggregation *base = &batch->base;
   struct invoke_request request = request_of(batch);
   piece->rows = batch->count;
-  piece->note = aggregation_on_failure(base);
   if (!statement_complete_request(&base->statement, &request, failure))
     return aggregation_refuse(base, piece, failure) && aggregation_put(base, piece, false, no_key, failure);
   batch->number++;
@@ -251,7 +234,7 @@ static bool write_row(struct batch_statement *batch, const UDF_ARGS *args, struc
  * in a string, its number and the escapes. */
 static size_t cost_of(const struct batch_statement *batch) {
   size_t cost = batch->row.length + 3;
-  if (batch->base.options.contract != OPTION_SNOWFLAKE) return cost;
+  if (batch->base.options.contract != BATCH_SNOWFLAKE) return cost;
   for (size_t i = 0; i < batch->row.length; i++)
     if (batch->row.data[i] == '"' || batch->row.data[i] == '\\') cost++;
   return cost + NUMBER_SIZE;
@@ -260,7 +243,7 @@ static size_t cost_of(const struct batch_statement *batch) {
 static bool add_row(struct batch_statement *batch, size_t cost, struct failure *failure) {
   char start[NUMBER_SIZE + 2] = "[";
   struct bytes *rows = &batch->rows;
-  if (batch->base.options.contract == OPTION_SNOWFLAKE)
+  if (batch->base.options.contract == BATCH_SNOWFLAKE)
     (void)snprintf(start, sizeof start, "[%u,", batch->count);
   if ((batch->count > 0 && !bytes_add(rows, ",", 1)) || !bytes_add(rows, start, strlen(start)) ||
       !bytes_add(rows, batch->row.data, batch->row.length) || !bytes_add(rows, "]", 1))
@@ -307,9 +290,7 @@ static bool refuse_row(struct batch_statement *batch, struct failure *failure) {
 /* Rows under other options, another function's too, are another batch. */
 static bool follow_options(struct batch_statement *batch, struct slice given, struct failure *failure) {
   struct aggregate_options *options = &batch->base.options;
-  bool same = given.data != NULL && given.length == options->length && options->text != NULL &&
-              memcmp(given.data, options->text, given.length) == 0;
-  if (same) return true;
+  if (aggregate_options_are(options, given)) return true;
   if (!send(batch, batch->base.row, failure)) return false;
   return aggregate_options_read(options, AGGREGATE_BATCH, given, failure) ||
          aggregation_of_rows(batch->base.row, 1, failure);

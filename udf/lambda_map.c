@@ -95,7 +95,6 @@ static struct piece *piece_for(struct map_statement *map, const struct invoke_re
     if (piece != NULL) piece->users++;
     return piece;
   }
-  piece->note = aggregation_on_failure(&map->base);
   if (made != NULL) {
     *made = piece;
     piece->users++;
@@ -106,13 +105,7 @@ static struct piece *piece_for(struct map_statement *map, const struct invoke_re
 /* A row whose call may be made. */
 static bool call_row(struct map_statement *map, const UDF_ARGS *args, struct invoke_request *request,
                      struct failure *failure) {
-  const struct aggregate_options *options = &map->base.options;
   bool found = false;
-  request->qualifier = options->qualifier;
-  request->region = options->region;
-  request->role = options->role;
-  request->tenant_id = options->tenant_id;
-  request->answer_form = ANSWER_JSON;
   struct piece *piece = piece_for(map, request, &found);
   if (piece == NULL) return aggregation_no_memory(failure);
   bool there =
@@ -132,12 +125,12 @@ static bool refuse_row(struct map_statement *map, const UDF_ARGS *args, struct f
 
 static bool run_row(struct aggregation *base, const UDF_ARGS *args, struct failure *failure) {
   struct map_statement *map = (struct map_statement *)base;
-  struct invoke_request request = {.payload = statement_argument(args, PAYLOAD)};
+  struct slice payload = statement_argument(args, PAYLOAD);
   if (!statement_may_invoke(&base->statement, failure)) return false;
   if (!aggregate_options_read(&base->options, AGGREGATE_MAP, statement_argument(args, FUNCTION), failure))
     return aggregation_of_rows(base->row, 1, failure);
-  if (request.payload.data == NULL) return put_null(base, args, failure);
-  request.function = base->options.function;
+  if (payload.data == NULL) return put_null(base, args, failure);
+  struct invoke_request request = aggregation_request(base, payload);
   if (!statement_complete_request(&base->statement, &request, failure)) return refuse_row(map, args, failure);
   return call_row(map, args, &request, failure);
 }

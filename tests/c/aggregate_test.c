@@ -215,7 +215,7 @@ static void each_aggregate_knows_its_own_options_alone(void **state) {
                                      text("{\"function\": \"f\", \"contract\": \"bigquery\", \"batch_rows\": "
                                           "5, \"retry_service_errors\": true}"),
                                      &failure));
-  assert_int_equal(options.contract, OPTION_BIGQUERY);
+  assert_int_equal(options.contract, BATCH_BIGQUERY);
   assert_int_equal(options.batch_rows, 5);
   assert_true(options.retry_service_errors);
   aggregate_options_free(&options);
