@@ -20,13 +20,12 @@ struct flight {
   struct call call;
   void *place;
   uint32_t timeout_ms;
-  bool sent; /* on the channel that the line holds now */
   size_t bytes;
   char text[]; /* what the request's slices point to */
 };
 
 struct under_way {
-  uint64_t call_id; /* 0: not sent */
+  uint64_t call_id; /* on the channel that the line holds now; 0: not sent on it */
   int64_t deadline_ms;
   struct flight *flight; /* NULL: given up; its answer is owed still */
 };
@@ -183,7 +182,7 @@ static struct flight *first_lost(const struct flights *flights, struct failure *
   struct failure why;
   for (size_t i = 0; i < flights->count; i++) {
     struct flight *flight = flights->calls[i].flight;
-    if (flight == NULL || !flight->sent) continue;
+    if (flight == NULL || flights->calls[i].call_id == 0) continue;
     if (first != NULL && flight->call.request.call_id > first->call.request.call_id) continue;
     if (call_may_begin_anew(&flight->call, &flights->line, &why)) continue;
     first = flight;
@@ -216,14 +215,13 @@ static bool lose_channel(struct flights *flights, struct failure *failure) {
   const struct flight *lost = first_lost(flights, failure);
   if (lost != NULL) return fail_by(flights, lost, failure);
   for (size_t i = flights->count; i-- > 0;) {
-    struct flight *flight = flights->calls[i].flight;
-    if (flight == NULL) {
+    struct under_way *call = &flights->calls[i];
+    if (call->flight == NULL) {
       (void)take_out(flights, i);
-    } else if (flight->sent) {
-      flight->sent = false;
-      flights->calls[i].call_id = 0;
+    } else if (call->call_id != 0) {
+      call->call_id = 0;
       flights->unsent++;
-      rest = rest || flight->call.tries > 1;
+      rest = rest || call->flight->call.tries > 1;
     }
   }
   line_drop(&flights->line);
@@ -236,9 +234,9 @@ static bool is_small(const struct flight *flight) { return flight->bytes <= SMAL
  * is small. How many. */
 static size_t choose_unsent(const struct flights *flights, struct under_way **chosen) {
   size_t count = 0;
-  for (size_t i = 0; i < flights->count && count < CALLS_AT_ONCE; i++) {
+  for (size_t i = 0; i < flights->count && count < flights->unsent && count < CALLS_AT_ONCE; i++) {
     struct under_way *call = &flights->calls[i];
-    if (call->flight == NULL || call->flight->sent || (count > 0 && !is_small(call->flight))) continue;
+    if (call->call_id != 0 || (count > 0 && !is_small(call->flight))) continue;
     chosen[count++] = call;
     if (!is_small(call->flight)) break;
   }
@@ -260,7 +258,6 @@ static enum call_step send_chosen(struct flights *flights, struct under_way *con
   for (size_t i = 0; i < count; i++) {
     calls[i] = &chosen[i]->flight->call;
     begin_time(chosen[i]);
-    chosen[i]->flight->sent = true;
     if (chosen[i]->deadline_ms < earliest->deadline_ms) earliest = chosen[i];
   }
   flights->unsent -= count;

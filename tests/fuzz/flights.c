@@ -171,10 +171,12 @@ static void check_table(void) {
   for (size_t i = 0; i < flights.count; i++) {
     const struct flight *flight = flights.calls[i].flight;
     none += flight == NULL;
-    unsent += flight != NULL && !flight->sent;
+    unsent += flights.calls[i].call_id == 0;
     bytes += flight == NULL ? 0 : flight->bytes;
     require(flight != NULL || flights.calls[i].call_id != 0, "what is given up was sent");
-    require(flight == NULL || (flights.calls[i].call_id == 0) == !flight->sent, "what is sent has a number");
+    require(flight == NULL || flights.calls[i].call_id == 0 ||
+                flights.calls[i].call_id == flight->call.request.call_id,
+            "what is sent has its number");
   }
   require(none == flights.given_up && unsent == flights.unsent && bytes == flights.bytes,
           "the counts are those of the table");
