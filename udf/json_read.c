@@ -4,6 +4,10 @@
 
 #include <string.h>
 
+#include "decimal.h"
+
+static const char too_deep[] = "nested too deeply";
+
 struct reader {
   const char *text;
   size_t length;
@@ -139,13 +143,10 @@ static size_t take_digits(struct reader *reader) {
 
 /* False: it does not fit. */
 static bool to_integer(const char *digits, size_t count, bool negative, int64_t *integer) {
-  uint64_t sum = 0, most = (uint64_t)INT64_MAX + (negative ? 1 : 0);
-  for (size_t i = 0; i < count; i++) {
-    uint64_t digit = (uint64_t)(digits[i] - '0');
-    if (sum > (most - digit) / 10) return false;
-    sum = sum * 10 + digit;
-  }
-  *integer = negative ? (int64_t)(0 - sum) : (int64_t)sum;
+  uint64_t number = 0;
+  if (!decimal_parse(digits, count, &number) || number > (uint64_t)INT64_MAX + (negative ? 1 : 0))
+    return false;
+  *integer = negative ? (int64_t)(0 - number) : (int64_t)number;
   return true;
 }
 
@@ -244,7 +245,7 @@ static bool after_value(struct reader *reader, struct nest *nest) {
 
 /* An array or an object begins. *empty: it has ended as well. */
 static bool open_nest(struct reader *reader, struct nest *nest, bool *empty) {
-  if (nest->depth == JSON_DEPTH_MAX) return fail(reader, "nested too deeply");
+  if (nest->depth == JSON_DEPTH_MAX) return fail(reader, too_deep);
   char closing = peek(reader) == '{' ? '}' : ']';
   reader->at++;
   skip_space(reader);
@@ -311,11 +312,9 @@ static enum json_read read_object(struct reader *reader, json_member_taken taken
 
 enum json_read json_read_object(const char *text, size_t length, char *scratch, json_member_taken taken,
                                 void *context, const char **what, size_t *at) {
-  static const char too_deep[] = "nested too deeply";
   struct reader reader = {.text = text, .length = length, .scratch = scratch};
   enum json_read read = read_object(&reader, taken, context);
   *what = reader.wrong != NULL ? reader.wrong : "";
   *at = reader.at;
-  if (read == JSON_READ_MALFORMED && strcmp(*what, too_deep) == 0) return JSON_READ_TOO_DEEP;
-  return read;
+  return read == JSON_READ_MALFORMED && reader.wrong == too_deep ? JSON_READ_TOO_DEEP : read;
 }
