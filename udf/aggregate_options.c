@@ -11,8 +11,6 @@
 #include "settings.h"
 #include "utf8.h"
 
-/* As lambda_invoke's (statement.c); these need far less. */
-#define OPTIONS_MAX 16384u
 #define NAMES_SIZE 256
 
 enum option_kind { OPTION_TEXT, OPTION_NUMBER, OPTION_BOOL, OPTION_CHOICE };
@@ -190,10 +188,10 @@ static bool is_object(struct slice argument) {
 static bool read_anew(struct aggregate_options *options, enum aggregate which, struct slice argument,
                       struct failure *failure) {
   bool object = is_object(argument);
-  if (argument.length > OPTIONS_MAX)
+  if (argument.length > QUOTA_OPTIONS_MAX)
     return object
                ? failure_set(failure, FAILURE_ARGUMENT, "options too long: %zu bytes, at most %u are allowed",
-                             argument.length, OPTIONS_MAX)
+                             argument.length, QUOTA_OPTIONS_MAX)
                : failure_set(failure, FAILURE_ARGUMENT,
                              "not a function name or ARN: it has %zu bytes, at most %u are allowed",
                              argument.length, QUOTA_FUNCTION_NAME_MAX);

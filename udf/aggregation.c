@@ -7,6 +7,8 @@
 #include "counters.h"
 #include "server.h"
 
+_Static_assert(SETTINGS_CONCURRENCY_MAX <= FLIGHTS_WIDTH_MAX, "any concurrency must be a width of flights");
+
 /* What becomes of a call without a good result: piece.note. */
 enum on_failure {
   FAILS_STATEMENT = 0,

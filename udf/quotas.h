@@ -18,7 +18,12 @@
 /* Milliseconds that a function may run (quotas: function timeout, 900 seconds). */
 #define QUOTA_RUN_MAX_MS 900000u
 
-/* Not Lambda's but ours: bytes of an answer beside what the function returned. Its log tail needs most, 24 KB
+/* Not Lambda's but ours: bytes of options as JSON. The longest option is client_context; the others, the
+ * aggregates' too, need far less. */
+#define QUOTA_OPTIONS_MAX 16384u
+_Static_assert(4 * QUOTA_CLIENT_CONTEXT_MAX < QUOTA_OPTIONS_MAX, "options must hold a client context");
+
+/* And ours, too: bytes of an answer beside what the function returned. Its log tail needs most, 24 KB
  * where lambda_invoke's document writes each byte as a JSON escape (\u0000); the sidecar counts with the same
  * number. */
 #define QUOTA_BESIDE_RESPONSE_MAX 65536u

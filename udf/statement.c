@@ -12,10 +12,6 @@
 #include "quotas.h"
 #include "utf8.h"
 
-/* The longest option is client_context; the others need far less. */
-#define OPTIONS_MAX 16384u
-_Static_assert(4 * QUOTA_CLIENT_CONTEXT_MAX < OPTIONS_MAX, "options must hold a client context");
-
 /* ---- from init to deinit ---- */
 
 /* Whether the function can run here with these arguments. False: message says why not. */
@@ -194,9 +190,9 @@ static bool check_options(struct slice options, struct failure *failure) {
   if (options.length == 0)
     return failure_set(failure, FAILURE_ARGUMENT,
                        "options are empty; a JSON object is expected, {} at least");
-  if (options.length > OPTIONS_MAX)
+  if (options.length > QUOTA_OPTIONS_MAX)
     return failure_set(failure, FAILURE_ARGUMENT, "options too long: %zu bytes, at most %u are allowed",
-                       options.length, OPTIONS_MAX);
+                       options.length, QUOTA_OPTIONS_MAX);
   if (!utf8_is_valid(options.data, options.length))
     return failure_set(failure, FAILURE_ARGUMENT, "options are not JSON: they are not UTF-8");
   return true;
