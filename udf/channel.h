@@ -1,5 +1,5 @@
 /* A channel: one Unix-socket connection carrying one long-lived bidirectional gRPC stream, driven by
- * the thread that uses it. Knows HTTP/2 (nghttp2) and gRPC; not what the messages mean, not mysqld.
+ * the thread that uses it. Knows sockets and streams; not what the messages mean, not mysqld.
  *
  * Not thread-safe: one thread at a time owns a channel. Nothing here blocks beyond its wait. */
 #ifndef LAMBDA_UDF_CHANNEL_H

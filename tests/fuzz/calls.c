@@ -1,77 +1,32 @@
 /* Whole calls (invoke.c and all below it) against a sidecar that does what the input says (peer.c), on a
  * system in memory (simulated_system.c). The input's first bytes choose the calls; the rest is the other
  * side's script. What must hold: a call that may have been carried out is not sent again; what is never taken
- * never left whole; nothing waits beyond its deadline or 100 ms beyond a KILL; nothing is left over. Stands
- * in for server.c, and looks into channel.c. */
-#include "channel.h"
-
-bool channel_says_never_taken(const struct channel *channel, uint64_t call_id);
-#define channel_never_taken channel_says_never_taken
-#include "channel.c"
-#undef channel_never_taken
+ * never left whole; nothing waits beyond its deadline or 100 ms beyond a KILL; nothing is left over. */
+#include <string.h>
 
 #include "call.h"
 #include "channel_pool.h"
+#include "counters.h"
 #include "invoke.h"
 #include "peer.h"
+#include "session.h"
 #include "simulated_system.h"
 #include "target.h"
 
 #define PAYLOAD_MAX 200000
 #define PAYLOAD_MIN 2
-#define MS 1000
-/* A KILL is seen within 100 ms (waiting.h), a deadline at once; then what has come is still read (READS_MS).
- */
-#define KILL_SEEN_US (100 * MS)
-#define SLACK_US (10 * MS)
+#define SLACK_US 10000
 
 static uint8_t payloads[PEER_CALLS_MAX][PAYLOAD_MAX];
 static struct peer_call calls[PEER_CALLS_MAX];
 static struct call under_way[PEER_CALLS_MAX];
 static bool is_under_way[PEER_CALLS_MAX];
 
-/* ---- what the library asks ---- */
-
-enum server_interrupt server_interrupt(MYSQL_THD session) {
-  (void)session;
-  return peer_killed_us() > 0 ? SERVER_KILLED : SERVER_RUNS;
-}
-
-int server_client_fd(MYSQL_THD session) {
-  (void)session;
-  return system_client();
-}
-
-void server_raise(int error_id, int flags, ...) { (void)error_id, (void)flags; }
-
-/* In channel.c's place: what it says is looked at. */
-bool channel_never_taken(const struct channel *channel, uint64_t call_id) {
-  bool never = channel_says_never_taken(channel, call_id);
-  uint64_t came = peer_requests(channel->fd);
-  require(channel->left_whole <= came, "what has left whole has come");
-  require(came <= channel->begun, "nothing comes that was not begun");
-  if (!never || call_id > came) return never;
-  require(channel->status == GRPC_STATUS_UNAVAILABLE && channel->has_last_call_id &&
-              channel->last_call_id < call_id,
-          "a call that has come whole is never taken only where the sidecar says so");
-  struct peer_call *call = peer_request(channel->fd, call_id);
-  if (call->disclaimed < call->came) call->disclaimed++;
-  return never;
-}
-
 /* ---- the calls ---- */
 
 static size_t choose_length(uint8_t byte) {
   static const size_t lengths[] = {PAYLOAD_MIN, 10, 300, 16384, 65530, 70000, 140000, PAYLOAD_MAX};
   return lengths[byte % (sizeof lengths / sizeof lengths[0])];
-}
-
-static struct settings choose_settings(void) {
-  static const uint32_t times[] = {1, 50, 300, 1000, 3000};
-  struct settings settings = {.socket = "/s"};
-  settings.timeout_ms = times[peer_script_byte() % 5];
-  settings.connect_timeout_ms = times[peer_script_byte() % 5];
-  return settings;
 }
 
 /* Bytes of which no stretch is like the one before, and a last one that no other call has. */
@@ -107,20 +62,8 @@ static void check_answer(int number, const struct invoke_response *response) {
   require(memcmp(payload.data, call->payload, payload.length) == 0, "an answer is the call's own");
 }
 
-static void check_failure(const struct failure *failure) {
-  require(failure->kind > FAILURE_NONE && failure->kind < FAILURE_KIND_COUNT, "a failure has a kind");
-  require(failure->text[0] != '\0' || failure->kind == FAILURE_API, "a failure has a text");
-}
-
 static void check_time(int64_t begun_us, const struct settings *settings) {
-  int64_t now_us = system_now_us(), until_us = begun_us + settings->timeout_ms * INT64_C(1000);
-  require(now_us <= until_us + SLACK_US, "a call ends at its deadline");
-  int64_t killed_us = peer_killed_us(), went_us = peer_client_went_us();
-  if (killed_us < begun_us) killed_us = begun_us;
-  if (peer_killed_us() > 0) require(now_us <= killed_us + KILL_SEEN_US + SLACK_US, "a KILL is seen in time");
-  if (went_us < begun_us) went_us = begun_us;
-  if (peer_client_went_us() > 0)
-    require(now_us <= went_us + KILL_SEEN_US + SLACK_US, "the client's end is seen in time");
+  session_check_time(begun_us, begun_us + settings->timeout_ms * INT64_C(1000), SLACK_US);
 }
 
 /* One after the other, each on a line of its own, as lambda_sync() has them. */
@@ -133,7 +76,7 @@ static void invoke_each(int count, const struct settings *settings, uint8_t betw
     if (invoke(&request, settings, NULL, &answer, &failure))
       check_answer(i, &answer.response);
     else
-      check_failure(&failure);
+      session_check_failure(&failure);
     check_time(begun_us, settings);
     call_answer_free(&answer);
     peer_acts_between(between % 4);
@@ -177,7 +120,8 @@ static void invoke_together(int count, const struct settings *settings) {
   enum call_step step = begin_all(count, &line, &failure);
   for (int left = count; left > 0 && step == CALL_OK; left--) step = end_one(count, &line, &failure);
   for (int i = 0; i < count && step == CALL_LOST; i++)
-    if (is_under_way[i] && !call_may_begin_anew(&under_way[i], &line, &failure)) check_failure(&failure);
+    if (is_under_way[i] && !call_may_begin_anew(&under_way[i], &line, &failure))
+      session_check_failure(&failure);
   if (step == CALL_OK)
     line_release(&line);
   else
@@ -189,7 +133,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   system_start();
   peer_start(bytes, length, calls, PEER_CALLS_MAX);
   memset(calls, 0, sizeof calls);
-  struct settings settings = choose_settings();
+  struct settings settings = session_settings();
   uint8_t how = peer_script_byte(), between = peer_script_byte();
   int count = how % 4 + 1;
   choose_calls(count);

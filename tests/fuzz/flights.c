@@ -2,38 +2,30 @@
  * what the input says (peer.c), on a system in memory (simulated_system.c). The input's first bytes choose
  * the calls; the rest is the other side's script. What must hold: what calls.c demands; every place ends once
  * and no more are under way than may be; a call that is held leaves before anything is waited for; a channel
- * that goes back to the pool owes nothing. Stands in for server.c, and looks into three files of the library.
- */
-#include "channel.h"
-#include "channel_pool.h"
+ * that goes back to the pool owes nothing. Looks into flights.c. */
+#include "call.h"
+#include "line.h"
 
-bool channel_says_never_taken(const struct channel *channel, uint64_t call_id);
-enum wait_result channel_truly_receives(struct channel *channel, const struct wait *wait,
-                                        struct grpc_message **message);
-void channel_pool_truly_takes(const char *path, struct channel *channel);
-#define channel_never_taken channel_says_never_taken
-#define channel_receive channel_truly_receives
-#include "channel.c"
-#undef channel_never_taken
-#undef channel_receive
-#define channel_pool_give channel_pool_truly_takes
-#include "channel_pool.c"
-#undef channel_pool_give
+static enum call_step receive_for_all(struct line *line, struct call_answer *answer, struct failure *failure);
+static void release_without_debt(struct line *line);
+#define call_receive receive_for_all
+#define line_release release_without_debt
 #include <flights.c>
+#undef call_receive
+#undef line_release
 
+#include "channel_pool.h"
 #include "counters.h"
 #include "peer.h"
+#include "session.h"
 #include "simulated_system.h"
 #include "target.h"
+#include "watched_channel.h"
 
 #define CALLS_MAX 400 /* so many that a full message is held */
 #define PAYLOAD_MAX 70000
 #define PATTERN_SIZE 8
-#define MS 1000
-/* A KILL is seen within 100 ms (waiting.h), a deadline at once; then what has come is still read (READS_MS).
- */
-#define KILL_SEEN_US (100 * MS)
-#define SLACK_US (20 * MS)
+#define SLACK_US 20000
 /* Rows that come more slowly than those that are held for each other. */
 #define GAP_US 300
 /* Of each call's time: what is under way ends, or is given up; then what was held, and what is new, is sent,
@@ -46,7 +38,6 @@ enum { LENGTHS = 7, AFTER_A_GAP = 8, PEER_ACTS = 16, MAY_FAIL = 32, HAS_LITTLE_T
 struct place {
   int number;
   bool may_fail, ended;
-  int64_t begun_us;
   uint32_t timeout_ms;
 };
 
@@ -57,44 +48,17 @@ static struct flights flights;
 static int begun, ended;
 static bool is_over; /* a place's end has ended all */
 
-/* ---- what the library asks ---- */
+/* ---- what is asked of a line ---- */
 
-enum server_interrupt server_interrupt(MYSQL_THD session) {
-  (void)session;
-  return peer_killed_us() > 0 ? SERVER_KILLED : SERVER_RUNS;
-}
-
-int server_client_fd(MYSQL_THD session) {
-  (void)session;
-  return system_client();
-}
-
-void server_raise(int error_id, int flags, ...) { (void)error_id, (void)flags; }
-
-/* In channel.c's place: what it says is looked at. */
-bool channel_never_taken(const struct channel *channel, uint64_t call_id) {
-  bool never = channel_says_never_taken(channel, call_id);
-  uint64_t came = peer_requests(channel->fd);
-  require(channel->left_whole <= came, "what has left whole has come");
-  require(came <= channel->begun, "nothing comes that was not begun");
-  if (!never || call_id > came) return never;
-  require(channel->status == GRPC_STATUS_UNAVAILABLE && channel->has_last_call_id &&
-              channel->last_call_id < call_id,
-          "a call that has come whole is never taken only where the sidecar says so");
-  struct peer_call *call = peer_request(channel->fd, call_id);
-  if (call->disclaimed < call->came) call->disclaimed++;
-  return never;
-}
-
-enum wait_result channel_receive(struct channel *channel, const struct wait *wait,
-                                 struct grpc_message **message) {
+static enum call_step receive_for_all(struct line *line, struct call_answer *answer,
+                                      struct failure *failure) {
   require(flights.unsent == 0, "what is held leaves before an answer is waited for");
-  return channel_truly_receives(channel, wait, message);
+  return call_receive(line, answer, failure);
 }
 
-void channel_pool_give(const char *path, struct channel *channel) {
-  require(channel->reader.max_queued == 0, "a channel that goes back owes nothing");
-  channel_pool_truly_takes(path, channel);
+static void release_without_debt(struct line *line) {
+  require(channel_owed(line->channel) == 0, "a channel that goes back owes nothing");
+  line_release(line);
 }
 
 /* ---- the calls ---- */
@@ -121,20 +85,7 @@ static void choose_calls(int count, const uint8_t *pattern, uint32_t timeout_ms)
   }
 }
 
-static struct settings choose_settings(void) {
-  static const uint32_t times[] = {1, 50, 300, 1000, 3000};
-  struct settings settings = {.socket = "/s"};
-  settings.timeout_ms = times[peer_script_byte() % 5];
-  settings.connect_timeout_ms = times[peer_script_byte() % 5];
-  return settings;
-}
-
 /* ---- what must hold ---- */
-
-static void check_failure(const struct failure *failure) {
-  require(failure->kind > FAILURE_NONE && failure->kind < FAILURE_KIND_COUNT, "a failure has a kind");
-  require(failure->text[0] != '\0' || failure->kind == FAILURE_API, "a failure has a text");
-}
 
 /* An answer of a sidecar that does what it should is the call's own. */
 static void check_answer(const struct place *place, const struct invoke_result *result) {
@@ -158,7 +109,7 @@ static bool call_ended(void *context, void *of, const struct invoke_result *resu
     check_answer(place, result);
     return true;
   }
-  check_failure(failure);
+  session_check_failure(failure);
   require(failure->kind != FAILURE_KILLED && failure->kind != FAILURE_CLIENT_GONE,
           "a KILL is no failure of a call");
   is_over = fails || !place->may_fail;
@@ -183,20 +134,12 @@ static void check_table(void) {
   require(unsent <= CALLS_AT_ONCE, "no more are held than go in one message");
   require(flights.count - none == (size_t)(begun - ended), "who has not ended is under way");
   if (flights.line.channel != NULL)
-    require(flights.count - unsent == flights.line.channel->reader.max_queued,
+    require(flights.count - unsent == channel_owed(flights.line.channel),
             "the channel owes an answer to each that was sent");
 }
 
 static void check_time(int64_t from_us, const struct settings *settings) {
-  int64_t now_us = system_now_us();
-  require(now_us <= from_us + TIMES_MAX * settings->timeout_ms * INT64_C(1000) + SLACK_US,
-          "nothing waits beyond its deadline");
-  int64_t killed_us = peer_killed_us(), went_us = peer_client_went_us();
-  if (killed_us < from_us) killed_us = from_us;
-  if (peer_killed_us() > 0) require(now_us <= killed_us + KILL_SEEN_US + SLACK_US, "a KILL is seen in time");
-  if (went_us < from_us) went_us = from_us;
-  if (peer_client_went_us() > 0)
-    require(now_us <= went_us + KILL_SEEN_US + SLACK_US, "the client's end is seen in time");
+  session_check_time(from_us, from_us + TIMES_MAX * settings->timeout_ms * INT64_C(1000), SLACK_US);
 }
 
 /* After a step that may have failed. */
@@ -206,7 +149,7 @@ static void check_step(bool done, bool was_killed, int64_t from_us, const struct
   require(!(done && was_killed), "a statement that was killed does not go on");
   require(!(done && is_over), "the end of all is one");
   if (done) return;
-  check_failure(failure);
+  session_check_failure(failure);
   if (peer_is_good())
     require(strstr(failure->text, "may have been carried out") == NULL,
             "a sidecar that answers what it has looked at leaves nothing in doubt");
@@ -226,7 +169,6 @@ static bool begin_one(int number, uint32_t width, const struct settings *setting
   };
   int64_t from_us = system_now_us();
   bool was_killed = peer_killed_us() > 0;
-  place->begun_us = from_us;
   begun++;
   bool done = flights_begin(&flights, &request, place->timeout_ms, width, place, &failure);
   check_step(done, was_killed, from_us, settings, &failure);
@@ -266,7 +208,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   begun = ended = 0;
   is_over = false;
   memset(calls, 0, sizeof calls);
-  struct settings settings = choose_settings();
+  struct settings settings = session_settings();
   uint8_t how = peer_script_byte();
   int count = peer_script_byte() % (CALLS_MAX / 2) + 1;
   if ((how & 0x40) != 0) count *= 2;

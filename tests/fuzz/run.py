@@ -25,7 +25,7 @@ INPUT_SECONDS = 10
 # Of each property in one round; a round takes about a minute.
 EXAMPLES = 1000
 # Files of the library that the targets are made for.
-SOURCES = "call|channel|channel_pool|contract|decimal|explain|failure|flights|grpc_wire|invoke|line|unix_socket|utf8|waiting"
+SOURCES = "call|channel|channel_pool|contract|decimal|explain|failure|flights|grpc_wire|invoke|line|stream|unix_socket|utf8|waiting"
 
 
 def main() -> int:

@@ -37,7 +37,8 @@ def test_no_module_of_the_library_includes_back_what_includes_it() -> None:
 @pytest.mark.parametrize(
     ("header", "files"),
     [
-        (r"nghttp2/.+", {"channel.c"}),
+        (r"nghttp2/.+", {"stream.c"}),
+        (r"stream\.h", {"channel.c", "stream.c"}),
         (r"sys/socket\.h", {"channel.c", "outbox_hint.c", "unix_socket.c"}),
         (r"sys/un\.h", {"outbox_hint.c", "unix_socket.c"}),
         (r"pb_.+|.+\.pb\.h", {"contract.c"}),
@@ -87,6 +88,10 @@ def test_what_is_called_pure_knows_nothing_but_its_like(module: str) -> None:
         ("call", {"channel_pool", "mysql_abi", "server", "statement"}),
         ("line", {"call", "contract"}),
         ("channel", {"contract", "mysql_abi", "server", "settings"}),
+        (
+            "stream",
+            {"channel", "contract", "counters", "mysql_abi", "server", "settings", "unix_socket", "waiting"},
+        ),
         ("flights", {"aggregate_options", "channel", "channel_pool", "gathered", "json_write", "statement"}),
         ("gathered", {"failure", "flights", "server"}),
         ("distinct", {"failure", "flights", "gathered", "server"}),

@@ -14,7 +14,7 @@ from tests.support.checkout import ROOT
 SIDECAR = ROOT / "sidecar/lambda_sidecar"
 # Calls whose first string is a text for users: of the library, and of the sidecar.
 _C_CALL = re.compile(
-    r"\b(?:failure_set|line_unavailable|break_channel|give_reason|server_warn|warn_once|snprintf)\s*\("
+    r"\b(?:failure_set|line_unavailable|stream_break|give_reason|server_warn|warn_once|snprintf)\s*\("
 )
 _RAISES = {"InvalidRequest", "InvokeFailure"}
 # These put words of their own before the text.
