@@ -1,5 +1,5 @@
 /* protos/lambda_udf/v1/invoker.proto in C: encodes a request, decodes a response (nanopb).
- * Pure, so that it is fuzzed (tests/c); knows nothing of HTTP/2 or sockets. */
+ * Pure, so that it is fuzzed (tests/fuzz); knows nothing of HTTP/2 or sockets. */
 #ifndef LAMBDA_UDF_CONTRACT_H
 #define LAMBDA_UDF_CONTRACT_H
 

@@ -1,5 +1,5 @@
 /* Unsigned decimal numbers in text. glibc's strtoul() is not used: headers from 2.38 on turn it into
- * __isoc23_strtoul, which no older glibc has. Pure, so that it is fuzzed (tests/c). */
+ * __isoc23_strtoul, which no older glibc has. Pure, so that it is fuzzed (tests/fuzz). */
 #ifndef LAMBDA_UDF_DECIMAL_H
 #define LAMBDA_UDF_DECIMAL_H
 

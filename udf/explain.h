@@ -1,5 +1,5 @@
 /* Recognises the text of a statement that is an EXPLAIN and executes nothing.
- * Pure, so that it is fuzzed (tests/c); knows nothing of the server or of calls. */
+ * Pure, so that it is fuzzed (tests/fuzz); knows nothing of the server or of calls. */
 #ifndef LAMBDA_UDF_EXPLAIN_H
 #define LAMBDA_UDF_EXPLAIN_H
 

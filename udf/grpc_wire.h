@@ -1,5 +1,5 @@
 /* gRPC's framing inside HTTP/2, without I/O: length-prefixed messages, status, percent-encoding.
- * Pure, so that it is fuzzed (tests/c). Source: grpc/doc/PROTOCOL-HTTP2.md in gRPC's repository. */
+ * Pure, so that it is fuzzed (tests/fuzz). Source: grpc/doc/PROTOCOL-HTTP2.md in gRPC's repository. */
 #ifndef LAMBDA_UDF_GRPC_WIRE_H
 #define LAMBDA_UDF_GRPC_WIRE_H
 

@@ -1,6 +1,6 @@
 /* Reads one JSON object (RFC 8259) member by member: names, and values that are a string, a whole number,
- * true or false; any other value is checked and named as other. Pure, so that it is fuzzed (tests/c); knows
- * nothing of what the members mean. */
+ * true or false; any other value is checked and named as other. Pure, so that it is fuzzed (tests/fuzz);
+ * knows nothing of what the members mean. */
 #ifndef LAMBDA_UDF_JSON_READ_H
 #define LAMBDA_UDF_JSON_READ_H
 

@@ -29,11 +29,11 @@ struct value_type {
 /* The type of an argument in an init function, before anything is set. collation is the server's. A server
  * does not say what type an argument has; this is what it tells (tried on 9.7.4):
  * - arg_type: INT_RESULT for integers, YEAR and BIT, DECIMAL_RESULT, REAL_RESULT, STRING_RESULT for all else;
- * - the collation: "binary" for BLOB, BINARY, BIT, VECTOR, GEOMETRY and NULL; "utf8mb4_bin" for JSON, as for
- * text of that collation; "latin1_swedish_ci" for dates and times, as for text of that collation;
+ * - the collation: "binary" for BLOB, BINARY, BIT, VECTOR, GEOMETRY and NULL; "utf8mb4_bin" for JSON, and
+ *   "latin1_swedish_ci" for dates and times, as for text of these collations;
  * - in lengths the longest value that is possible, for a constant the one that it is: 20 for BIGINT UNSIGNED;
  *   19, or 20 and the digits behind the point, for DATETIME and TIMESTAMP; 4294967295 for JSON and a column
- * of type LONGTEXT, while other text in utf8mb4 has a multiple of 4. Releases of 8.0 have 16777216 for the
+ *   of type LONGTEXT, while other text in utf8mb4 has a multiple of 4. Releases of 8.0 have 16777216 for the
  *   results of JSON functions. */
 struct value_type value_type_of(const UDF_ARGS *args, unsigned int index, const char *collation);
 

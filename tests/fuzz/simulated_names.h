@@ -1,5 +1,5 @@
-/* Included before everything else where the library is built for the channel's fuzz target: its calls of the
- * system go to simulated_system.c. Knows names alone. */
+/* Included before everything else where the library is built for the fuzz targets of whole calls: its calls
+ * of the system go to simulated_system.c. Knows names alone. */
 #ifndef LAMBDA_UDF_FUZZ_SIMULATED_NAMES_H
 #define LAMBDA_UDF_FUZZ_SIMULATED_NAMES_H
 
