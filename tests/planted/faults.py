@@ -339,6 +339,23 @@ FAULTS = (
         examples=("test_outbox_ending",),
     ),
     Fault(
+        "a connection to MySQL that does not come about keeps its descriptor",
+        "outbox/session.py",
+        (
+            (
+                "    except BaseException:\n        await connection.shutdown()\n",
+                "    except BaseException:\n",
+            ),
+        ),
+        examples=("test_outbox_connect",),
+    ),
+    Fault(
+        "the event loop waits for a process of the connector's at each connection",
+        "outbox/session.py",
+        (('        "client_flags": _CLIENT_FLAGS,\n', ""),),
+        examples=("test_outbox_connect",),
+    ),
+    Fault(
         "a sidecar without memory says that the endpoint speaks no HTTP",
         "http/exchange.py",
         (("if isinstance(error.__context__, MemoryError):", "if False:"),),
