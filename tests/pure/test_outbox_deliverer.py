@@ -106,7 +106,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def deliverer_of(
     tables: MemoryOutbox,
-    endpoint: Lambda,
+    endpoint: object,
     monkeypatch: pytest.MonkeyPatch,
     sidecar_socket: Path,
     *,
@@ -140,6 +140,49 @@ def deliverer_of(
     made = Deliverer(settings, cast(Pipeline, endpoint), sidecar_socket)
     made.start()
     return made
+
+
+def healthy() -> tuple[MemoryOutbox, Lambda]:
+    """Tables, and a Lambda that takes whatever comes."""
+    tables = MemoryOutbox(0)
+    endpoint = Lambda(tables, 0)
+    endpoint.heals = True
+    return tables, endpoint
+
+
+class Gated:
+    """Calls that are at Lambda, which takes none of them until the gate is open."""
+
+    def __init__(self, endpoint: Lambda) -> None:
+        self._endpoint = endpoint
+        self.gate = asyncio.Event()
+        self.begun: list[int] = []
+
+    async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
+        self.begun.append(int(call.payload))
+        call.phase = SENT
+        await self.gate.wait()
+        return await self._endpoint.run(call, shape)
+
+
+def committed(tables: MemoryOutbox, endpoint: Lambda) -> Event:
+    """One of the function `quick`."""
+    event = tables.begin("quick")
+    endpoint.events[event.id] = event
+    tables.commit(event)
+    return event
+
+
+def given_obstacles(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """Its only entry keeps the server from being delivered, as long as it is not None."""
+    obstacles: list[str | None] = [None]
+
+    async def obstacle(_session: object) -> str | None:
+        await asyncio.sleep(0)
+        return obstacles[0]
+
+    monkeypatch.setattr(election, "obstacle", obstacle)
+    return obstacles
 
 
 def random_options(chosen: random.Random) -> dict[str, Any] | None:
@@ -212,9 +255,7 @@ async def test_a_hint_is_followed_at_once_however_long_there_was_none(
     """Without hints it would look again after LOOK_IDLE, which is longer than the test waits."""
     monkeypatch.setattr(wakeup, "LOOK_IDLE", 1000.0)
     monkeypatch.setattr(wakeup, "RECENT_SECONDS", 0.01)
-    tables = MemoryOutbox(0)
-    endpoint = Lambda(tables, 0)
-    endpoint.heals = True
+    tables, endpoint = healthy()
     path = tmp_path / "s"
     delivering = deliverer_of(tables, endpoint, monkeypatch, path)
     try:
@@ -235,9 +276,7 @@ async def test_rows_without_a_time_are_found_though_the_one_before_was_deleted_b
 ) -> None:
     """As when outbox_redrive has put both there, and somebody deletes the first."""
     monkeypatch.setattr(intake, "UNKNOWN_SECONDS", 0.01)
-    tables = MemoryOutbox(0)
-    endpoint = Lambda(tables, 0)
-    endpoint.heals = True
+    tables, endpoint = healthy()
     delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
     try:
         await until(lambda: delivering.is_delivering, what="it delivers")
@@ -296,9 +335,7 @@ async def test_a_stop_while_payloads_are_fetched_ends_at_once(
 
     monkeypatch.setattr(queries, "payloads", never)
     for _ in range(3):
-        event = tables.begin("quick")
-        endpoint.events[event.id] = event
-        tables.commit(event)
+        committed(tables, endpoint)
     async with asyncio.timeout(10):
         await fetching.wait()
         await delivering.stop(0.1)
@@ -310,16 +347,9 @@ async def test_a_stop_while_payloads_are_fetched_ends_at_once(
 async def test_what_is_not_on_its_way_when_the_lock_is_lost_is_not_sent_until_it_is_back(
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    tables = MemoryOutbox(0)
-    endpoint = Lambda(tables, 0)
-    endpoint.heals = True
+    tables, endpoint = healthy()
     gate = asyncio.Event()
     begun: list[int] = []
-    obstacles: list[str | None] = [None]
-
-    async def obstacle(_session: object) -> str | None:
-        await asyncio.sleep(0)
-        return obstacles[0]
 
     class Waiting:
         """Its calls wait for a slot until the gate is open."""
@@ -329,14 +359,11 @@ async def test_what_is_not_on_its_way_when_the_lock_is_lost_is_not_sent_until_it
             await gate.wait()
             return await endpoint.run(call, shape)
 
-    monkeypatch.setattr(election, "obstacle", obstacle)
-    waiting = cast(Lambda, Waiting())
-    delivering = deliverer_of(tables, waiting, monkeypatch, tmp_path / "s")
+    obstacles = given_obstacles(monkeypatch)
+    delivering = deliverer_of(tables, Waiting(), monkeypatch, tmp_path / "s")
     try:
         await until(lambda: delivering.is_delivering, what="it delivers")
-        event = tables.begin("quick")
-        endpoint.events[event.id] = event
-        tables.commit(event)
+        event = committed(tables, endpoint)
         await until(lambda: bool(begun), what="the call waits")
         obstacles[0] = "the server is read-only"
         await until(lambda: not delivering.under_way, what="it is taken back")
@@ -353,16 +380,9 @@ async def test_what_was_sent_when_the_lock_is_lost_is_not_sent_again_though_its_
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A function's long error document is read in steps, when its slot is somebody else's already."""
-    tables = MemoryOutbox(0)
-    endpoint = Lambda(tables, 0)
-    endpoint.heals = True
+    tables, endpoint = healthy()
     gate = asyncio.Event()
     answered: list[int] = []
-    obstacles: list[str | None] = [None]
-
-    async def obstacle(_session: object) -> str | None:
-        await asyncio.sleep(0)
-        return obstacles[0]
 
     class Reading:
         async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
@@ -372,13 +392,11 @@ async def test_what_was_sent_when_the_lock_is_lost_is_not_sent_again_though_its_
             await gate.wait()
             return result
 
-    monkeypatch.setattr(election, "obstacle", obstacle)
-    delivering = deliverer_of(tables, cast(Lambda, Reading()), monkeypatch, tmp_path / "s")
+    obstacles = given_obstacles(monkeypatch)
+    delivering = deliverer_of(tables, Reading(), monkeypatch, tmp_path / "s")
     try:
         await until(lambda: delivering.is_delivering, what="it delivers")
-        event = tables.begin("quick")
-        endpoint.events[event.id] = event
-        tables.commit(event)
+        event = committed(tables, endpoint)
         await until(lambda: bool(answered), what="the answer has come")
         obstacles[0] = "the server is read-only"
         await until(lambda: not delivering.is_delivering, what="it delivers no more")
@@ -402,19 +420,8 @@ async def test_once_another_sidecar_can_have_the_lock_nothing_more_is_begun(
     first, second = Lambda(tables, 0), Lambda(tables, 1)
     first.events = second.events = {event.id: event for event in events}
     first.heals = second.heals = True
-    gate = asyncio.Event()
-    begun: list[int] = []
-
-    class Gated:
-        """Answers the first event only when the gate is open."""
-
-        async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
-            begun.append(int(call.payload))
-            call.phase = SENT
-            await gate.wait()
-            return await first.run(call, shape)
-
-    old = deliverer_of(tables, cast(Lambda, Gated()), monkeypatch, tmp_path / "a", concurrency=1)
+    gated = Gated(first)
+    old = deliverer_of(tables, gated, monkeypatch, tmp_path / "a", concurrency=1)
     try:
         await until(lambda: old.is_delivering, what="the first one delivers")
         new = deliverer_of(tables, second, monkeypatch, tmp_path / "b")
@@ -422,48 +429,37 @@ async def test_once_another_sidecar_can_have_the_lock_nothing_more_is_begun(
             for event in events:
                 tables.commit(event)
             await until(lambda: old._lanes.buffered > 4, what="rows are in hand")
-            assert len(begun) == 1
+            assert len(gated.begun) == 1
             tables.take_lock_away(is_seen=is_seen)
             if not is_seen:
                 await until(lambda: not old._may_begin(), what="the server ends the connection")
-            gate.set()
+            gated.gate.set()
             await until(lambda: not tables.outbox, what="all rows leave")
         finally:
             await new.stop(1)
     finally:
         await old.stop(1)
-    assert len(begun) == 1
+    assert len(gated.begun) == 1
     assert set(first.accepted) | set(second.accepted) == set(first.events)
     doubled = [number for number in first.events if first.accepted[number] + second.accepted[number] > 1]
-    assert set(doubled) <= set(begun)
+    assert set(doubled) <= set(gated.begun)
 
 
 async def test_after_a_switchover_behind_one_name_all_goes_on_at_the_new_server(
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The old one lives on as a replica, and its connections with it."""
-    tables = MemoryOutbox(0)
-    endpoint = Lambda(tables, 0)
-    endpoint.heals = True
-    gate = asyncio.Event()
-    begun: list[int] = []
-
-    class Gated:
-        async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
-            begun.append(int(call.payload))
-            call.phase = SENT
-            await gate.wait()
-            return await endpoint.run(call, shape)
-
-    delivering = deliverer_of(tables, cast(Lambda, Gated()), monkeypatch, tmp_path / "s")
+    tables, endpoint = healthy()
+    gated = Gated(endpoint)
+    delivering = deliverer_of(tables, gated, monkeypatch, tmp_path / "s")
     try:
         await until(lambda: delivering.is_delivering, what="it delivers")
         before, after = tables.begin("quick"), tables.begin("quick")
         endpoint.events = {before.id: before, after.id: after}
         tables.commit(before)
-        await until(lambda: bool(begun), what="an event is at Lambda")
+        await until(lambda: bool(gated.begun), what="an event is at Lambda")
         tables.servers += 1
-        gate.set()
+        gated.gate.set()
         tables.commit(after)
         await until(lambda: not tables.outbox, what="both are settled")
         assert endpoint.accepted == {before.id: 1, after.id: 1}
@@ -476,72 +472,49 @@ async def test_a_row_that_dies_unsent_lets_no_other_of_its_key_begin_beside_the_
 ) -> None:
     """While one with a lower id waits, which came late."""
     monkeypatch.setattr(intake, "KNOWN_SECONDS", 1000.0)
-    tables = MemoryOutbox(0)
-    endpoint = Lambda(tables, 0)
-    endpoint.heals = True
-    gate = asyncio.Event()
-    begun: list[int] = []
-
-    class Gated:
-        async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
-            begun.append(int(call.payload))
-            call.phase = SENT
-            await gate.wait()
-            return await endpoint.run(call, shape)
-
+    tables, endpoint = healthy()
+    gated = Gated(endpoint)
     late, first = (tables.begin("quick", {"group_key": "k"}) for _ in range(2))
     wrong = tables.begin("quick", {"group_key": "k", "expires_at": "2026-13-01T00:00:00Z"})
     endpoint.events = {late.id: late, first.id: first}
-    delivering = deliverer_of(tables, cast(Lambda, Gated()), monkeypatch, tmp_path / "s")
+    delivering = deliverer_of(tables, gated, monkeypatch, tmp_path / "s")
     try:
         await until(lambda: delivering.is_delivering, what="it delivers")
         tables.commit(first)
-        await until(lambda: begun == [first.id], what="the first one is at Lambda")
+        await until(lambda: gated.begun == [first.id], what="the first one is at Lambda")
         tables.commit(late)
         await until(lambda: late.id in tables.waiting, what="the late one waits")
         tables.commit(wrong)
         await until(lambda: not tables.outbox and not delivering._settlement.unsettled, what="one is dead")
         looks = delivering._wakeup._looked
         await until(lambda: delivering._wakeup._looked > looks + 0.01, what="some looks")
-        assert begun == [first.id]
-        gate.set()
+        assert gated.begun == [first.id]
+        gated.gate.set()
         await until(lambda: not tables.waiting, what="both have arrived")
-        assert begun == [first.id, late.id]
+        assert gated.begun == [first.id, late.id]
     finally:
-        gate.set()
+        gated.gate.set()
         await delivering.stop(1)
 
 
 async def test_a_sidecar_that_has_lost_the_lock_gives_back_the_rows_that_it_has_not_begun(
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    tables = MemoryOutbox(0)
-    endpoint = Lambda(tables, 0)
-    obstacles: list[str | None] = [None]
-    begun: list[int] = []
-
-    async def obstacle(_session: object) -> str | None:
-        await asyncio.sleep(0)
-        return obstacles[0]
-
-    class Never:
-        async def run(self, call: Call, _shape: object) -> InvocationResult | InvokeFailure:
-            begun.append(int(call.payload))
-            call.phase = SENT
-            await asyncio.Event().wait()
-            return ANSWER
-
-    monkeypatch.setattr(election, "obstacle", obstacle)
-    delivering = deliverer_of(tables, cast(Lambda, Never()), monkeypatch, tmp_path / "s", concurrency=1)
+    tables, endpoint = healthy()
+    gated = Gated(endpoint)
+    obstacles = given_obstacles(monkeypatch)
+    delivering = deliverer_of(tables, gated, monkeypatch, tmp_path / "s", concurrency=1)
     try:
         for event in [tables.begin("quick", {"group_key": "k"} if each % 2 else None) for each in range(20)]:
             endpoint.events[event.id] = event
             tables.commit(event)
-        await until(lambda: bool(begun) and delivering._lanes.buffered > 3, what="rows are in hand")
+        await until(lambda: bool(gated.begun) and delivering._lanes.buffered > 3, what="rows are in hand")
         obstacles[0] = "the server is read-only"
         await until(lambda: delivering.state == obstacles[0], what="it has lost the lock")
         assert delivering._lanes.buffered == 0
-        await until(lambda: [row.id for row in delivering._held] == begun, what="the others are given back")
+        await until(
+            lambda: [row.id for row in delivering._held] == gated.begun, what="the others are given back"
+        )
     finally:
         await delivering.stop(0.1)
 
@@ -549,9 +522,7 @@ async def test_a_sidecar_that_has_lost_the_lock_gives_back_the_rows_that_it_has_
 async def test_what_is_old_and_locked_is_forgotten_later_and_delivery_goes_on(
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    tables = MemoryOutbox(0)
-    endpoint = Lambda(tables, 0)
-    endpoint.heals = True
+    tables, endpoint = healthy()
     forgotten: list[str] = []
 
     async def run(_session: MemorySession, statement: Any) -> int:

@@ -93,6 +93,24 @@ async def look(scan: Scan, **options: Any) -> list[int]:
     return [row.id for row in rows]
 
 
+async def scan_with_2_open(table: Table) -> Scan:
+    """It has looked at 1 and 3, while the transaction of 2 has not ended."""
+    scan = Scan()
+    table.commit(1, 3)
+    table.uncommitted = {2}
+    await look(scan)
+    return scan
+
+
+async def expect_in_order(table: Table, scan: Scan, late: int, behind: int) -> None:
+    """Both are committed now, with one group_key."""
+    table.uncommitted = set()
+    table.commit(late, group_key="k")
+    table.commit(behind, group_key="k")
+    found = await look(scan)
+    assert found.index(late) < found.index(behind)
+
+
 async def test_rows_are_offered_once_they_are_committed(table: Table) -> None:
     scan = Scan()
     assert await look(scan) == []
@@ -169,27 +187,17 @@ async def test_a_transaction_that_ends_after_minutes_is_seen_within_a_sweep(tabl
 async def test_however_long_a_transaction_took_its_row_comes_before_later_ones_of_its_group(
     table: Table,
 ) -> None:
-    scan = Scan()
-    table.commit(1, 3)
-    table.uncommitted = {2}
-    await look(scan)
+    scan = await scan_with_2_open(table)
     for _ in range(600):
         table.now += 0.2
         await look(scan)
-    table.uncommitted = set()
-    table.commit(2, group_key="k")
-    table.commit(4, group_key="k")
-    found = await look(scan)
-    assert found.index(2) < found.index(4)
+    await expect_in_order(table, scan, 2, 4)
 
 
 async def test_a_row_that_is_committed_just_when_it_is_looked_for_no_more_comes_before_later_ones_of_its_group(
     table: Table,
 ) -> None:
-    scan = Scan()
-    table.commit(1, 3)
-    table.uncommitted = {2}
-    await look(scan)
+    scan = await scan_with_2_open(table)
     table.now += GAP_SECONDS - 0.01
     await look(scan)
     table.uncommitted = set()
@@ -215,11 +223,7 @@ async def test_a_gap_with_many_rows_in_it_is_closed_a_bounded_number_of_rows_at_
         before = table.statements
         await look(scan)
         assert table.statements - before < 12
-    table.uncommitted = set()
-    table.commit(150, group_key="k")
-    table.commit(201, group_key="k")
-    found = await look(scan)
-    assert found.index(150) < found.index(201)
+    await expect_in_order(table, scan, 150, 201)
 
 
 async def test_a_late_row_of_a_key_comes_first_however_many_rows_are_between_it_and_another_gap(
@@ -229,10 +233,7 @@ async def test_a_late_row_of_a_key_comes_first_however_many_rows_are_between_it_
     table.commit(*range(2, 1000), 1001)
     while 1001 not in await look(scan):
         pass
-    table.commit(1000, group_key="k")
-    table.commit(1002, group_key="k")
-    found = await look(scan)
-    assert found.index(1000) < found.index(1002)
+    await expect_in_order(table, scan, 1000, 1002)
 
 
 async def test_rows_of_keys_wait_until_all_that_may_have_come_late_before_them_has_been_read(
