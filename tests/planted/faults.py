@@ -356,6 +356,17 @@ FAULTS = (
         examples=("test_outbox_connect",),
     ),
     Fault(
+        "a connector that fails where locks are looked for ends the settlement",
+        "outbox/writer.py",
+        (
+            (
+                "            await self.close()\n        return unknown",
+                "            raise\n        return unknown",
+            ),
+        ),
+        examples=("test_outbox_deliverer",),
+    ),
+    Fault(
         "a sidecar without memory says that the endpoint speaks no HTTP",
         "http/exchange.py",
         (("if isinstance(error.__context__, MemoryError):", "if False:"),),

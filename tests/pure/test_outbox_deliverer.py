@@ -549,3 +549,30 @@ async def test_what_is_old_and_locked_is_forgotten_later_and_delivery_goes_on(
         assert states == ["delivers"]
     finally:
         await delivering.stop(0.1)
+
+
+async def test_a_connector_that_fails_where_locks_are_looked_for_does_not_end_the_settlement(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tables, endpoint = healthy()
+    refusals = [StatementFailed(errorcode.ER_LOCK_WAIT_TIMEOUT, "Lock wait timeout exceeded")]
+    settle = tables.settle
+
+    async def settle_later(batch: Any) -> None:
+        if refusals:
+            raise refusals.pop()
+        await settle(batch)
+
+    async def fail(_session: object, _rows: object) -> set[int]:
+        raise IndexError("a packet of another kind")
+
+    monkeypatch.setattr(tables, "settle", settle_later)
+    monkeypatch.setattr(queries, "locked", fail)
+    delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
+    try:
+        event = committed(tables, endpoint)
+        await until(lambda: not (tables.outbox or delivering._settlement.unsettled), what="it is settled")
+        assert not refusals
+        assert endpoint.accepted[event.id] == 1
+    finally:
+        await delivering.stop(1)
