@@ -13,7 +13,7 @@ from typing import Any
 
 from lambda_sidecar.outbox.row import Group, Row, make_row, stored_rows
 from lambda_sidecar.outbox.session import Session, StatementFailed, packet_too_small
-from lambda_sidecar.outbox.sql_text import BY_KEY, TABLES, are, identifiers, literal
+from lambda_sidecar.outbox.sql_text import BY_KEY, COLUMNS, TABLES, are, identifiers, literal
 
 # What a scan brings along at most, and of each row's payload: 200 rows of 4 KB are read within a millisecond.
 SCAN_ROWS = 200
@@ -30,8 +30,6 @@ DUE_FUNCTIONS = 50
 FETCH_BYTES = 8 * 1024 * 1024
 
 _ROWS = "JSON_ARRAYAGG(JSON_ARRAY({columns})), COUNT(*)"
-_COLUMNS = "id, function_name, payload, options, caller, UNIX_TIMESTAMP(created_at), payload_bytes"
-_WAITING_COLUMNS = f"{_COLUMNS}, attempts, group_key, UNIX_TIMESTAMP(due_at)"
 # The key and its row are not copied: only what is asked for is in the derived table.
 _STORED = (
     "SELECT {hint} id, function_name, IF(payload_bytes <= {small}, payload, NULL) AS payload, options,"
@@ -228,7 +226,7 @@ async def _outbox(session: Session, after: int, until: int | None, condition: st
             f" ORDER BY id LIMIT {most}"
         )
         more = f"({last}), {window}, ({created}), UNIX_TIMESTAMP(NOW(6))"
-        return f"SELECT {_ROWS.format(columns=_COLUMNS)}, {more} FROM ({found}) AS t"
+        return f"SELECT {_ROWS.format(columns=COLUMNS[False])}, {more} FROM ({found}) AS t"
 
     rows, (highest, looked_to, highest_created, now), most = await _read(
         session, query, SCAN_ROWS, is_waiting=False
@@ -255,7 +253,7 @@ async def _waiting(session: Session, conditions: Sequence[str], most: int, *, hi
     def query(most: int, small: int) -> str:
         stored = _WAITING.format(hint=hint, small=small)
         found = " UNION ALL ".join(f"({stored} WHERE {condition})" for condition in conditions)
-        return f"SELECT {_ROWS.format(columns=_WAITING_COLUMNS)} FROM ({found} LIMIT {most}) AS t"
+        return f"SELECT {_ROWS.format(columns=COLUMNS[True])} FROM ({found} LIMIT {most}) AS t"
 
     rows, _, _ = await _read(session, query, most, is_waiting=True)
     return rows
