@@ -29,11 +29,13 @@ from lambda_sidecar.outbox import (
     election,
     intake,
     lanes,
-    queries,
+    new_rows,
+    reading,
     scan,
     sending,
     settlement,
     verdict,
+    waiting_rows,
     wakeup,
     writer,
 )
@@ -86,7 +88,8 @@ class Lambda:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that are met all the time, and waits that are over soon."""
     bounds: dict[ModuleType, dict[str, float]] = {
-        queries: {"SCAN_ROWS": 7, "SCAN_IDS": 20, "LOCKED_ROWS": 10, "GROUP_KEYS": 2, "DUE_FUNCTIONS": 2},
+        new_rows: {"SCAN_ROWS": 7, "SCAN_IDS": 20, "LOCKED_ROWS": 10},
+        waiting_rows: {"GROUP_KEYS": 2, "DUE_FUNCTIONS": 2, "DUE_ROWS": 7},
         lanes: {"BUFFERED_ROWS": 24, "LANE_ROWS": 4, "PAUSE_MIN": 0.0005, "PAUSE_MAX": 0.004},
         scan: {"GAP_LOOK_SECONDS": 0.001, "GAP_SECONDS": 0.01, "SWEEP_SECONDS": 0.003, "SWEEP_SHARE": 1.0},
         verdict: {"BACKOFF_MIN": 0.0005, "BACKOFF_MAX": 0.004},
@@ -112,19 +115,7 @@ def deliverer_of(
     *,
     concurrency: int = 8,
 ) -> Deliverer:
-    for name in (
-        "scan",
-        "settled_up_to",
-        "scan_function",
-        "server_time",
-        "due_functions",
-        "due",
-        "head_of_group",
-        "waiting_groups",
-        "payloads",
-    ):
-        monkeypatch.setattr(queries, name, getattr(tables, name))
-    monkeypatch.setattr(writer, "statements", lambda batch, _hours: batch)
+    tables.stand_in(monkeypatch)
 
     async def connect(_settings: object) -> MemorySession:
         await tables._turns()
@@ -333,7 +324,7 @@ async def test_a_stop_while_payloads_are_fetched_ends_at_once(
         await asyncio.Event().wait()
         return {}
 
-    monkeypatch.setattr(queries, "payloads", never)
+    monkeypatch.setattr(reading, "payloads", never)
     for _ in range(3):
         committed(tables, endpoint)
     async with asyncio.timeout(10):
@@ -567,7 +558,7 @@ async def test_a_connector_that_fails_where_locks_are_looked_for_does_not_end_th
         raise IndexError("a packet of another kind")
 
     monkeypatch.setattr(tables, "settle", settle_later)
-    monkeypatch.setattr(queries, "locked", fail)
+    monkeypatch.setattr(reading, "locked", fail)
     delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
     try:
         event = committed(tables, endpoint)

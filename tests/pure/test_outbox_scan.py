@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from lambda_sidecar.access.account import Account
-from lambda_sidecar.outbox import queries
+from lambda_sidecar.outbox import new_rows
 from lambda_sidecar.outbox import scan as room
 from lambda_sidecar.outbox.row import Row
 from lambda_sidecar.outbox.scan import GAP_LOOK_SECONDS, GAP_SECONDS, SWEEP_SECONDS, Scan
@@ -50,7 +50,7 @@ class Table:
         until: int | None = None,
         *,
         without: Mapping[str, int] | None = None,
-    ) -> queries.Scanned:
+    ) -> new_rows.Scanned:
         self.statements += 1
         self.now += self.STATEMENT_SECONDS
         wanted = [
@@ -61,29 +61,29 @@ class Table:
             and (number < (without or {}).get(function, number + 1) or key is not None)
         ]
         behind = [number for number in self.rows if number > after]
-        window = min(behind) + queries.SCAN_IDS if without and behind else None
-        rows = [row for row in wanted if window is None or row.id <= window][: queries.SCAN_ROWS]
-        is_full = len(rows) == queries.SCAN_ROWS
+        window = min(behind) + new_rows.SCAN_IDS if without and behind else None
+        rows = [row for row in wanted if window is None or row.id <= window][: new_rows.SCAN_ROWS]
+        is_full = len(rows) == new_rows.SCAN_ROWS
         highest = max(self.rows, default=0)
-        found = queries.scanned(rows, highest, until, window, is_full=is_full)
+        found = new_rows.scanned(rows, highest, until, window, is_full=is_full)
         return dataclasses.replace(found, highest_created=self.created.get(highest, 0.0), now=self.now)
 
     async def settled_up_to(self, _session: object, after: int, until: int) -> int | None:
         self.statements += 1
         self.now += self.STATEMENT_SECONDS
         locked = sorted(number for number in self.rows.keys() | self.uncommitted if after < number <= until)
-        locked = locked[: queries.LOCKED_ROWS]
+        locked = locked[: new_rows.LOCKED_ROWS]
         if self.uncommitted & set(locked):
             return None
-        return locked[-1] if len(locked) == queries.LOCKED_ROWS else until
+        return locked[-1] if len(locked) == new_rows.LOCKED_ROWS else until
 
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> Table:
     made = Table()
-    monkeypatch.setattr(queries, "scan", made.scan)
-    monkeypatch.setattr(queries, "settled_up_to", made.settled_up_to)
-    monkeypatch.setattr(queries, "SCAN_ROWS", 10)
+    monkeypatch.setattr(new_rows, "scan", made.scan)
+    monkeypatch.setattr(new_rows, "settled_up_to", made.settled_up_to)
+    monkeypatch.setattr(new_rows, "SCAN_ROWS", 10)
     monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: made.now))
     return made
 
@@ -211,7 +211,7 @@ async def test_a_gap_with_many_rows_in_it_is_closed_a_bounded_number_of_rows_at_
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where a transaction of many rows was committed a little after a later one."""
-    monkeypatch.setattr(queries, "LOCKED_ROWS", 20)
+    monkeypatch.setattr(new_rows, "LOCKED_ROWS", 20)
     monkeypatch.setattr(room, "GAP_SCAN_SECONDS", 2 * table.STATEMENT_SECONDS)
     scan = Scan()
     table.commit(200)
@@ -304,7 +304,7 @@ async def test_where_rows_are_passed_by_no_statement_looks_at_more_than_so_many_
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Behind a million rows of a function that has no room, one statement would take seconds."""
-    monkeypatch.setattr(queries, "SCAN_IDS", 100)
+    monkeypatch.setattr(new_rows, "SCAN_IDS", 100)
     scan = Scan()
     table.commit(*range(1, 1001))
     table.commit(1001, function="other")

@@ -6,7 +6,8 @@ The way of a row, file by file:
 
     wakeup.py      when to look: a datagram of the library's, or the clock
     intake.py      what is read, and when; scan.py: which rows of `outbox` have not been looked at
-    queries.py     the statements that read; row.py: a row, and its options
+    new_rows.py    the statements that read `outbox`; waiting_rows.py: those that read `outbox_waiting`
+    reading.py     how rows are read; row.py: a row, and its options
     clock.py       what time it is on the server
     held.py        which rows are in hand
     lanes.py       which function's row is next, and how many of each are under way

@@ -17,7 +17,7 @@ from lambda_sidecar.calls.lambda_invoke import Options
 
 
 class Stored(msgspec.Struct, array_like=True):
-    """As the statements of queries.py write it: one JSON array of these. `payload` is None where it is too
+    """As the statements of reading.py write it: one JSON array of these. `payload` is None where it is too
     large to come along; `created` and `due` are seconds since 1970."""
 
     id: int

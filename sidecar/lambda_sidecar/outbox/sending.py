@@ -13,7 +13,7 @@ from lambda_sidecar.calls.call import SENT, Call
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.log.format import log_defect
-from lambda_sidecar.outbox import queries
+from lambda_sidecar.outbox import reading
 from lambda_sidecar.outbox.attempt import attempt
 from lambda_sidecar.outbox.clock import ServerClock
 from lambda_sidecar.outbox.lanes import Lanes
@@ -75,7 +75,7 @@ class Sending:
             else:
                 self._begin(row)
             begun += 1
-            if size >= queries.FETCH_BYTES:
+            if size >= reading.FETCH_BYTES:
                 await self._begin_large(session, large)
                 large, size = [], 0
             if begun % BEGIN_AT_ONCE == 0:
@@ -86,7 +86,7 @@ class Sending:
     async def _begin_large(self, session: Session, rows: list[Row]) -> None:
         payloads: dict[int, bytes] = {}
         try:
-            payloads = await queries.payloads(session, rows)
+            payloads = await reading.payloads(session, rows)
         finally:
             for row in rows:
                 row.payload = payloads.get(row.id)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.log.format import log_defect
-from lambda_sidecar.outbox import queries
+from lambda_sidecar.outbox import reading
 from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
 from lambda_sidecar.outbox.transaction import Settled, dropped, statements
 
@@ -93,7 +93,7 @@ class Writer:
         """The ids of those that somebody else has locked at the moment, found without waiting; none where
         that cannot be asked."""
         rows = [row for row, _ in batch]
-        return await self._answer(lambda session: queries.locked(session, rows), unknown=set())
+        return await self._answer(lambda session: reading.locked(session, rows), unknown=set())
 
     async def is_too_large(self, answer: bytes) -> bool:
         """Whether the connection was lost because the statement is larger than a packet may be: the server
