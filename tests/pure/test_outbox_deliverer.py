@@ -28,6 +28,7 @@ from lambda_sidecar.outbox import (
     backlog,
     election,
     intake,
+    lane,
     lanes,
     new_rows,
     reading,
@@ -90,7 +91,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     bounds: dict[ModuleType, dict[str, float]] = {
         new_rows: {"SCAN_ROWS": 7, "SCAN_IDS": 20, "LOCKED_ROWS": 10},
         waiting_rows: {"GROUP_KEYS": 2, "DUE_FUNCTIONS": 2, "DUE_ROWS": 7},
-        lanes: {"BUFFERED_ROWS": 24, "LANE_ROWS": 4, "PAUSE_MIN": 0.0005, "PAUSE_MAX": 0.004},
+        lane: {"PAUSE_MIN": 0.0005, "PAUSE_MAX": 0.004},
+        lanes: {"BUFFERED_ROWS": 24, "LANE_ROWS": 4},
         scan: {"GAP_LOOK_SECONDS": 0.001, "GAP_SECONDS": 0.01, "SWEEP_SECONDS": 0.003, "SWEEP_SHARE": 1.0},
         verdict: {"BACKOFF_MIN": 0.0005, "BACKOFF_MAX": 0.004},
         wakeup: {"LOOK_MIN": 0.0002, "LOOK_RECENT": 0.001, "LOOK_IDLE": 0.002},
@@ -282,8 +284,8 @@ async def test_however_many_functions_fail_another_one_is_delivered(
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Their rows would fill all the room that there is: 40 times LANE_ROWS is more than BUFFERED_MAX."""
-    monkeypatch.setattr(lanes, "PAUSE_MIN", 60.0)
-    monkeypatch.setattr(lanes, "PAUSE_MAX", 60.0)
+    monkeypatch.setattr(lane, "PAUSE_MIN", 60.0)
+    monkeypatch.setattr(lane, "PAUSE_MAX", 60.0)
     tables = MemoryOutbox(0)
 
     class Failing(Lambda):

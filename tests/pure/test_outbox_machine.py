@@ -23,7 +23,7 @@ from lambda_sidecar.calls.call import SENT, Call
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.errors import ApiError, InvokeFailure
-from lambda_sidecar.outbox import backlog, election, lanes, verdict, writer
+from lambda_sidecar.outbox import backlog, election, lane, verdict, writer
 from lambda_sidecar.outbox import deliverer as deliverer_room
 from lambda_sidecar.outbox.deliverer import Deliverer
 from lambda_sidecar.outbox.session import SessionLost
@@ -33,7 +33,7 @@ ANSWER = InvocationResult(202, b"", "request", "", "", b"")
 FUNCTIONS, KEYS = ("f", "g"), (None, "k", "l")
 # Failed rows and functions wait no longer, so that a life comes to its end soon.
 BOUNDS: dict[ModuleType, dict[str, float]] = {
-    lanes: {"PAUSE_MIN": 0.1, "PAUSE_MAX": 1.0},
+    lane: {"PAUSE_MIN": 0.1, "PAUSE_MAX": 1.0},
     verdict: {"BACKOFF_MIN": 0.1, "BACKOFF_MAX": 1.0},
 }
 

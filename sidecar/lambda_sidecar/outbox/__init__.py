@@ -10,7 +10,7 @@ The way of a row, file by file:
     reading.py     how rows are read; row.py: a row, and its options
     clock.py       what time it is on the server
     held.py        which rows are in hand
-    lanes.py       which function's row is next, and how many of each are under way
+    lanes.py       which function's row is next, and how many of each are under way; lane.py: one function
     groups.py      which row of a group_key is next
     sending.py     sends what may be under way; attempt.py: a row becomes a call, and its outcome a verdict
     verdict.py     accepted, again later, or dead

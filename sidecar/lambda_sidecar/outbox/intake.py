@@ -12,7 +12,8 @@ from lambda_sidecar.outbox import new_rows, reading, waiting_rows
 from lambda_sidecar.outbox.clock import ServerClock
 from lambda_sidecar.outbox.groups import Groups
 from lambda_sidecar.outbox.held import Held
-from lambda_sidecar.outbox.lanes import BUFFERED_ROWS, Lane, Lanes
+from lambda_sidecar.outbox.lane import Lane
+from lambda_sidecar.outbox.lanes import BUFFERED_ROWS, Lanes
 from lambda_sidecar.outbox.row import Group, Row
 from lambda_sidecar.outbox.scan import Scan
 from lambda_sidecar.outbox.session import Session

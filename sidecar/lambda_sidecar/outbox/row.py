@@ -78,6 +78,11 @@ class Row:
         return None if self.group_key is None else (self.caller, self.group_key)
 
     @property
+    def waits_for_function(self) -> bool:
+        """Whether its call ends with the function, and not when Lambda has accepted it."""
+        return self.call.invocation_type == "RequestResponse"
+
+    @property
     def is_plain(self) -> bool:
         """It can go as it is, from where it is. The others go through outbox_waiting: they have a time, a
         row before them, or a key that may have been seen."""
