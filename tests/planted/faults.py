@@ -265,7 +265,7 @@ FAULTS = (
         "outbox/deliverer.py",
         (
             (
-                "        return self._tenure is not None and self._tenure.is_sure and not self._stopping",
+                "        return self._candidacy.may_begin and not self._stopping",
                 "        return not self._stopping",
             ),
         ),

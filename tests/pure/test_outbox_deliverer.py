@@ -26,6 +26,7 @@ from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.errors import ApiError, InvalidRequest, InvokeFailure
 from lambda_sidecar.outbox import (
     backlog,
+    candidacy,
     election,
     intake,
     lane,
@@ -100,7 +101,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         writer: {"RETRY_MIN": 0.0002, "RETRY_MAX": 0.001},
         intake: {"DUE_SECONDS": 0.003, "FULL_SECONDS": 0.001, "GROUPS_AT_ONCE": 5, "BUFFERED_MAX": 48},
         sending: {"BEGIN_AT_ONCE": 3},
-        deliverer_room: {"RETRY_MIN": 0.0002, "RETRY_MAX": 0.001},
+        candidacy: {"RETRY_MIN": 0.0002, "RETRY_MAX": 0.001},
         election: {"ELECTION_SECONDS": 0.05, "LOOK_SECONDS": 0.001},
     }
     for module, values in bounds.items():
@@ -126,7 +127,7 @@ def deliverer_of(
     async def not_asked(_settings: object) -> MemorySession:
         raise SessionLost("nobody watches")
 
-    monkeypatch.setattr(deliverer_room, "connect", connect)
+    monkeypatch.setattr(candidacy, "connect", connect)
     monkeypatch.setattr(writer, "connect", connect)
     monkeypatch.setattr(backlog, "connect", not_asked)
     settings = OutboxSettings(mysql_socket=Path("/unused"), concurrency=concurrency, max_attempts=1000)
@@ -531,11 +532,11 @@ async def test_what_is_old_and_locked_is_forgotten_later_and_delivery_goes_on(
     monkeypatch.setattr(deliverer_room, "FORGET_SECONDS", 0.001)
     states: list[str] = []
 
-    def note(self: Deliverer, state: str) -> None:
+    def note(self: candidacy.Candidacy, state: str) -> None:
         states.append(state)
         self.state = state
 
-    monkeypatch.setattr(Deliverer, "_is", note)
+    monkeypatch.setattr(candidacy.Candidacy, "becomes", note)
     delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
     try:
         await until(lambda: len(forgotten) >= 3, what="keys are forgotten")

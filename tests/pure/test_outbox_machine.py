@@ -23,8 +23,7 @@ from lambda_sidecar.calls.call import SENT, Call
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.errors import ApiError, InvokeFailure
-from lambda_sidecar.outbox import backlog, election, lane, verdict, writer
-from lambda_sidecar.outbox import deliverer as deliverer_room
+from lambda_sidecar.outbox import backlog, candidacy, election, lane, verdict, writer
 from lambda_sidecar.outbox.deliverer import Deliverer
 from lambda_sidecar.outbox.session import SessionLost
 from lambda_sidecar.outbox.wakeup import Wakeup
@@ -153,7 +152,7 @@ class OutboxMachine(LoopMachine):
                 patch.setattr(module, name, value)
         self.server.tables.stand_in(patch, _checked)
         patch.setattr(Wakeup, "open", lambda _: None)
-        patch.setattr(deliverer_room, "connect", self._connect)
+        patch.setattr(candidacy, "connect", self._connect)
         patch.setattr(writer, "connect", self._connect)
         patch.setattr(backlog, "connect", _refuse)
 

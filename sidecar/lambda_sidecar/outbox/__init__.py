@@ -18,7 +18,8 @@ The way of a row, file by file:
     writer.py      the connection that commits them
     refusals.py    rows that the server refuses to settle, or that somebody has locked
     deliverer.py   all of it on one server, as long as this sidecar is its deliverer
-    session.py     one connection to MySQL; election.py: whether this sidecar delivers
+    candidacy.py   that it is, again and again; election.py: what is asked of the server for that
+    session.py     one connection to MySQL
     schema.py      which tables there are, and what the account may do with them
     backlog.py     how much waits; numbers.py: that and the rest, for metrics and top
     account_check.py   `lambda-sidecar check` looks at the server and the account
