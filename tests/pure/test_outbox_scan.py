@@ -384,3 +384,25 @@ async def test_every_committed_row_is_offered_within_bounded_looks(table: Table,
                 del table.rows[number]
         late = [number for number, at in committed_at.items() if table.now - at > SWEEP_SECONDS + 0.1]
         assert not late, f"seed {seed}: {late}"
+
+
+async def test_where_each_look_takes_long_those_for_late_rows_take_a_tenth_of_the_time(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind many deleted rows that are not purged, and with a transaction that stays open."""
+    scan = await scan_with_2_open(table)
+    monkeypatch.setattr(table, "STATEMENT_SECONDS", 0.2)
+    late = 0
+
+    async def counted(session: Session, after: int, until: int | None = None, **options: Any) -> Any:
+        nonlocal late
+        late += until is not None
+        return await table.scan(session, after, until, **options)
+
+    monkeypatch.setattr(new_rows, "scan", counted)
+    began = table.now
+    for _ in range(600):
+        await look(scan)
+        table.now += 0.2
+    share = late * table.STATEMENT_SECONDS / (table.now - began)
+    assert 0.05 < share < 0.1
