@@ -272,6 +272,12 @@ FAULTS = (
         **OUTBOX,
     ),
     Fault(
+        "rows are begun as long as some end, however many are not settled",
+        "outbox/sending.py",
+        (("        while self._may_begin() and not self._is_full():", "        while self._may_begin():"),),
+        examples=("test_outbox_deliverer",),
+    ),
+    Fault(
         "a row that was settled while it was being read is sent again",
         "outbox/held.py",
         ((" and row.id not in self._lately", ""),),

@@ -167,6 +167,14 @@ def committed(tables: MemoryOutbox, endpoint: Lambda) -> Event:
     return event
 
 
+def write_backlog(tables: MemoryOutbox, endpoint: Lambda, rows: int, *, functions: int) -> None:
+    """Committed rows, of so many functions in turn."""
+    for number in range(rows):
+        event = tables.begin(f"f{number % functions}")
+        endpoint.events[event.id] = event
+        tables.commit(event)
+
+
 def given_obstacles(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     """Its only entry keeps the server from being delivered, as long as it is not None."""
     obstacles: list[str | None] = [None]
@@ -568,5 +576,55 @@ async def test_a_connector_that_fails_where_locks_are_looked_for_does_not_end_th
         await until(lambda: not (tables.outbox or delivering._settlement.unsettled), what="it is settled")
         assert not refusals
         assert endpoint.accepted[event.id] == 1
+    finally:
+        await delivering.stop(1)
+
+
+async def test_while_many_rows_are_accepted_and_not_settled_no_others_are_sent(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Those that were under way by then are the only ones beyond the bound, however many are in hand."""
+    tables, endpoint = healthy()
+    gated = Gated(endpoint)
+    settle, room = tables.settle, asyncio.Event()
+
+    async def settle_where_there_is_room(batch: Any) -> None:
+        if not room.is_set():
+            raise SessionLost("no room on the disk")
+        await settle(batch)
+
+    monkeypatch.setattr(tables, "settle", settle_where_there_is_room)
+    monkeypatch.setattr(writer, "LOSSES_MAX", 1_000_000)
+    write_backlog(tables, endpoint, 200, functions=20)
+    delivering = deliverer_of(tables, gated, monkeypatch, tmp_path / "s")
+    try:
+        await until(lambda: delivering._lanes.buffered > 24, what="rows are in hand")
+        gated.gate.set()
+        await until(lambda: delivering._settlement.is_full and not delivering.under_way, what="it is full")
+        most = delivering._settlement._most
+        assert most <= len(endpoint.accepted) < most + 8
+        room.set()
+        await until(lambda: not tables.outbox, what="all are settled")
+        assert set(endpoint.accepted.values()) == {1}
+    finally:
+        await delivering.stop(1)
+
+
+async def test_however_long_the_backlog_is_only_so_many_rows_are_in_hand(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tables, endpoint = healthy()
+    gated = Gated(endpoint)
+    write_backlog(tables, endpoint, 1000, functions=100)
+    delivering = deliverer_of(tables, gated, monkeypatch, tmp_path / "s")
+    try:
+        await until(lambda: delivering._lanes.buffered >= intake.BUFFERED_MAX, what="its room is full")
+        in_hand = []
+        for _ in range(500):
+            await asyncio.sleep(0)
+            in_hand.append(len(list(delivering._held)))
+        assert max(in_hand) <= intake.BUFFERED_MAX + new_rows.SCAN_ROWS + 8
+        gated.gate.set()
+        await until(lambda: not tables.outbox, what="all rows leave")
     finally:
         await delivering.stop(1)

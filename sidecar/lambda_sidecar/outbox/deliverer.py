@@ -64,6 +64,7 @@ class Deliverer:
             settings.max_attempts,
             clock,
             may_begin=self._may_begin,
+            is_full=lambda: self._settlement.is_full,
             has_ended=self._has_ended,
             give_back=self._give_back,
         )
@@ -146,9 +147,9 @@ class Deliverer:
         while self._candidacy.is_elected:
             self._wakeup.event.clear()
             if not self._stopping:
-                await self._begin_rows(session)
+                await self._sending.begin_rows(session)
                 await self._intake.look(session)
-                await self._begin_rows(session)
+                await self._sending.begin_rows(session)
             if (now := time.monotonic()) >= next_forget:
                 next_forget = now + await self._forget(session)
             with contextlib.suppress(TimeoutError):
@@ -158,10 +159,6 @@ class Deliverer:
     def _is_elected_no_more(self) -> None:
         self._wakeup.event.set()
         self._sending.take_back()
-
-    async def _begin_rows(self, session: Session) -> None:
-        if not self._settlement.is_full:
-            await self._sending.begin_rows(session)
 
     def _may_begin(self) -> bool:
         return self._candidacy.may_begin and not self._stopping
