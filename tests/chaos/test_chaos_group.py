@@ -142,7 +142,7 @@ def group(mysql_home: Path, tmp_path_factory: pytest.TempPathFactory, held: Held
 
 def state(server: OutboxServer) -> str:
     """Of the server's sidecar, as it has logged it."""
-    return server.sidecar.log_text().rpartition("outbox.deliverer: outbox: ")[2].partition("\n")[0]
+    return server.sidecar.log_text().rpartition("outbox.candidacy: outbox: ")[2].partition("\n")[0]
 
 
 def make_writable(server: OutboxServer) -> None:

@@ -26,7 +26,7 @@ from tests.chaos.outbox_server import OutboxServer, outbox_server
 from tests.support.stack import execute
 
 from lambda_sidecar.config.outbox import OutboxSettings
-from lambda_sidecar.outbox import queries
+from lambda_sidecar.outbox import new_rows
 from lambda_sidecar.outbox.session import connect
 
 KEYS = 8
@@ -125,9 +125,9 @@ async def test_a_row_that_is_written_and_not_committed_is_met_by_its_lock(
             execute(writer, "START TRANSACTION")
             execute(writer, INSERT, row)
             execute(other, INSERT, row)
-            before = await queries.settled_up_to(session, 0, 1)
-            during = await queries.settled_up_to(session, 2, 4)
+            before = await new_rows.settled_up_to(session, 0, 1)
+            during = await new_rows.settled_up_to(session, 2, 4)
             execute(writer, "ROLLBACK")
-            afterwards = await queries.settled_up_to(session, 0, 4)
+            afterwards = await new_rows.settled_up_to(session, 0, 4)
         await session.close()
     assert (before, during, afterwards) == (1, None, 4)

@@ -265,11 +265,17 @@ FAULTS = (
         "outbox/deliverer.py",
         (
             (
-                "        return self._tenure is not None and self._tenure.is_sure and not self._stopping",
+                "        return self._candidacy.may_begin and not self._stopping",
                 "        return not self._stopping",
             ),
         ),
         **OUTBOX,
+    ),
+    Fault(
+        "rows are begun as long as some end, however many are not settled",
+        "outbox/sending.py",
+        (("        while self._may_begin() and not self._is_full():", "        while self._may_begin():"),),
+        examples=("test_outbox_deliverer",),
     ),
     Fault(
         "a row that was settled while it was being read is sent again",
@@ -337,6 +343,34 @@ FAULTS = (
         "outbox/ending.py",
         (("    while left:", "    if left:"),),
         examples=("test_outbox_ending",),
+    ),
+    Fault(
+        "a connection to MySQL that does not come about keeps its descriptor",
+        "outbox/session.py",
+        (
+            (
+                "    except BaseException:\n        await connection.shutdown()\n",
+                "    except BaseException:\n",
+            ),
+        ),
+        examples=("test_outbox_connect",),
+    ),
+    Fault(
+        "the event loop waits for a process of the connector's at each connection",
+        "outbox/session.py",
+        (('        "client_flags": _CLIENT_FLAGS,\n', ""),),
+        examples=("test_outbox_connect",),
+    ),
+    Fault(
+        "a connector that fails where locks are looked for ends the settlement",
+        "outbox/writer.py",
+        (
+            (
+                "            await self.close()\n        return unknown",
+                "            raise\n        return unknown",
+            ),
+        ),
+        examples=("test_outbox_deliverer",),
     ),
     Fault(
         "a sidecar without memory says that the endpoint speaks no HTTP",

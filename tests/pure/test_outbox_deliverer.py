@@ -26,14 +26,18 @@ from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.errors import ApiError, InvalidRequest, InvokeFailure
 from lambda_sidecar.outbox import (
     backlog,
+    candidacy,
     election,
     intake,
+    lane,
     lanes,
-    queries,
+    new_rows,
+    reading,
     scan,
     sending,
     settlement,
     verdict,
+    waiting_rows,
     wakeup,
     writer,
 )
@@ -86,8 +90,10 @@ class Lambda:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that are met all the time, and waits that are over soon."""
     bounds: dict[ModuleType, dict[str, float]] = {
-        queries: {"SCAN_ROWS": 7, "SCAN_IDS": 20, "LOCKED_ROWS": 10, "GROUP_KEYS": 2, "DUE_FUNCTIONS": 2},
-        lanes: {"BUFFERED_ROWS": 24, "LANE_ROWS": 4, "PAUSE_MIN": 0.0005, "PAUSE_MAX": 0.004},
+        new_rows: {"SCAN_ROWS": 7, "SCAN_IDS": 20, "LOCKED_ROWS": 10},
+        waiting_rows: {"GROUP_KEYS": 2, "DUE_FUNCTIONS": 2, "DUE_ROWS": 7},
+        lane: {"PAUSE_MIN": 0.0005, "PAUSE_MAX": 0.004},
+        lanes: {"BUFFERED_ROWS": 24, "LANE_ROWS": 4},
         scan: {"GAP_LOOK_SECONDS": 0.001, "GAP_SECONDS": 0.01, "SWEEP_SECONDS": 0.003, "SWEEP_SHARE": 1.0},
         verdict: {"BACKOFF_MIN": 0.0005, "BACKOFF_MAX": 0.004},
         wakeup: {"LOOK_MIN": 0.0002, "LOOK_RECENT": 0.001, "LOOK_IDLE": 0.002},
@@ -95,7 +101,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         writer: {"RETRY_MIN": 0.0002, "RETRY_MAX": 0.001},
         intake: {"DUE_SECONDS": 0.003, "FULL_SECONDS": 0.001, "GROUPS_AT_ONCE": 5, "BUFFERED_MAX": 48},
         sending: {"BEGIN_AT_ONCE": 3},
-        deliverer_room: {"RETRY_MIN": 0.0002, "RETRY_MAX": 0.001},
+        candidacy: {"RETRY_MIN": 0.0002, "RETRY_MAX": 0.001},
         election: {"ELECTION_SECONDS": 0.05, "LOOK_SECONDS": 0.001},
     }
     for module, values in bounds.items():
@@ -106,25 +112,13 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def deliverer_of(
     tables: MemoryOutbox,
-    endpoint: Lambda,
+    endpoint: object,
     monkeypatch: pytest.MonkeyPatch,
     sidecar_socket: Path,
     *,
     concurrency: int = 8,
 ) -> Deliverer:
-    for name in (
-        "scan",
-        "settled_up_to",
-        "scan_function",
-        "server_time",
-        "due_functions",
-        "due",
-        "head_of_group",
-        "waiting_groups",
-        "payloads",
-    ):
-        monkeypatch.setattr(queries, name, getattr(tables, name))
-    monkeypatch.setattr(writer, "statements", lambda batch, _hours: batch)
+    tables.stand_in(monkeypatch)
 
     async def connect(_settings: object) -> MemorySession:
         await tables._turns()
@@ -133,13 +127,64 @@ def deliverer_of(
     async def not_asked(_settings: object) -> MemorySession:
         raise SessionLost("nobody watches")
 
-    monkeypatch.setattr(deliverer_room, "connect", connect)
+    monkeypatch.setattr(candidacy, "connect", connect)
     monkeypatch.setattr(writer, "connect", connect)
     monkeypatch.setattr(backlog, "connect", not_asked)
     settings = OutboxSettings(mysql_socket=Path("/unused"), concurrency=concurrency, max_attempts=1000)
     made = Deliverer(settings, cast(Pipeline, endpoint), sidecar_socket)
     made.start()
     return made
+
+
+def healthy() -> tuple[MemoryOutbox, Lambda]:
+    """Tables, and a Lambda that takes whatever comes."""
+    tables = MemoryOutbox(0)
+    endpoint = Lambda(tables, 0)
+    endpoint.heals = True
+    return tables, endpoint
+
+
+class Gated:
+    """Calls that are at Lambda, which takes none of them until the gate is open."""
+
+    def __init__(self, endpoint: Lambda) -> None:
+        self._endpoint = endpoint
+        self.gate = asyncio.Event()
+        self.begun: list[int] = []
+
+    async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
+        self.begun.append(int(call.payload))
+        call.phase = SENT
+        await self.gate.wait()
+        return await self._endpoint.run(call, shape)
+
+
+def committed(tables: MemoryOutbox, endpoint: Lambda) -> Event:
+    """One of the function `quick`."""
+    event = tables.begin("quick")
+    endpoint.events[event.id] = event
+    tables.commit(event)
+    return event
+
+
+def write_backlog(tables: MemoryOutbox, endpoint: Lambda, rows: int, *, functions: int) -> None:
+    """Committed rows, of so many functions in turn."""
+    for number in range(rows):
+        event = tables.begin(f"f{number % functions}")
+        endpoint.events[event.id] = event
+        tables.commit(event)
+
+
+def given_obstacles(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """Its only entry keeps the server from being delivered, as long as it is not None."""
+    obstacles: list[str | None] = [None]
+
+    async def obstacle(_session: object) -> str | None:
+        await asyncio.sleep(0)
+        return obstacles[0]
+
+    monkeypatch.setattr(election, "obstacle", obstacle)
+    return obstacles
 
 
 def random_options(chosen: random.Random) -> dict[str, Any] | None:
@@ -212,9 +257,7 @@ async def test_a_hint_is_followed_at_once_however_long_there_was_none(
     """Without hints it would look again after LOOK_IDLE, which is longer than the test waits."""
     monkeypatch.setattr(wakeup, "LOOK_IDLE", 1000.0)
     monkeypatch.setattr(wakeup, "RECENT_SECONDS", 0.01)
-    tables = MemoryOutbox(0)
-    endpoint = Lambda(tables, 0)
-    endpoint.heals = True
+    tables, endpoint = healthy()
     path = tmp_path / "s"
     delivering = deliverer_of(tables, endpoint, monkeypatch, path)
     try:
@@ -235,9 +278,7 @@ async def test_rows_without_a_time_are_found_though_the_one_before_was_deleted_b
 ) -> None:
     """As when outbox_redrive has put both there, and somebody deletes the first."""
     monkeypatch.setattr(intake, "UNKNOWN_SECONDS", 0.01)
-    tables = MemoryOutbox(0)
-    endpoint = Lambda(tables, 0)
-    endpoint.heals = True
+    tables, endpoint = healthy()
     delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
     try:
         await until(lambda: delivering.is_delivering, what="it delivers")
@@ -252,8 +293,8 @@ async def test_however_many_functions_fail_another_one_is_delivered(
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Their rows would fill all the room that there is: 40 times LANE_ROWS is more than BUFFERED_MAX."""
-    monkeypatch.setattr(lanes, "PAUSE_MIN", 60.0)
-    monkeypatch.setattr(lanes, "PAUSE_MAX", 60.0)
+    monkeypatch.setattr(lane, "PAUSE_MIN", 60.0)
+    monkeypatch.setattr(lane, "PAUSE_MAX", 60.0)
     tables = MemoryOutbox(0)
 
     class Failing(Lambda):
@@ -294,11 +335,9 @@ async def test_a_stop_while_payloads_are_fetched_ends_at_once(
         await asyncio.Event().wait()
         return {}
 
-    monkeypatch.setattr(queries, "payloads", never)
+    monkeypatch.setattr(reading, "payloads", never)
     for _ in range(3):
-        event = tables.begin("quick")
-        endpoint.events[event.id] = event
-        tables.commit(event)
+        committed(tables, endpoint)
     async with asyncio.timeout(10):
         await fetching.wait()
         await delivering.stop(0.1)
@@ -310,16 +349,9 @@ async def test_a_stop_while_payloads_are_fetched_ends_at_once(
 async def test_what_is_not_on_its_way_when_the_lock_is_lost_is_not_sent_until_it_is_back(
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    tables = MemoryOutbox(0)
-    endpoint = Lambda(tables, 0)
-    endpoint.heals = True
+    tables, endpoint = healthy()
     gate = asyncio.Event()
     begun: list[int] = []
-    obstacles: list[str | None] = [None]
-
-    async def obstacle(_session: object) -> str | None:
-        await asyncio.sleep(0)
-        return obstacles[0]
 
     class Waiting:
         """Its calls wait for a slot until the gate is open."""
@@ -329,14 +361,11 @@ async def test_what_is_not_on_its_way_when_the_lock_is_lost_is_not_sent_until_it
             await gate.wait()
             return await endpoint.run(call, shape)
 
-    monkeypatch.setattr(election, "obstacle", obstacle)
-    waiting = cast(Lambda, Waiting())
-    delivering = deliverer_of(tables, waiting, monkeypatch, tmp_path / "s")
+    obstacles = given_obstacles(monkeypatch)
+    delivering = deliverer_of(tables, Waiting(), monkeypatch, tmp_path / "s")
     try:
         await until(lambda: delivering.is_delivering, what="it delivers")
-        event = tables.begin("quick")
-        endpoint.events[event.id] = event
-        tables.commit(event)
+        event = committed(tables, endpoint)
         await until(lambda: bool(begun), what="the call waits")
         obstacles[0] = "the server is read-only"
         await until(lambda: not delivering.under_way, what="it is taken back")
@@ -353,16 +382,9 @@ async def test_what_was_sent_when_the_lock_is_lost_is_not_sent_again_though_its_
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A function's long error document is read in steps, when its slot is somebody else's already."""
-    tables = MemoryOutbox(0)
-    endpoint = Lambda(tables, 0)
-    endpoint.heals = True
+    tables, endpoint = healthy()
     gate = asyncio.Event()
     answered: list[int] = []
-    obstacles: list[str | None] = [None]
-
-    async def obstacle(_session: object) -> str | None:
-        await asyncio.sleep(0)
-        return obstacles[0]
 
     class Reading:
         async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
@@ -372,13 +394,11 @@ async def test_what_was_sent_when_the_lock_is_lost_is_not_sent_again_though_its_
             await gate.wait()
             return result
 
-    monkeypatch.setattr(election, "obstacle", obstacle)
-    delivering = deliverer_of(tables, cast(Lambda, Reading()), monkeypatch, tmp_path / "s")
+    obstacles = given_obstacles(monkeypatch)
+    delivering = deliverer_of(tables, Reading(), monkeypatch, tmp_path / "s")
     try:
         await until(lambda: delivering.is_delivering, what="it delivers")
-        event = tables.begin("quick")
-        endpoint.events[event.id] = event
-        tables.commit(event)
+        event = committed(tables, endpoint)
         await until(lambda: bool(answered), what="the answer has come")
         obstacles[0] = "the server is read-only"
         await until(lambda: not delivering.is_delivering, what="it delivers no more")
@@ -402,19 +422,8 @@ async def test_once_another_sidecar_can_have_the_lock_nothing_more_is_begun(
     first, second = Lambda(tables, 0), Lambda(tables, 1)
     first.events = second.events = {event.id: event for event in events}
     first.heals = second.heals = True
-    gate = asyncio.Event()
-    begun: list[int] = []
-
-    class Gated:
-        """Answers the first event only when the gate is open."""
-
-        async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
-            begun.append(int(call.payload))
-            call.phase = SENT
-            await gate.wait()
-            return await first.run(call, shape)
-
-    old = deliverer_of(tables, cast(Lambda, Gated()), monkeypatch, tmp_path / "a", concurrency=1)
+    gated = Gated(first)
+    old = deliverer_of(tables, gated, monkeypatch, tmp_path / "a", concurrency=1)
     try:
         await until(lambda: old.is_delivering, what="the first one delivers")
         new = deliverer_of(tables, second, monkeypatch, tmp_path / "b")
@@ -422,48 +431,37 @@ async def test_once_another_sidecar_can_have_the_lock_nothing_more_is_begun(
             for event in events:
                 tables.commit(event)
             await until(lambda: old._lanes.buffered > 4, what="rows are in hand")
-            assert len(begun) == 1
+            assert len(gated.begun) == 1
             tables.take_lock_away(is_seen=is_seen)
             if not is_seen:
                 await until(lambda: not old._may_begin(), what="the server ends the connection")
-            gate.set()
+            gated.gate.set()
             await until(lambda: not tables.outbox, what="all rows leave")
         finally:
             await new.stop(1)
     finally:
         await old.stop(1)
-    assert len(begun) == 1
+    assert len(gated.begun) == 1
     assert set(first.accepted) | set(second.accepted) == set(first.events)
     doubled = [number for number in first.events if first.accepted[number] + second.accepted[number] > 1]
-    assert set(doubled) <= set(begun)
+    assert set(doubled) <= set(gated.begun)
 
 
 async def test_after_a_switchover_behind_one_name_all_goes_on_at_the_new_server(
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The old one lives on as a replica, and its connections with it."""
-    tables = MemoryOutbox(0)
-    endpoint = Lambda(tables, 0)
-    endpoint.heals = True
-    gate = asyncio.Event()
-    begun: list[int] = []
-
-    class Gated:
-        async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
-            begun.append(int(call.payload))
-            call.phase = SENT
-            await gate.wait()
-            return await endpoint.run(call, shape)
-
-    delivering = deliverer_of(tables, cast(Lambda, Gated()), monkeypatch, tmp_path / "s")
+    tables, endpoint = healthy()
+    gated = Gated(endpoint)
+    delivering = deliverer_of(tables, gated, monkeypatch, tmp_path / "s")
     try:
         await until(lambda: delivering.is_delivering, what="it delivers")
         before, after = tables.begin("quick"), tables.begin("quick")
         endpoint.events = {before.id: before, after.id: after}
         tables.commit(before)
-        await until(lambda: bool(begun), what="an event is at Lambda")
+        await until(lambda: bool(gated.begun), what="an event is at Lambda")
         tables.servers += 1
-        gate.set()
+        gated.gate.set()
         tables.commit(after)
         await until(lambda: not tables.outbox, what="both are settled")
         assert endpoint.accepted == {before.id: 1, after.id: 1}
@@ -476,72 +474,49 @@ async def test_a_row_that_dies_unsent_lets_no_other_of_its_key_begin_beside_the_
 ) -> None:
     """While one with a lower id waits, which came late."""
     monkeypatch.setattr(intake, "KNOWN_SECONDS", 1000.0)
-    tables = MemoryOutbox(0)
-    endpoint = Lambda(tables, 0)
-    endpoint.heals = True
-    gate = asyncio.Event()
-    begun: list[int] = []
-
-    class Gated:
-        async def run(self, call: Call, shape: object) -> InvocationResult | InvokeFailure:
-            begun.append(int(call.payload))
-            call.phase = SENT
-            await gate.wait()
-            return await endpoint.run(call, shape)
-
+    tables, endpoint = healthy()
+    gated = Gated(endpoint)
     late, first = (tables.begin("quick", {"group_key": "k"}) for _ in range(2))
     wrong = tables.begin("quick", {"group_key": "k", "expires_at": "2026-13-01T00:00:00Z"})
     endpoint.events = {late.id: late, first.id: first}
-    delivering = deliverer_of(tables, cast(Lambda, Gated()), monkeypatch, tmp_path / "s")
+    delivering = deliverer_of(tables, gated, monkeypatch, tmp_path / "s")
     try:
         await until(lambda: delivering.is_delivering, what="it delivers")
         tables.commit(first)
-        await until(lambda: begun == [first.id], what="the first one is at Lambda")
+        await until(lambda: gated.begun == [first.id], what="the first one is at Lambda")
         tables.commit(late)
         await until(lambda: late.id in tables.waiting, what="the late one waits")
         tables.commit(wrong)
         await until(lambda: not tables.outbox and not delivering._settlement.unsettled, what="one is dead")
         looks = delivering._wakeup._looked
         await until(lambda: delivering._wakeup._looked > looks + 0.01, what="some looks")
-        assert begun == [first.id]
-        gate.set()
+        assert gated.begun == [first.id]
+        gated.gate.set()
         await until(lambda: not tables.waiting, what="both have arrived")
-        assert begun == [first.id, late.id]
+        assert gated.begun == [first.id, late.id]
     finally:
-        gate.set()
+        gated.gate.set()
         await delivering.stop(1)
 
 
 async def test_a_sidecar_that_has_lost_the_lock_gives_back_the_rows_that_it_has_not_begun(
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    tables = MemoryOutbox(0)
-    endpoint = Lambda(tables, 0)
-    obstacles: list[str | None] = [None]
-    begun: list[int] = []
-
-    async def obstacle(_session: object) -> str | None:
-        await asyncio.sleep(0)
-        return obstacles[0]
-
-    class Never:
-        async def run(self, call: Call, _shape: object) -> InvocationResult | InvokeFailure:
-            begun.append(int(call.payload))
-            call.phase = SENT
-            await asyncio.Event().wait()
-            return ANSWER
-
-    monkeypatch.setattr(election, "obstacle", obstacle)
-    delivering = deliverer_of(tables, cast(Lambda, Never()), monkeypatch, tmp_path / "s", concurrency=1)
+    tables, endpoint = healthy()
+    gated = Gated(endpoint)
+    obstacles = given_obstacles(monkeypatch)
+    delivering = deliverer_of(tables, gated, monkeypatch, tmp_path / "s", concurrency=1)
     try:
         for event in [tables.begin("quick", {"group_key": "k"} if each % 2 else None) for each in range(20)]:
             endpoint.events[event.id] = event
             tables.commit(event)
-        await until(lambda: bool(begun) and delivering._lanes.buffered > 3, what="rows are in hand")
+        await until(lambda: bool(gated.begun) and delivering._lanes.buffered > 3, what="rows are in hand")
         obstacles[0] = "the server is read-only"
         await until(lambda: delivering.state == obstacles[0], what="it has lost the lock")
         assert delivering._lanes.buffered == 0
-        await until(lambda: [row.id for row in delivering._held] == begun, what="the others are given back")
+        await until(
+            lambda: [row.id for row in delivering._held] == gated.begun, what="the others are given back"
+        )
     finally:
         await delivering.stop(0.1)
 
@@ -549,9 +524,7 @@ async def test_a_sidecar_that_has_lost_the_lock_gives_back_the_rows_that_it_has_
 async def test_what_is_old_and_locked_is_forgotten_later_and_delivery_goes_on(
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    tables = MemoryOutbox(0)
-    endpoint = Lambda(tables, 0)
-    endpoint.heals = True
+    tables, endpoint = healthy()
     forgotten: list[str] = []
 
     async def run(_session: MemorySession, statement: Any) -> int:
@@ -567,14 +540,91 @@ async def test_what_is_old_and_locked_is_forgotten_later_and_delivery_goes_on(
     monkeypatch.setattr(deliverer_room, "FORGET_SECONDS", 0.001)
     states: list[str] = []
 
-    def note(self: Deliverer, state: str) -> None:
+    def note(self: candidacy.Candidacy, state: str) -> None:
         states.append(state)
         self.state = state
 
-    monkeypatch.setattr(Deliverer, "_is", note)
+    monkeypatch.setattr(candidacy.Candidacy, "becomes", note)
     delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
     try:
         await until(lambda: len(forgotten) >= 3, what="keys are forgotten")
         assert states == ["delivers"]
     finally:
         await delivering.stop(0.1)
+
+
+async def test_a_connector_that_fails_where_locks_are_looked_for_does_not_end_the_settlement(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tables, endpoint = healthy()
+    refusals = [StatementFailed(errorcode.ER_LOCK_WAIT_TIMEOUT, "Lock wait timeout exceeded")]
+    settle = tables.settle
+
+    async def settle_later(batch: Any) -> None:
+        if refusals:
+            raise refusals.pop()
+        await settle(batch)
+
+    async def fail(_session: object, _rows: object) -> set[int]:
+        raise IndexError("a packet of another kind")
+
+    monkeypatch.setattr(tables, "settle", settle_later)
+    monkeypatch.setattr(reading, "locked", fail)
+    delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
+    try:
+        event = committed(tables, endpoint)
+        await until(lambda: not (tables.outbox or delivering._settlement.unsettled), what="it is settled")
+        assert not refusals
+        assert endpoint.accepted[event.id] == 1
+    finally:
+        await delivering.stop(1)
+
+
+async def test_while_many_rows_are_accepted_and_not_settled_no_others_are_sent(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Those that were under way by then are the only ones beyond the bound, however many are in hand."""
+    tables, endpoint = healthy()
+    gated = Gated(endpoint)
+    settle, room = tables.settle, asyncio.Event()
+
+    async def settle_where_there_is_room(batch: Any) -> None:
+        if not room.is_set():
+            raise SessionLost("no room on the disk")
+        await settle(batch)
+
+    monkeypatch.setattr(tables, "settle", settle_where_there_is_room)
+    monkeypatch.setattr(writer, "LOSSES_MAX", 1_000_000)
+    write_backlog(tables, endpoint, 200, functions=20)
+    delivering = deliverer_of(tables, gated, monkeypatch, tmp_path / "s")
+    try:
+        await until(lambda: delivering._lanes.buffered > 24, what="rows are in hand")
+        gated.gate.set()
+        await until(lambda: delivering._settlement.is_full and not delivering.under_way, what="it is full")
+        most = delivering._settlement._most
+        assert most <= len(endpoint.accepted) < most + 8
+        room.set()
+        await until(lambda: not tables.outbox, what="all are settled")
+        assert set(endpoint.accepted.values()) == {1}
+    finally:
+        await delivering.stop(1)
+
+
+async def test_however_long_the_backlog_is_only_so_many_rows_are_in_hand(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tables, endpoint = healthy()
+    gated = Gated(endpoint)
+    write_backlog(tables, endpoint, 1000, functions=100)
+    delivering = deliverer_of(tables, gated, monkeypatch, tmp_path / "s")
+    try:
+        await until(lambda: delivering._lanes.buffered >= intake.BUFFERED_MAX, what="its room is full")
+        in_hand = []
+        for _ in range(500):
+            await asyncio.sleep(0)
+            in_hand.append(len(list(delivering._held)))
+        assert max(in_hand) <= intake.BUFFERED_MAX + new_rows.SCAN_ROWS + 8
+        gated.gate.set()
+        await until(lambda: not tables.outbox, what="all rows leave")
+    finally:
+        await delivering.stop(1)

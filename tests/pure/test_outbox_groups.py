@@ -5,6 +5,7 @@ Each test's name is the sentence that it proves."""
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import pytest
 
@@ -194,3 +195,21 @@ def test_keys_with_no_row_under_way_are_read_again_in_turn() -> None:
     groups.reading("a")
     groups.read_again(2)
     assert groups.to_read(9) == ["c", "a"]
+
+
+def test_a_key_that_waits_takes_some_300_bytes() -> None:
+    """docs/outbox.md says so: it is all of a backlog that is in memory however long that is."""
+    groups = Groups[tuple[str, str]]()
+    keys = 20_000
+    tracemalloc.start()
+    try:
+        for since in range(0, keys, 200):  # each row has its texts, as the connector makes them
+            groups.know_new(
+                [("@".join(("app", "%")), f"customer-{each}") for each in range(since, since + 200)]
+            )
+        for key in groups.to_read(keys):
+            groups.reading(key)
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 150 < size / keys < 300

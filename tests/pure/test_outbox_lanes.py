@@ -12,7 +12,8 @@ import pytest
 from lambda_sidecar.access.account import Account
 from lambda_sidecar.calls.lambda_invoke import Options
 from lambda_sidecar.outbox import lanes as room
-from lambda_sidecar.outbox.lanes import ANSWER_BYTES, ANSWERS_MAX, LANE_ROWS, PAUSE_MAX, PAUSE_MIN, Lanes
+from lambda_sidecar.outbox.lane import ANSWER_BYTES, PAUSE_MAX, PAUSE_MIN
+from lambda_sidecar.outbox.lanes import ANSWERS_MAX, LANE_ROWS, Lanes
 from lambda_sidecar.outbox.row import Row
 
 APP = Account("app", "%")

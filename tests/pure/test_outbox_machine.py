@@ -23,21 +23,16 @@ from lambda_sidecar.calls.call import SENT, Call
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.errors import ApiError, InvokeFailure
-from lambda_sidecar.outbox import backlog, election, lanes, queries, verdict, writer
-from lambda_sidecar.outbox import deliverer as deliverer_room
+from lambda_sidecar.outbox import backlog, candidacy, election, lane, verdict, writer
 from lambda_sidecar.outbox.deliverer import Deliverer
 from lambda_sidecar.outbox.session import SessionLost
 from lambda_sidecar.outbox.wakeup import Wakeup
 
 ANSWER = InvocationResult(202, b"", "request", "", "", b"")
 FUNCTIONS, KEYS = ("f", "g"), (None, "k", "l")
-QUERIES = (
-    *("scan", "settled_up_to", "scan_function", "server_time", "due_functions", "due"),
-    *("head_of_group", "waiting_groups", "payloads"),
-)
 # Failed rows and functions wait no longer, so that a life comes to its end soon.
 BOUNDS: dict[ModuleType, dict[str, float]] = {
-    lanes: {"PAUSE_MIN": 0.1, "PAUSE_MAX": 1.0},
+    lane: {"PAUSE_MIN": 0.1, "PAUSE_MAX": 1.0},
     verdict: {"BACKOFF_MIN": 0.1, "BACKOFF_MAX": 1.0},
 }
 
@@ -155,11 +150,9 @@ class OutboxMachine(LoopMachine):
             for name, value in values.items():
                 assert hasattr(module, name), (module, name)
                 patch.setattr(module, name, value)
-        for name in QUERIES:
-            patch.setattr(queries, name, _checked(getattr(self.server.tables, name)))
-        patch.setattr(writer, "statements", lambda batch, _hours: batch)
+        self.server.tables.stand_in(patch, _checked)
         patch.setattr(Wakeup, "open", lambda _: None)
-        patch.setattr(deliverer_room, "connect", self._connect)
+        patch.setattr(candidacy, "connect", self._connect)
         patch.setattr(writer, "connect", self._connect)
         patch.setattr(backlog, "connect", _refuse)
 

@@ -8,7 +8,8 @@ import pytest
 from tests.support.waiting import until
 
 from lambda_sidecar.outbox import refusals as room
-from lambda_sidecar.outbox.lanes import LOCKED_SECONDS, Lanes
+from lambda_sidecar.outbox.lane import LOCKED_SECONDS
+from lambda_sidecar.outbox.lanes import Lanes
 from lambda_sidecar.outbox.refusals import Refusals
 from lambda_sidecar.outbox.row import Row, Stored, make_row
 from lambda_sidecar.outbox.verdict import Dead, Parked, Verdict

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from lambda_sidecar.access.account import Account
-from lambda_sidecar.outbox import queries
+from lambda_sidecar.outbox import new_rows
 from lambda_sidecar.outbox import scan as room
 from lambda_sidecar.outbox.row import Row
 from lambda_sidecar.outbox.scan import GAP_LOOK_SECONDS, GAP_SECONDS, SWEEP_SECONDS, Scan
@@ -50,7 +50,7 @@ class Table:
         until: int | None = None,
         *,
         without: Mapping[str, int] | None = None,
-    ) -> queries.Scanned:
+    ) -> new_rows.Scanned:
         self.statements += 1
         self.now += self.STATEMENT_SECONDS
         wanted = [
@@ -61,29 +61,29 @@ class Table:
             and (number < (without or {}).get(function, number + 1) or key is not None)
         ]
         behind = [number for number in self.rows if number > after]
-        window = min(behind) + queries.SCAN_IDS if without and behind else None
-        rows = [row for row in wanted if window is None or row.id <= window][: queries.SCAN_ROWS]
-        is_full = len(rows) == queries.SCAN_ROWS
+        window = min(behind) + new_rows.SCAN_IDS if without and behind else None
+        rows = [row for row in wanted if window is None or row.id <= window][: new_rows.SCAN_ROWS]
+        is_full = len(rows) == new_rows.SCAN_ROWS
         highest = max(self.rows, default=0)
-        found = queries.scanned(rows, highest, until, window, is_full=is_full)
+        found = new_rows.scanned(rows, highest, until, window, is_full=is_full)
         return dataclasses.replace(found, highest_created=self.created.get(highest, 0.0), now=self.now)
 
     async def settled_up_to(self, _session: object, after: int, until: int) -> int | None:
         self.statements += 1
         self.now += self.STATEMENT_SECONDS
         locked = sorted(number for number in self.rows.keys() | self.uncommitted if after < number <= until)
-        locked = locked[: queries.LOCKED_ROWS]
+        locked = locked[: new_rows.LOCKED_ROWS]
         if self.uncommitted & set(locked):
             return None
-        return locked[-1] if len(locked) == queries.LOCKED_ROWS else until
+        return locked[-1] if len(locked) == new_rows.LOCKED_ROWS else until
 
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> Table:
     made = Table()
-    monkeypatch.setattr(queries, "scan", made.scan)
-    monkeypatch.setattr(queries, "settled_up_to", made.settled_up_to)
-    monkeypatch.setattr(queries, "SCAN_ROWS", 10)
+    monkeypatch.setattr(new_rows, "scan", made.scan)
+    monkeypatch.setattr(new_rows, "settled_up_to", made.settled_up_to)
+    monkeypatch.setattr(new_rows, "SCAN_ROWS", 10)
     monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: made.now))
     return made
 
@@ -91,6 +91,24 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Table:
 async def look(scan: Scan, **options: Any) -> list[int]:
     rows = await scan.look(SESSION, **{"without": {}, "is_recent": True, **options})
     return [row.id for row in rows]
+
+
+async def scan_with_2_open(table: Table) -> Scan:
+    """It has looked at 1 and 3, while the transaction of 2 has not ended."""
+    scan = Scan()
+    table.commit(1, 3)
+    table.uncommitted = {2}
+    await look(scan)
+    return scan
+
+
+async def expect_in_order(table: Table, scan: Scan, late: int, behind: int) -> None:
+    """Both are committed now, with one group_key."""
+    table.uncommitted = set()
+    table.commit(late, group_key="k")
+    table.commit(behind, group_key="k")
+    found = await look(scan)
+    assert found.index(late) < found.index(behind)
 
 
 async def test_rows_are_offered_once_they_are_committed(table: Table) -> None:
@@ -169,27 +187,17 @@ async def test_a_transaction_that_ends_after_minutes_is_seen_within_a_sweep(tabl
 async def test_however_long_a_transaction_took_its_row_comes_before_later_ones_of_its_group(
     table: Table,
 ) -> None:
-    scan = Scan()
-    table.commit(1, 3)
-    table.uncommitted = {2}
-    await look(scan)
+    scan = await scan_with_2_open(table)
     for _ in range(600):
         table.now += 0.2
         await look(scan)
-    table.uncommitted = set()
-    table.commit(2, group_key="k")
-    table.commit(4, group_key="k")
-    found = await look(scan)
-    assert found.index(2) < found.index(4)
+    await expect_in_order(table, scan, 2, 4)
 
 
 async def test_a_row_that_is_committed_just_when_it_is_looked_for_no_more_comes_before_later_ones_of_its_group(
     table: Table,
 ) -> None:
-    scan = Scan()
-    table.commit(1, 3)
-    table.uncommitted = {2}
-    await look(scan)
+    scan = await scan_with_2_open(table)
     table.now += GAP_SECONDS - 0.01
     await look(scan)
     table.uncommitted = set()
@@ -203,7 +211,7 @@ async def test_a_gap_with_many_rows_in_it_is_closed_a_bounded_number_of_rows_at_
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where a transaction of many rows was committed a little after a later one."""
-    monkeypatch.setattr(queries, "LOCKED_ROWS", 20)
+    monkeypatch.setattr(new_rows, "LOCKED_ROWS", 20)
     monkeypatch.setattr(room, "GAP_SCAN_SECONDS", 2 * table.STATEMENT_SECONDS)
     scan = Scan()
     table.commit(200)
@@ -215,11 +223,7 @@ async def test_a_gap_with_many_rows_in_it_is_closed_a_bounded_number_of_rows_at_
         before = table.statements
         await look(scan)
         assert table.statements - before < 12
-    table.uncommitted = set()
-    table.commit(150, group_key="k")
-    table.commit(201, group_key="k")
-    found = await look(scan)
-    assert found.index(150) < found.index(201)
+    await expect_in_order(table, scan, 150, 201)
 
 
 async def test_a_late_row_of_a_key_comes_first_however_many_rows_are_between_it_and_another_gap(
@@ -229,10 +233,7 @@ async def test_a_late_row_of_a_key_comes_first_however_many_rows_are_between_it_
     table.commit(*range(2, 1000), 1001)
     while 1001 not in await look(scan):
         pass
-    table.commit(1000, group_key="k")
-    table.commit(1002, group_key="k")
-    found = await look(scan)
-    assert found.index(1000) < found.index(1002)
+    await expect_in_order(table, scan, 1000, 1002)
 
 
 async def test_rows_of_keys_wait_until_all_that_may_have_come_late_before_them_has_been_read(
@@ -303,7 +304,7 @@ async def test_where_rows_are_passed_by_no_statement_looks_at_more_than_so_many_
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Behind a million rows of a function that has no room, one statement would take seconds."""
-    monkeypatch.setattr(queries, "SCAN_IDS", 100)
+    monkeypatch.setattr(new_rows, "SCAN_IDS", 100)
     scan = Scan()
     table.commit(*range(1, 1001))
     table.commit(1001, function="other")
@@ -383,3 +384,25 @@ async def test_every_committed_row_is_offered_within_bounded_looks(table: Table,
                 del table.rows[number]
         late = [number for number, at in committed_at.items() if table.now - at > SWEEP_SECONDS + 0.1]
         assert not late, f"seed {seed}: {late}"
+
+
+async def test_where_each_look_takes_long_those_for_late_rows_take_a_tenth_of_the_time(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind many deleted rows that are not purged, and with a transaction that stays open."""
+    scan = await scan_with_2_open(table)
+    monkeypatch.setattr(table, "STATEMENT_SECONDS", 0.2)
+    late = 0
+
+    async def counted(session: Session, after: int, until: int | None = None, **options: Any) -> Any:
+        nonlocal late
+        late += until is not None
+        return await table.scan(session, after, until, **options)
+
+    monkeypatch.setattr(new_rows, "scan", counted)
+    began = table.now
+    for _ in range(600):
+        await look(scan)
+        table.now += 0.2
+    share = late * table.STATEMENT_SECONDS / (table.now - began)
+    assert 0.05 < share < 0.1

@@ -13,7 +13,7 @@ from tests.support.outbox import TABLES, install
 from tests.support.stack import Library, Stack, start_stack
 
 from lambda_sidecar.config.outbox import OutboxSettings
-from lambda_sidecar.outbox import queries
+from lambda_sidecar.outbox import waiting_rows
 from lambda_sidecar.outbox.session import Session, connect
 
 ROWS = 20_000
@@ -72,8 +72,8 @@ async def test_a_look_costs_the_same_however_many_rows_are_due(stack: Stack, oth
     fill(stack, [*NAMES, "d"], others)
     async with session_of(stack) as session:
         began = await read(session)
-        found = await queries.due_functions(session, "", without=["b"])
-        rows = await queries.due(session, dict.fromkeys(found.functions, 10), [])
+        found = await waiting_rows.due_functions(session, "", without=["b"])
+        rows = await waiting_rows.due(session, dict.fromkeys(found.functions, 10), [])
         cost = await read(session) - began
     assert found.functions == ["a", "c"]
     assert found.seconds is not None
@@ -94,8 +94,8 @@ async def test_from_one_functions_name_to_the_next_the_index_is_skipped_through(
             return await rows(statement)
 
         session.rows = explained  # type: ignore[method-assign]
-        await queries.due_functions(session, "", without=["b"])
-        await queries.due(session, {"a": 5, "c": 5}, [])
+        await waiting_rows.due_functions(session, "", without=["b"])
+        await waiting_rows.due(session, {"a": 5, "c": 5}, [])
     functions, due = plans
     assert "Covering index skip scan for grouping on outbox_waiting using of_function" in functions
     assert due.count("Index range scan on outbox_waiting using of_function") == 2
@@ -105,8 +105,8 @@ async def test_from_one_functions_name_to_the_next_the_index_is_skipped_through(
 async def test_the_longest_due_of_each_function_come_and_not_those_in_hand(stack: Stack) -> None:
     fill(stack, NAMES, PAST, rows=200)
     async with session_of(stack) as session:
-        first = await queries.due(session, {"a": 2, "b": 3}, [])
-        then = await queries.due(session, {"a": 2, "b": 3}, first)
+        first = await waiting_rows.due(session, {"a": 2, "b": 3}, [])
+        then = await waiting_rows.due(session, {"a": 2, "b": 3}, first)
     assert sorted((row.function_name, row.payload) for row in first) == [
         ("a", b"199"),
         ("a", b"200"),
@@ -121,7 +121,7 @@ async def test_of_each_key_the_first_row_alone_is_found_however_long_the_key_is(
     stack.query("UPDATE lambda_udf.outbox_waiting SET due_at = NULL WHERE id > 20")
     async with session_of(stack) as session:
         began = await read(session)
-        rows = await queries.due(session, {"a": 100}, [])
+        rows = await waiting_rows.due(session, {"a": 100}, [])
         cost = await read(session) - began
     assert [(row.payload, row.group_key) for row in rows] == [(b"1", "odd"), (b"2", "even")]
     assert cost < 300
@@ -130,10 +130,10 @@ async def test_of_each_key_the_first_row_alone_is_found_however_long_the_key_is(
 async def test_functions_have_their_turn_however_many_are_due(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "DUE_FUNCTIONS", 2)
+    monkeypatch.setattr(waiting_rows, "DUE_FUNCTIONS", 2)
     fill(stack, NAMES, PAST, rows=200)
     async with session_of(stack) as session:
-        first = await queries.due_functions(session, "", without=[])
-        then = await queries.due_functions(session, "b", without=[])
+        first = await waiting_rows.due_functions(session, "", without=[])
+        then = await waiting_rows.due_functions(session, "b", without=[])
     assert (first.functions, first.is_end) == (["a", "b"], False)
     assert (then.functions, then.is_end) == (["c"], True)

@@ -1,7 +1,7 @@
 """The outbox's tables in memory, for a deliverer without a server: every interleaving of its sessions can come.
 
-Does what the statements of outbox/queries.py and changes.py do (tests/sql shows that they do), each after and before a random number of
-turns of the event loop; loses connections at random. Knows nothing of lanes or groups."""
+Does what the statements of outbox/new_rows.py, waiting_rows.py, reading.py and changes.py do (tests/sql shows that they do), each after and
+before a random number of turns of the event loop; loses connections at random. Knows nothing of lanes or groups."""
 
 from __future__ import annotations
 
@@ -9,17 +9,27 @@ import asyncio
 import dataclasses
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
+import pytest
 from mysql.connector import errorcode
 
-from lambda_sidecar.outbox import queries
+from lambda_sidecar.outbox import new_rows, reading, waiting_rows, writer
 from lambda_sidecar.outbox.row import Group, Row, Stored, make_row
 from lambda_sidecar.outbox.session import SessionLost, StatementFailed
 from lambda_sidecar.outbox.transaction import Settled, due_at
 from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, Verdict
+
+Query = Callable[..., Coroutine[Any, Any, Any]]
+QUERIES: dict[ModuleType, tuple[str, ...]] = {
+    new_rows: ("scan", "settled_up_to", "scan_function"),
+    waiting_rows: ("due_functions", "due", "head_of_group", "waiting_groups"),
+    reading: ("server_time", "payloads"),
+}
+"""What MemoryOutbox does in place of the functions of these names."""
 
 
 @dataclass
@@ -66,6 +76,15 @@ class MemoryOutbox:
         self.servers = 1
         """The last one takes writes; the others have become its replicas."""
 
+    def stand_in(
+        self, patch: pytest.MonkeyPatch, around: Callable[[Query], Query] = lambda query: query
+    ) -> None:
+        """For the tables of a server, in all that reads and settles; `around` each of the queries."""
+        for module, names in QUERIES.items():
+            for name in names:
+                patch.setattr(module, name, around(getattr(self, name)))
+        patch.setattr(writer, "statements", lambda batch, _hours: batch)
+
     def moment(self) -> int:
         self._moment += 1
         return self._moment
@@ -110,7 +129,7 @@ class MemoryOutbox:
         if self.random.random() < self._loss:
             raise SessionLost("lost at random")
 
-    # ---- queries.py ----
+    # ---- new_rows.py ----
 
     async def scan(
         self,
@@ -119,7 +138,7 @@ class MemoryOutbox:
         until: int | None = None,
         *,
         without: Mapping[str, int] | None = None,
-    ) -> queries.Scanned:
+    ) -> new_rows.Scanned:
         passed_by = without or {}
         await self._turns()
         wanted = [
@@ -135,25 +154,25 @@ class MemoryOutbox:
 
     def _scanned(
         self, wanted: list[Event], after: int, until: int | None, *, is_window: bool
-    ) -> queries.Scanned:
+    ) -> new_rows.Scanned:
         behind = [number for number in self.outbox if number > after]
-        window = min(behind) + queries.SCAN_IDS if is_window and behind else None
+        window = min(behind) + new_rows.SCAN_IDS if is_window and behind else None
         rows = [_row(event, False) for event in wanted if window is None or event.id <= window]
-        is_full = len(rows) >= queries.SCAN_ROWS
+        is_full = len(rows) >= new_rows.SCAN_ROWS
         highest = max(self.outbox, default=0)
-        return queries.scanned(rows[: queries.SCAN_ROWS], highest, until, window, is_full=is_full)
+        return new_rows.scanned(rows[: new_rows.SCAN_ROWS], highest, until, window, is_full=is_full)
 
     async def settled_up_to(self, _session: object, after: int, until: int) -> int | None:
         await self._turns()
         locked = sorted(number for number in self.outbox.keys() | self.open if after < number <= until)
-        locked = locked[: queries.LOCKED_ROWS]
-        result = until if len(locked) < queries.LOCKED_ROWS else locked[-1]
+        locked = locked[: new_rows.LOCKED_ROWS]
+        result = until if len(locked) < new_rows.LOCKED_ROWS else locked[-1]
         if self.open & set(locked):
             return None
         await self._turns()
         return result
 
-    async def scan_function(self, _session: object, function_name: str, since: int) -> queries.Scanned:
+    async def scan_function(self, _session: object, function_name: str, since: int) -> new_rows.Scanned:
         await self._turns()
         wanted = [
             event
@@ -164,17 +183,17 @@ class MemoryOutbox:
         await self._turns()
         return scanned
 
-    async def server_time(self, _session: object) -> float:
-        await self._turns()
-        return time.time()
+    # ---- waiting_rows.py ----
 
-    async def due_functions(self, _session: object, after: str, *, without: Sequence[str]) -> queries.Due:
+    async def due_functions(
+        self, _session: object, after: str, *, without: Sequence[str]
+    ) -> waiting_rows.Due:
         await self._turns()
         now = time.time()
         times = [(event.due, event.function_name) for event in self.waiting.values() if event.due is not None]
         names = {name for due, name in times if due <= now and name > after and name not in without}
         seconds = min(times)[0] - now if times else None
-        return queries.Due(now, seconds, sorted(names)[: queries.DUE_FUNCTIONS])
+        return waiting_rows.Due(now, seconds, sorted(names)[: waiting_rows.DUE_FUNCTIONS])
 
     async def due(self, _session: object, most: Mapping[str, int], held: Sequence[Row]) -> list[Row]:
         await self._turns()
@@ -211,7 +230,13 @@ class MemoryOutbox:
     async def waiting_groups(self, _session: object, after: Group | None) -> list[Group]:
         await self._turns()
         groups = sorted({event.group for event in self.waiting.values() if event.group is not None})
-        return [group for group in groups if after is None or group > after][: queries.GROUP_KEYS]
+        return [group for group in groups if after is None or group > after][: waiting_rows.GROUP_KEYS]
+
+    # ---- reading.py ----
+
+    async def server_time(self, _session: object) -> float:
+        await self._turns()
+        return time.time()
 
     async def payloads(self, _session: object, rows: Sequence[Row]) -> dict[int, bytes]:
         await self._turns()

@@ -6,10 +6,11 @@ The way of a row, file by file:
 
     wakeup.py      when to look: a datagram of the library's, or the clock
     intake.py      what is read, and when; scan.py: which rows of `outbox` have not been looked at
-    queries.py     the statements that read; row.py: a row, and its options
+    new_rows.py    the statements that read `outbox`; waiting_rows.py: those that read `outbox_waiting`
+    reading.py     how rows are read; row.py: a row, and its options
     clock.py       what time it is on the server
     held.py        which rows are in hand
-    lanes.py       which function's row is next, and how many of each are under way
+    lanes.py       which function's row is next, and how many of each are under way; lane.py: one function
     groups.py      which row of a group_key is next
     sending.py     sends what may be under way; attempt.py: a row becomes a call, and its outcome a verdict
     verdict.py     accepted, again later, or dead
@@ -17,7 +18,8 @@ The way of a row, file by file:
     writer.py      the connection that commits them
     refusals.py    rows that the server refuses to settle, or that somebody has locked
     deliverer.py   all of it on one server, as long as this sidecar is its deliverer
-    session.py     one connection to MySQL; election.py: whether this sidecar delivers
+    candidacy.py   that it is, again and again; election.py: what is asked of the server for that
+    session.py     one connection to MySQL
     schema.py      which tables there are, and what the account may do with them
     backlog.py     how much waits; numbers.py: that and the rest, for metrics and top
     account_check.py   `lambda-sidecar check` looks at the server and the account

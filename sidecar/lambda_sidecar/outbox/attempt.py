@@ -17,12 +17,11 @@ from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.errors import InvokeFailure
 from lambda_sidecar.outbox.clock import ServerClock
 from lambda_sidecar.outbox.row import Row, event, event_id
-from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, is_attempt, judge
+from lambda_sidecar.outbox.verdict import EXPIRED, Accepted, Dead, Later, is_attempt, judge
 
 # Lambda accepts an event at once; a function runs for 15 minutes at most ("Lambda quotas").
 EVENT_MS = 60_000
 ANSWER_MS = 960_000
-_EXPIRED = Dead("expired: expires_at has passed before Lambda accepted it")
 
 
 async def attempt(
@@ -39,7 +38,7 @@ async def attempt(
     if row.wrong is not None:
         return Dead(row.wrong)
     if row.expires is not None and clock.now() >= row.expires:
-        return _EXPIRED
+        return EXPIRED
     payload = row.payload or b""
     call = Call(
         row.account,
@@ -54,7 +53,7 @@ async def attempt(
         with _ended_when_expired(row, call, clock):
             outcome = await pipeline.run(call, _as_it_is)
     except _ExpiredUnsent:
-        return _EXPIRED
+        return EXPIRED
     finally:
         del calls[row.id]
     if isinstance(outcome, InvokeFailure):

@@ -1,6 +1,6 @@
 """Delivers the outbox of one server, as long as this sidecar is the one that does.
 
-Knows when what is done; what each step is stands in the other files."""
+Knows when what is done, and what follows for a row; what each step is stands in the other files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.config.outbox import OutboxSettings
-from lambda_sidecar.log.format import log_defect
-from lambda_sidecar.outbox import changes, election
+from lambda_sidecar.outbox import changes
 from lambda_sidecar.outbox.backlog import BacklogWatch
+from lambda_sidecar.outbox.candidacy import Candidacy
 from lambda_sidecar.outbox.clock import ServerClock
 from lambda_sidecar.outbox.ending import end
 from lambda_sidecar.outbox.groups import Groups
@@ -24,15 +24,13 @@ from lambda_sidecar.outbox.lanes import Lanes
 from lambda_sidecar.outbox.numbers import Numbers
 from lambda_sidecar.outbox.row import Group, Row
 from lambda_sidecar.outbox.sending import Sending
-from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
+from lambda_sidecar.outbox.session import Session, StatementFailed
 from lambda_sidecar.outbox.settlement import Settlement
 from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, Verdict
 from lambda_sidecar.outbox.wakeup import Wakeup
 
 log = logging.getLogger(__name__)
 
-# Until a server that is gone is tried again, or one that may not be delivered is looked at again.
-RETRY_MIN, RETRY_MAX = 0.1, 5.0
 # How often old results and keys are forgotten, and as long as there are more.
 FORGET_SECONDS, FORGET_MORE_SECONDS = 60.0, 0.2
 
@@ -53,12 +51,11 @@ class Deliverer:
         """In a running event loop."""
         self._settings = settings
         self._wakeup = Wakeup(sidecar_socket)
-        self._ask_again = asyncio.Event()
-        """Set when the server says that it takes no writes: the election is due at once."""
+        self._candidacy = Candidacy(settings, deliver=self._deliver, is_over=self._is_elected_no_more)
         self._held = Held()
         self._lanes = Lanes(settings.concurrency)
         self._groups = Groups[Group]()
-        self._settlement = Settlement(settings, self._let_go, self._ask_again.set, self._is_locked)
+        self._settlement = Settlement(settings, self._let_go, self._candidacy.ask_again, self._is_locked)
         clock = ServerClock()
         self._intake = Intake(self._held, self._lanes, self._groups, self._settlement, self._wakeup, clock)
         self._sending = Sending(
@@ -67,22 +64,24 @@ class Deliverer:
             settings.max_attempts,
             clock,
             may_begin=self._may_begin,
+            is_full=lambda: self._settlement.is_full,
             has_ended=self._has_ended,
             give_back=self._give_back,
         )
         self._backlog = BacklogWatch(settings)
-        self._tenure: election.Tenure | None = None
-        """Nothing is begun any more once the lock is lost: another sidecar may have it."""
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
         self.counts = Counts()
-        self.state = "not started"
-        """In words, for people."""
 
     @property
     def is_delivering(self) -> bool:
         """Whether this sidecar is the one that delivers."""
-        return self.state == "delivers"
+        return self._candidacy.is_delivering
+
+    @property
+    def state(self) -> str:
+        """In words, for people."""
+        return self._candidacy.state
 
     @property
     def under_way(self) -> int:
@@ -113,7 +112,7 @@ class Deliverer:
                 "outbox: no hints, new rows are found within half a second: %s", error.strerror or error
             )
         self._tasks = [
-            asyncio.create_task(self._live(), name="outbox deliverer"),
+            asyncio.create_task(self._candidacy.run(), name="outbox deliverer"),
             asyncio.create_task(self._settlement.run(), name="outbox settlement"),
         ]
 
@@ -128,93 +127,41 @@ class Deliverer:
                 await self._settlement.wait_until_empty()
         await asyncio.gather(self._sending.stop(), end(*self._tasks), return_exceptions=True)
         self._wakeup.close()
-        self._is("stopped")
+        self._candidacy.becomes("stopped")
 
-    # ---- one server, again and again ----
-
-    async def _live(self) -> None:
-        wait = RETRY_MIN
-        while True:
-            lock = None
-            try:
-                lock = await connect(self._settings)
-                await self._stand_by(lock)
-                wait = RETRY_MIN
-            except (SessionLost, StatementFailed) as error:
-                if self.is_delivering:  # else it has been so for some time
-                    wait = RETRY_MIN
-                self._is(f"{self._settings}: {error}")
-            except Exception as error:  # a defect of ours must not end the deliverer
-                log_defect(log, error)
-                self._is("internal failure")
-            finally:
-                if lock is not None:
-                    await lock.close()
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, RETRY_MAX)
-
-    async def _stand_by(self, lock: Session) -> None:
-        """Delivers when that is this sidecar's business, until the server takes no writes. `lock` is for the
-        election alone: it is never busy with anything else. Raises SessionLost and StatementFailed."""
-        while not (reason := await election.obstacle(lock)):
-            tenure = election.Tenure(lock)
-            if await election.take_lock(lock):
-                await self._deliver_while_elected(tenure)
-            else:
-                self._is("another sidecar delivers")
-        self._is(reason)
-        await asyncio.sleep(RETRY_MAX)  # the name may stand for another server by then
-
-    async def _deliver_while_elected(self, tenure: election.Tenure) -> None:
-        """Raises SessionLost and StatementFailed."""
-        self._tenure = tenure
-        watching = asyncio.create_task(self._watch_election(tenure), name="outbox election")
-        session = None
-        try:
-            session = await connect(self._settings)
-            async with self._backlog.watching():
-                await self._deliver(session)
-            await watching  # why it ended
-        finally:
-            self._tenure = None
-            await end(watching)
-            self._intake.give_back()
-            if session is not None:
-                await session.close()
-
-    async def _watch_election(self, tenure: election.Tenure) -> None:
-        """Until it is not this sidecar's business any more. Raises SessionLost and StatementFailed."""
-        try:
-            await tenure.last(self._ask_again)
-        finally:
-            self._tenure = None
-            self._wakeup.event.set()
-            self._sending.take_back()
+    # ---- as long as this sidecar is elected ----
 
     async def _deliver(self, session: Session) -> None:
         """Until it is not its business any more. Raises SessionLost and StatementFailed."""
-        await self._settlement.be_ready()
-        await self._intake.begin_anew(session)
-        self._is("delivers")
+        try:
+            async with self._backlog.watching():
+                await self._settlement.be_ready()
+                await self._intake.begin_anew(session)
+                self._candidacy.becomes("delivers")
+                await self._deliver_rows(session)
+        finally:
+            self._intake.give_back()
+
+    async def _deliver_rows(self, session: Session) -> None:
         next_forget = time.monotonic() + FORGET_SECONDS
-        while self._tenure is not None:
+        while self._candidacy.is_elected:
             self._wakeup.event.clear()
             if not self._stopping:
-                await self._begin_rows(session)
+                await self._sending.begin_rows(session)
                 await self._intake.look(session)
-                await self._begin_rows(session)
+                await self._sending.begin_rows(session)
             if (now := time.monotonic()) >= next_forget:
                 next_forget = now + await self._forget(session)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_MAX if self._stopping else self._intake.pause()):
+                async with asyncio.timeout(FORGET_SECONDS if self._stopping else self._intake.pause()):
                     await self._wakeup.event.wait()
 
-    async def _begin_rows(self, session: Session) -> None:
-        if not self._settlement.is_full:
-            await self._sending.begin_rows(session)
+    def _is_elected_no_more(self) -> None:
+        self._wakeup.event.set()
+        self._sending.take_back()
 
     def _may_begin(self) -> bool:
-        return self._tenure is not None and self._tenure.is_sure and not self._stopping
+        return self._candidacy.may_begin and not self._stopping
 
     async def _forget(self, session: Session) -> float:
         """Some of what is too old; seconds until that is done again."""
@@ -262,9 +209,3 @@ class Deliverer:
         if due_at:
             self._intake.is_due(due_at)
         self._wakeup.event.set()
-
-    def _is(self, state: str) -> None:
-        """Logs it once."""
-        if state != self.state:
-            self.state = state
-            log.info("outbox: %s", state)

@@ -1,17 +1,19 @@
 """Reads what can be delivered soon, each kind of rows when it is its time; what was read waits for its turn.
 
-Knows when what is read; queries.py knows how, lanes.py and groups.py keep it. Nothing is sent here."""
+Knows when what is read; new_rows.py and waiting_rows.py know how, lanes.py and groups.py keep it. Nothing is
+sent here."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 
-from lambda_sidecar.outbox import queries
+from lambda_sidecar.outbox import new_rows, reading, waiting_rows
 from lambda_sidecar.outbox.clock import ServerClock
 from lambda_sidecar.outbox.groups import Groups
 from lambda_sidecar.outbox.held import Held
-from lambda_sidecar.outbox.lanes import BUFFERED_ROWS, Lane, Lanes
+from lambda_sidecar.outbox.lane import Lane
+from lambda_sidecar.outbox.lanes import BUFFERED_ROWS, Lanes
 from lambda_sidecar.outbox.row import Group, Row
 from lambda_sidecar.outbox.scan import Scan
 from lambda_sidecar.outbox.session import Session
@@ -66,7 +68,7 @@ class Intake:
         """Rows that have not begun are read again: it may be another server, or the same with less in it.
         Raises SessionLost and StatementFailed, as all that reads."""
         asked = time.monotonic()
-        self._clock.says(await queries.server_time(session), asked)
+        self._clock.says(await reading.server_time(session), asked)
         self.give_back()
         self._listed = None
         self._scan = Scan()
@@ -151,7 +153,7 @@ class Intake:
         """Rows that had no room."""
         since, lane.skipped_from = lane.skipped_from or 0, None
         self._held.begin_reading()
-        scanned = await queries.scan_function(session, lane.name, since)
+        scanned = await new_rows.scan_function(session, lane.name, since)
         for row in self._held.new(scanned.rows):
             self._take(row)
         if not scanned.is_end and lane.skipped_from is None:
@@ -178,13 +180,13 @@ class Intake:
         held = [row for row in self._held if row.is_waiting]
         without = self._lanes.full()
         began = time.monotonic()
-        due = await queries.due_functions(session, self._due_after, without=without)
+        due = await waiting_rows.due_functions(session, self._due_after, without=without)
         self._clock.says(due.now, began)
         self._due_after = "" if due.is_end else due.functions[-1]
         rows, taken = [], 0
         if due.functions:
             self._held.begin_reading()
-            rows = self._held.new(await queries.due(session, self._shares(due.functions), held))
+            rows = self._held.new(await waiting_rows.due(session, self._shares(due.functions), held))
             taken = sum(map(self._take_due, rows))
         wait = DUE_SECONDS if due.seconds is None or due.seconds <= 0 else min(due.seconds, DUE_SECONDS)
         if taken:  # there may be more
@@ -196,7 +198,7 @@ class Intake:
         self._next_due = ended + max(wait, ended - began)
 
     def _shares(self, functions: Sequence[str]) -> dict[str, int]:
-        most = max(1, queries.SCAN_ROWS // len(functions))
+        most = max(1, waiting_rows.DUE_ROWS // len(functions))
         return {name: max(1, min(most, self._lanes.room_for(name))) for name in functions}
 
     def _take_due(self, row: Row) -> bool:
@@ -221,16 +223,16 @@ class Intake:
 
     async def _list_groups(self, session: Session) -> None:
         """Some at a time: there may be as many keys as rows."""
-        keys = await queries.waiting_groups(session, self._listed)
+        keys = await waiting_rows.waiting_groups(session, self._listed)
         self._groups.know_new(keys)
-        is_end = len(keys) < queries.GROUP_KEYS
+        is_end = len(keys) < waiting_rows.GROUP_KEYS
         self._listed = None if is_end else keys[-1]
         self._next_unknown = time.monotonic() + (UNKNOWN_SECONDS if is_end else 0.0)
 
     async def _look_at_group(self, session: Session, key: Group) -> None:
         self._groups.reading(key)
         self._held.begin_reading()
-        row = await queries.head_of_group(session, key)
+        row = await waiting_rows.head_of_group(session, key)
         if row is None:
             self._groups.forget(key)
         elif (held := self._held.get(row.id)) is not None:

@@ -1,62 +1,21 @@
-"""Which row is next, and how many of each function are under way: a slow function holds up none but itself.
+"""Which row is next, and how many of each function there are: a slow function holds up none but itself.
 
-Pure; knows no clock, no MySQL and no Lambda. A lane is one function, by the name that SQL gave it."""
+Pure; knows no clock, no MySQL and no Lambda; lane.py has what is of one function alone."""
 
 from __future__ import annotations
 
 from collections import deque
 
+from lambda_sidecar.outbox.lane import Lane
 from lambda_sidecar.outbox.row import Row
 
 # Rows that were read and have not begun, of all lanes; small ones, for large payloads do not come along.
 BUFFERED_ROWS = 2000
 # A lane may always have so many, however full the others are.
 LANE_ROWS = 16
-# Answers that are kept are in memory until they are stored. So many bytes may be expected of all that are
-# under way; an answer of which nothing is known is expected to have ANSWER_BYTES, and what is expected falls
-# by so much with each that is smaller. A function whose answers grow all at once takes more, once.
+# Answers that are kept are in memory until they are stored: so many bytes may be expected of those under way.
+# What has come of them counts in sending.py, until it is stored.
 ANSWERS_MAX = 64 * 1024 * 1024
-ANSWER_BYTES, ANSWER_DECAY = 1024 * 1024, 0.75
-# A lane that fails waits before its next try, twice as long each time.
-PAUSE_MIN, PAUSE_MAX = 0.1, 30.0
-# One of which many rows are locked waits so long at each further one.
-LOCKED_SECONDS = 1.0
-
-
-class Lane:
-    """Rows of one function."""
-
-    __slots__ = (
-        "answer_bytes",
-        "answer_room",
-        "answering",
-        "failures",
-        "limit",
-        "name",
-        "paused_until",
-        "rows",
-        "skipped_from",
-        "under_way",
-    )
-
-    def __init__(self, name: str, limit: float) -> None:
-        self.name = name
-        self.rows: deque[Row] = deque()
-        self.under_way = 0
-        self.answering = 0
-        """Of those under way, rows that wait for their function."""
-        self.answer_room = 0
-        """Bytes that are expected of their answers, as far as these are kept."""
-        self.limit = limit
-        """So many may be under way. It is halved when Lambda throttles and grows by one with each success."""
-        self.failures = 0
-        """In a row."""
-        self.paused_until = 0.0
-        self.answer_bytes = float(ANSWER_BYTES)
-        """Bytes that the next answer is expected to have: the largest so far, forgotten a little with each
-        smaller one."""
-        self.skipped_from: int | None = None
-        """The id of the first row that had no room here, and is to be read again."""
 
 
 class Lanes:
@@ -80,12 +39,9 @@ class Lanes:
         if lane is None:
             lane = self._lanes[row.function_name] = Lane(row.function_name, float(self._capacity))
             self._turns.append(lane)
-        room = self._room(lane)
-        if not row.is_waiting and (lane.skipped_from is not None or len(lane.rows) >= room):
-            if lane.skipped_from is None or row.id < lane.skipped_from:
-                lane.skipped_from = row.id
-            return False
-        if len(lane.rows) >= room:
+        is_behind = lane.skipped_from is not None and not row.is_waiting
+        if is_behind or len(lane.rows) >= self._room(lane):
+            lane.skip(row)
             return False
         lane.rows.append(row)
         self.buffered += 1
@@ -109,23 +65,18 @@ class Lanes:
         return None
 
     def _begin(self, lane: Lane) -> Row:
-        row = lane.rows.popleft()
+        row = lane.begin()
         self.buffered -= 1
-        waits = _waits_for_function(row)
-        self._answering += waits
-        lane.answering += waits
-        row.answer_room = int(lane.answer_bytes) if row.keep_result else 0
-        self._answer_room += row.answer_room
-        lane.answer_room += row.answer_room
         self.under_way += 1
-        lane.under_way += 1
+        self._answering += row.waits_for_function
+        self._answer_room += row.answer_room
         return row
 
     def _may_answer(self, lane: Lane) -> bool:
         """Rows that wait for their function get half of the capacity, however many functions they are of, and
         one function half of what the others leave of that."""
         free = max(1, self._capacity // 2) - self._answering
-        return lane.answering < free or not _waits_for_function(lane.rows[0])
+        return lane.answering < free or not lane.rows[0].waits_for_function
 
     def _has_answer_room(self, lane: Lane) -> bool:
         """For an answer that is kept; one function gets half of what the others leave, here too. One answer
@@ -137,30 +88,22 @@ class Lanes:
 
     def answered(self, row: Row, size: int) -> None:
         """Its answer, which is kept, has so many bytes."""
-        lane = self._lanes[row.function_name]
-        lane.answer_bytes = max(size, ANSWER_DECAY * lane.answer_bytes)
+        self._lanes[row.function_name].answered(size)
 
     def succeeded(self, row: Row) -> None:
         """It has ended; its function answers."""
-        lane = self._ended(row)
-        lane.failures = 0
-        lane.limit = min(lane.limit + 1, self._capacity)
+        self._ended(row).works(self._capacity)
 
     def failed(self, row: Row, now: float, *, row_alone: bool) -> None:
         """It has ended; the failure is the row's alone, or its function's."""
         lane = self._ended(row)
-        if row_alone or now < lane.paused_until:
-            return
-        lane.limit = max(1.0, lane.limit / 2)
-        lane.paused_until = now + min(PAUSE_MAX, PAUSE_MIN * 2**lane.failures)
-        lane.failures = min(lane.failures + 1, 30)
+        if not row_alone:
+            lane.fails(now)
 
     def is_locked(self, function_name: str, now: float) -> None:
-        """Many rows of it are locked in the tables: they would be sent, and nothing could be settled. One at
-        a time shows when that is over."""
+        """Many rows of it are locked in the tables: they would be sent, and nothing could be settled."""
         if (lane := self._lanes.get(function_name)) is not None:
-            lane.limit = 1.0
-            lane.paused_until = max(lane.paused_until, now + LOCKED_SECONDS)
+            lane.is_locked(now)
 
     def room_for(self, function_name: str) -> int:
         """So many more rows of outbox_waiting `offer` takes of that function."""
@@ -214,10 +157,8 @@ class Lanes:
         gone: list[Row] = []
         for lane in self._turns:
             while lane.failures and len(lane.rows) > 1:
-                row = lane.rows.pop()
-                if not row.is_waiting and (lane.skipped_from is None or row.id < lane.skipped_from):
-                    lane.skipped_from = row.id
-                gone.append(row)
+                gone.append(lane.rows.pop())
+                lane.skip(gone[-1])
         self.buffered -= len(gone)
         return gone
 
@@ -233,28 +174,16 @@ class Lanes:
 
     def _ended(self, row: Row) -> Lane:
         self.under_way -= 1
-        waits = _waits_for_function(row)
-        self._answering -= waits
+        self._answering -= row.waits_for_function
         self._answer_room -= row.answer_room
         lane = self._lanes[row.function_name]
-        lane.answering -= waits
-        lane.answer_room -= row.answer_room
-        lane.under_way -= 1
+        lane.end(row)
         return lane
 
     def forget_idle(self, now: float) -> None:
         """Lanes that have nothing to do and nothing to remember."""
-        idle = [
-            lane
-            for lane in self._turns
-            if not (lane.rows or lane.under_way or lane.skipped_from is not None)
-            and lane.paused_until + (PAUSE_MAX if lane.failures else 0.0) <= now
-        ]
+        idle = [lane for lane in self._turns if lane.is_idle(now)]
         for lane in idle:
             del self._lanes[lane.name]
         if idle:
             self._turns = deque(lane for lane in self._turns if lane.name in self._lanes)
-
-
-def _waits_for_function(row: Row) -> bool:
-    return row.call.invocation_type == "RequestResponse"

@@ -17,7 +17,7 @@ from lambda_sidecar.calls.lambda_invoke import Options
 
 
 class Stored(msgspec.Struct, array_like=True):
-    """As the statements of queries.py write it: one JSON array of these. `payload` is None where it is too
+    """As the statements of reading.py write it: one JSON array of these. `payload` is None where it is too
     large to come along; `created` and `due` are seconds since 1970."""
 
     id: int
@@ -76,6 +76,11 @@ class Row:
     def group(self) -> Group | None:
         """Which rows go one after the other."""
         return None if self.group_key is None else (self.caller, self.group_key)
+
+    @property
+    def waits_for_function(self) -> bool:
+        """Whether its call ends with the function, and not when Lambda has accepted it."""
+        return self.call.invocation_type == "RequestResponse"
 
     @property
     def is_plain(self) -> bool:

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 
-from lambda_sidecar.outbox import queries
+from lambda_sidecar.outbox import new_rows
 from lambda_sidecar.outbox.row import Row
 from lambda_sidecar.outbox.session import Session
 
@@ -53,13 +53,13 @@ class Scan:
         """Some rows, by id; among them may be those that were looked at before. Plain rows of the functions
         `without` are passed by. `is_recent`: something was inserted not long ago."""
         before, swept = self._position, self._swept
-        scanned = await queries.scan(session, before, without=without)
+        scanned = await new_rows.scan(session, before, without=without)
         if scanned.highest < before and scanned.highest_created > self._looked:
             # Written since the last look, and with an id of before it: ids have begun again, as after a
             # TRUNCATE. Else those behind it have been delivered.
             before = swept = self._position = self._swept = self._gaps_seen = 0
             self._gaps.clear()
-            scanned = await queries.scan(session, before, without=without)
+            scanned = await new_rows.scan(session, before, without=without)
         self._looked = scanned.now
         rows = scanned.rows
         self.has_more = not scanned.is_end
@@ -96,13 +96,13 @@ class Scan:
         forgotten: list[Gap] = []
         while self._gaps and now >= self._gaps[0][2] and time.monotonic() <= now + GAP_SCAN_SECONDS:
             after, until, _ = self._gaps.popleft()
-            settled = await queries.settled_up_to(session, after, until)
+            settled = await new_rows.settled_up_to(session, after, until)
             if settled is None:
                 self._gaps.append((after, until, now + GAP_SECONDS))
                 continue
             forgotten.append((after, settled, now))
             while after < settled:
-                scanned = await queries.scan(session, after, settled, without=without)
+                scanned = await new_rows.scan(session, after, settled, without=without)
                 rows += scanned.rows
                 after = scanned.looked_to
             if settled < until:
@@ -130,7 +130,7 @@ class Scan:
             since = max(since, self._gaps_seen)
         found: list[Row] = []
         while len(found) < GAP_ROWS:
-            scanned = await queries.scan(session, since, self._position, without=without)
+            scanned = await new_rows.scan(session, since, self._position, without=without)
             found += scanned.rows
             since = 0 if scanned.is_end else scanned.looked_to
             if scanned.is_end or time.monotonic() - began > seconds:
@@ -143,7 +143,7 @@ class Scan:
 
     async def _sweep(self, session: Session, *, without: Mapping[str, int]) -> list[Row]:
         began = time.monotonic()
-        scanned = await queries.scan(session, self._swept, self._position, without=without)
+        scanned = await new_rows.scan(session, self._swept, self._position, without=without)
         now = time.monotonic()
         self._next_sweep = now + (now - began) / SWEEP_SHARE
         if scanned.is_end:

@@ -13,7 +13,7 @@ from lambda_sidecar.calls.call import SENT, Call
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.log.format import log_defect
-from lambda_sidecar.outbox import queries
+from lambda_sidecar.outbox import reading
 from lambda_sidecar.outbox.attempt import attempt
 from lambda_sidecar.outbox.clock import ServerClock
 from lambda_sidecar.outbox.lanes import Lanes
@@ -33,7 +33,7 @@ BEGIN_AT_ONCE = 16
 
 
 class Sending:
-    """Nothing is begun unless `may_begin`, which is asked before each."""
+    """Nothing is begun unless `may_begin`, nor when it `is_full`, which are asked before each."""
 
     def __init__(
         self,
@@ -43,16 +43,18 @@ class Sending:
         clock: ServerClock,
         *,
         may_begin: Callable[[], bool],
+        is_full: Callable[[], bool],
         has_ended: Callable[[Row, Accepted | Later | Dead], None],
         give_back: Callable[[Row], None],
     ) -> None:
-        """`has_ended` is called with what became of a row, `give_back` with one that was not sent and is to
-        be read again."""
+        """`is_full`: so many have ended, and are not settled, that none is to follow. `has_ended` is called
+        with what became of a row, `give_back` with one that was not sent and is to be read again."""
         self._pipeline = pipeline
         self._lanes = lanes
         self._max_attempts = max_attempts
         self._clock = clock
         self._may_begin = may_begin
+        self._is_full = is_full
         self._has_ended = has_ended
         self._give_back = give_back
         self._share = Share()
@@ -65,9 +67,9 @@ class Sending:
         """All that may begin now. Raises SessionLost and StatementFailed."""
         large: list[Row] = []
         begun = size = 0
-        while self._may_begin():
-            is_full = self._bytes + size >= BYTES_MAX
-            if (row := self._lanes.next(time.monotonic(), small=is_full)) is None:
+        while self._may_begin() and not self._is_full():
+            small = self._bytes + size >= BYTES_MAX
+            if (row := self._lanes.next(time.monotonic(), small=small)) is None:
                 break
             if row.payload is None:
                 large.append(row)
@@ -75,7 +77,7 @@ class Sending:
             else:
                 self._begin(row)
             begun += 1
-            if size >= queries.FETCH_BYTES:
+            if size >= reading.FETCH_BYTES:
                 await self._begin_large(session, large)
                 large, size = [], 0
             if begun % BEGIN_AT_ONCE == 0:
@@ -86,7 +88,7 @@ class Sending:
     async def _begin_large(self, session: Session, rows: list[Row]) -> None:
         payloads: dict[int, bytes] = {}
         try:
-            payloads = await queries.payloads(session, rows)
+            payloads = await reading.payloads(session, rows)
         finally:
             for row in rows:
                 row.payload = payloads.get(row.id)

@@ -11,10 +11,14 @@ from typing import Any
 import mysql.connector
 import mysql.connector.aio
 from mysql.connector import errorcode
+from mysql.connector.constants import ClientFlag
 
 from lambda_sidecar.config.outbox import OutboxSettings
 
-CONNECT_SECONDS = 5.0
+CONNECT_SECONDS, CLOSE_SECONDS = 5.0, 1.0
+# Without the attributes of performance_schema.session_connect_attrs: to name this machine's system, the
+# connector runs lsb_release for each connection and waits for it; the event loop would stand still for 10 ms.
+_CLIENT_FLAGS = ClientFlag.get_default() & ~ClientFlag.CONNECT_ARGS
 # A statement of ours takes milliseconds; one that waits for a lock gives up after innodb_lock_wait_timeout.
 STATEMENT_SECONDS = 30.0
 # While somebody else has locked a row of ours, the others wait once; then they are settled without it.
@@ -27,8 +31,6 @@ _GONE = {
     errorcode.ER_QUERY_INTERRUPTED,
     errorcode.ER_CLIENT_INTERACTION_TIMEOUT,
 }
-
-
 _RIGHT_MISSING = {
     errorcode.ER_TABLEACCESS_DENIED_ERROR,
     errorcode.ER_COLUMNACCESS_DENIED_ERROR,
@@ -48,12 +50,10 @@ _OF_DATA = {
 }
 _NOT_THERE = {errorcode.ER_NO_SUCH_TABLE, errorcode.ER_BAD_DB_ERROR}
 
-
 # Locks on rows alone, none on the gaps between them, in which others insert. Where the binary log holds
 # statements, InnoDB refuses that to whoever writes or locks (refman, "Transaction Isolation Levels"; error
 # 1665).
 _ISOLATION = "IF(@@log_bin AND @@binlog_format = 'STATEMENT', 'REPEATABLE-READ', 'READ-COMMITTED')"
-
 
 # Variables that a server may have otherwise for all: with completion_type CHAIN a COMMIT begins the next
 # transaction, and a statement by itself would not be committed; the others cut one off or refuse it.
@@ -180,9 +180,13 @@ class Session:
         return changed
 
     async def close(self) -> None:
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(1):
-                await self._connection.close()
+        """The server is told so, if it listens. It raises nothing."""
+        try:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._connection.close()
+        finally:  # what is closed already stays so
+            await self._connection.shutdown()
 
     @contextlib.asynccontextmanager
     async def _errors(self) -> Any:
@@ -213,6 +217,7 @@ async def connect(settings: OutboxSettings) -> Session:
         "time_zone": "+00:00",
         "sql_mode": "STRICT_ALL_TABLES",
         "connection_timeout": int(CONNECT_SECONDS),
+        "client_flags": _CLIENT_FLAGS,
     }
     if settings.mysql_socket is not None:
         options["unix_socket"] = str(settings.mysql_socket)
@@ -220,20 +225,29 @@ async def connect(settings: OutboxSettings) -> Session:
         options |= {"host": settings.host, "port": settings.port}
     if settings.ssl_ca is not None:
         options |= {"ssl_ca": str(settings.ssl_ca), "ssl_verify_cert": True, "ssl_verify_identity": True}
-    session = None
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            session = Session(await mysql.connector.aio.connect(**options))
-            await session.run("SET SESSION " + ", SESSION ".join(_OWN_WAYS))
+            return await _opened(options)
     except (mysql.connector.Error, StatementFailed) as error:
-        if session is not None:
-            await session.close()
         code = error.code if isinstance(error, StatementFailed) else error.errno
         raise SessionLost(getattr(error, "msg", None) or str(error), code) from None
     except TimeoutError:
         raise SessionLost("no answer", errorcode.CR_CONNECTION_ERROR) from None
     except OSError as error:
         raise SessionLost(error.strerror or str(error), errorcode.CR_CONNECTION_ERROR) from None
+
+
+async def _opened(options: dict[str, Any]) -> Session:
+    """Whatever ends it, as a server that stands still or a cancellation, no descriptor is left: the connector
+    closes its own after an error, and not where it is cancelled."""
+    connection = mysql.connector.aio.MySQLConnection(**options)
+    try:
+        await connection.connect()
+        session = Session(connection)
+        await session.run("SET SESSION " + ", SESSION ".join(_OWN_WAYS))
+    except BaseException:
+        await connection.shutdown()
+        raise
     return session
 
 

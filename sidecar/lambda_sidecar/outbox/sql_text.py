@@ -12,6 +12,9 @@ from lambda_sidecar.outbox.row import Row
 TIMESTAMP_MAX = 2147483647.0
 TABLES = {False: "lambda_udf.outbox", True: "lambda_udf.outbox_waiting"}
 """By Row.is_waiting."""
+_COLUMNS = "id, function_name, payload, options, caller, UNIX_TIMESTAMP(created_at), payload_bytes"
+COLUMNS = {False: _COLUMNS, True: f"{_COLUMNS}, attempts, group_key, UNIX_TIMESTAMP(due_at)"}
+"""Likewise: of a row, in the order of row.py's Stored."""
 BY_KEY = {False: "/*+ INDEX(outbox PRIMARY) */", True: "/*+ INDEX(outbox_waiting PRIMARY) */"}
 """Likewise: a statement reads the rows that are asked for, and no others."""
 

@@ -55,6 +55,9 @@ class Dead:
     error: str
 
 
+EXPIRED = Dead("expired: expires_at has passed before Lambda accepted it")
+
+
 @dataclass(frozen=True, slots=True)
 class Parked:
     """It goes to outbox_waiting before it is sent: until a time, or for the row before it."""

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.log.format import log_defect
-from lambda_sidecar.outbox import queries
+from lambda_sidecar.outbox import reading
 from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
 from lambda_sidecar.outbox.transaction import Settled, dropped, statements
 
@@ -24,6 +25,8 @@ LOSSES_MAX = 3
 STATEMENT_BYTES = 4096
 # Statements are written some at a time: those for a batch take up to 20 ms, and parts of answers are long.
 STATEMENTS_AT_ONCE, CHARACTERS_AT_ONCE = 25, 1024 * 1024
+
+Answer = TypeVar("Answer")
 
 
 class Writer:
@@ -89,25 +92,32 @@ class Writer:
     async def locked(self, batch: list[Settled]) -> set[int]:
         """The ids of those that somebody else has locked at the moment, found without waiting; none where
         that cannot be asked."""
-        try:
-            return await queries.locked(await self._connected(), [row for row, _ in batch])
-        except (SessionLost, StatementFailed) as error:
-            log.debug("outbox: which rows are locked is not known: %s", error)
-            if isinstance(error, SessionLost):
-                await self.close()
-            return set()
+        rows = [row for row, _ in batch]
+        return await self._answer(lambda session: reading.locked(session, rows), unknown=set())
 
     async def is_too_large(self, answer: bytes) -> bool:
         """Whether the connection was lost because the statement is larger than a packet may be: the server
         gives no other answer to that."""
         if not isinstance(self.failure, SessionLost):
             return False
+        maximum = await self._answer(
+            lambda session: session.value("SELECT @@max_allowed_packet"), unknown=None
+        )
+        return maximum is not None and 2 * len(answer) + STATEMENT_BYTES > int(maximum)
+
+    async def _answer(self, ask: Callable[[Session], Awaitable[Answer]], *, unknown: Answer) -> Answer:
+        """To a question to the server; `unknown` where it cannot be asked."""
         try:
-            maximum = int(await (await self._connected()).value("SELECT @@max_allowed_packet"))
-        except (SessionLost, StatementFailed):
+            return await ask(await self._connected())
+        except StatementFailed as error:
+            log.debug("outbox: the server does not say what stands in the way: %s", error)
+        except SessionLost as error:
+            log.debug("outbox: the connection that settles is lost: %s", error)
             await self.close()
-            return False
-        return 2 * len(answer) + STATEMENT_BYTES > maximum
+        except Exception as error:  # a defect of ours must not end the settlement
+            log_defect(log, error)
+            await self.close()
+        return unknown
 
     async def close(self) -> None:
         """It connects again when there is something to write."""

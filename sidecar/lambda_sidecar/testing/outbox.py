@@ -18,9 +18,9 @@ from lambda_sidecar.local.invocation import Invocation, Outcome
 from lambda_sidecar.local.target import resolve
 from lambda_sidecar.outbox import changes
 from lambda_sidecar.outbox.row import Group, Row, event, make_row, stored_rows
-from lambda_sidecar.outbox.sql_text import literal
+from lambda_sidecar.outbox.sql_text import COLUMNS, TABLES, literal
 from lambda_sidecar.outbox.transaction import statements
-from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, judge
+from lambda_sidecar.outbox.verdict import EXPIRED, Accepted, Dead, Later, judge
 from lambda_sidecar.testing.call import Call
 from lambda_sidecar.testing.functions import ACCOUNT_ID, REGION, Functions
 
@@ -29,8 +29,6 @@ _ATTEMPTS, _HOURS = 30, 24.0
 # So long the sidecar may take for the rows that a test has left, before it is stopped and they are deleted.
 _PATIENCE_SECONDS = 0.5
 _DELETED_AT_ONCE = 1000
-_COLUMNS = "id, function_name, payload, options, caller, UNIX_TIMESTAMP(created_at), payload_bytes"
-_WAITING_COLUMNS = f"{_COLUMNS}, attempts, group_key, UNIX_TIMESTAMP(due_at)"
 # Each table with a column by which its rows are found.
 _KEYS = {
     "outbox": "id",
@@ -69,13 +67,13 @@ def deliver(connection: Any, others: Any, functions: Functions) -> list[Call]:
 
 def _own_rows(connection: Any, others: Any) -> Iterator[Row]:
     found: list[Row] = []
-    for table, columns in (("outbox", _COLUMNS), ("outbox_waiting", _WAITING_COLUMNS)):
-        committed = {number for (number,) in _rows(others, f"SELECT id FROM lambda_udf.{table}")}
+    for is_waiting, table in TABLES.items():
+        committed = {number for (number,) in _rows(others, f"SELECT id FROM {table}")}
         # In hexadecimal, so that neither the connection's character set nor the driver's types matter.
-        query = f"SELECT id, HEX(JSON_ARRAY({columns})) FROM lambda_udf.{table}"
+        query = f"SELECT id, HEX(JSON_ARRAY({COLUMNS[is_waiting]})) FROM {table}"
         own = [_text(text) for number, text in _rows(connection, query) if number not in committed]
         stored = stored_rows(b"[" + b",".join(map(bytes.fromhex, own)) + b"]")
-        found += [make_row(each, is_waiting=table == "outbox_waiting") for each in stored]
+        found += [make_row(each, is_waiting=is_waiting) for each in stored]
     return iter(sorted(found, key=lambda row: row.id))
 
 
@@ -103,7 +101,7 @@ def _attempt(row: Row, functions: Functions, calls: list[Call]) -> Accepted | La
     if row.wrong is not None:
         return Dead(row.wrong)
     if row.expires is not None and time.time() >= row.expires:
-        return Dead("expired: expires_at has passed before Lambda accepted it")
+        return EXPIRED
     payload = event(row, row.payload or b"")
     row.attempts += 1
     try:
