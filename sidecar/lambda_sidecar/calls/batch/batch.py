@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lambda_sidecar.errors import InvalidRequest
 
-# The library sends no more (udf/contract.h). Counting so many results takes 6 ms.
+# The library sends no more (udf/contract.h).
 ROWS_MAX = 100_000
 
 
