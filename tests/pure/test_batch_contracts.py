@@ -339,3 +339,50 @@ def test_an_event_and_an_answer_of_the_most_rows_hold_the_loop_in_short_steps() 
     for work in works:
         longest = min(max(seconds_of_steps(work())) for _ in range(3))
         assert longest < 0.05, longest
+
+
+def million(element: bytes) -> bytes:
+    return b"[" + b",".join([element] * 1_000_000) + b"]"
+
+
+def refusal(work: Generator[None, None, bytes]) -> tuple[str, float]:
+    """What an answer is refused with, and the seconds of its longest step."""
+    steps: list[float] = []
+    while True:
+        began = time.process_time()
+        try:
+            next(work)
+        except BatchAnswerInvalid as refused:
+            return refused.text, max(*steps, time.process_time() - began)
+        steps.append(time.process_time() - began)
+
+
+@pytest.mark.parametrize("element", [b"1", b"[]", b'"a,"'])
+@pytest.mark.parametrize(
+    ("answer", "form", "name"),
+    [
+        (redshift.answer, b'{"results": %s}', "results"),
+        (bigquery.answer, b'{"replies": %s}', "replies"),
+        (snowflake.answer, b'{"statusCode": 200, "body": {"data": %s}}', "data"),
+    ],
+)
+def test_an_answer_of_a_million_elements_is_refused_before_they_are_all_looked_at(
+    answer: Answer, form: bytes, name: str, element: bytes
+) -> None:
+    payload = form % million(element)
+    refused = [refusal(answer(batch(), payload)) for _ in range(3)]
+    assert all(text.endswith(f": {name} has more than 100000 elements") for text, _ in refused)
+    assert min(longest for _, longest in refused) < 0.05
+
+
+@pytest.mark.parametrize("rows", [1, 99_999, ROWS_MAX])
+def test_an_answer_with_many_numbers_in_few_results_is_as_good_as_any(rows: int) -> None:
+    values = [[0] * (300_000 // rows + 2)] * rows
+    payload = json.dumps({"results": values}, separators=(",", ":")).encode()
+    assert json.loads(b"[" + at_once(redshift.answer(batch(rows), payload)) + b"]") == values
+
+
+def test_an_answer_of_one_row_too_many_with_many_numbers_in_it_is_refused() -> None:
+    payload = json.dumps({"replies": [[0, 0]] * (ROWS_MAX + 1)}).encode()
+    with pytest.raises(BatchAnswerInvalid, match="replies has more than 100000 elements"):
+        at_once(bigquery.answer(batch(ROWS_MAX), payload))

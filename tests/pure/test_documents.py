@@ -65,9 +65,24 @@ def test_the_files_that_a_row_passes_and_that_a_new_function_touches_exist() -> 
         text.partition(f"## {title}\n")[2].partition("\n## ")[0]
         for title in ("Follow a row", "Recipe: add a SQL function")
     )
-    passed = re.findall(r"^\| \d+ \| `(\S+)`", row, re.MULTILINE)
+    passed = re.findall(r"`([\w/]+/\w+\.\w+)`", row)
     touched = re.findall(r"^\| `(\S+)` \|", recipe, re.MULTILINE)
     folders = (ROOT, ROOT / "sidecar/lambda_sidecar")
     missing = [name for name in passed + touched if not any((folder / name).exists() for folder in folders)]
     assert passed
     assert missing == []
+
+
+def test_every_room_and_every_module_of_the_library_is_in_the_table_of_rooms() -> None:
+    rooms = (ROOT / "CONTRIBUTING.md").read_text().partition("## The rooms\n")[2].partition("\n## ")[0]
+    named = {
+        name
+        for row in re.findall(r"^\| (`.+?) \|", rooms, re.MULTILINE)
+        for name in re.findall("`(.+?)`", row)
+    }
+    package = ROOT / "sidecar/lambda_sidecar"
+    there = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    there |= {path.name for path in package.glob("[a-z]*.py")} | {
+        path.stem for path in (ROOT / "udf").glob("*.c")
+    }
+    assert there - named == set()

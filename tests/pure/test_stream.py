@@ -268,6 +268,18 @@ async def test_all_that_a_request_holds_counts_for_the_bytes_that_are_not_answer
         assert one.calls.begun == [1, 2, 3, 4]
 
 
+async def test_the_bytes_of_all_requests_of_one_message_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UNANSWERED_BYTES_MAX", 400)
+    async with served() as one:
+        one.context.send_together(1, 2, 3, payload=b"x" * 80)  # the first holds the others, too
+        one.context.send(4)
+        await one.settle()
+        assert sorted(one.calls.begun) == [1, 2, 3]
+        one.calls.end(2)
+        await one.settle()
+        assert sorted(one.calls.begun) == [1, 2, 3, 4]
+
+
 async def test_one_request_larger_than_all_that_is_allowed_is_taken_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from lambda_sidecar.access.wildcard import wildcard
 
+# Characters of the columns User and Host (refman, "Grant Tables"): no server has longer ones.
+USER_MAX, HOST_MAX = 32, 255
 # STS API reference, AssumeRole, RoleSessionName: 2 to 64 of [\w+=,.@-]; Tag, Value: 256 at most, of a set
 # that holds all these but the comma. '=' is kept for what stands in for other characters.
 SESSION_NAME_MAX = 64

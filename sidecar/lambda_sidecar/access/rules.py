@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from lambda_sidecar.access.account import Account, AccountPattern
+from lambda_sidecar.access.account import HOST_MAX, USER_MAX, Account, AccountPattern
 from lambda_sidecar.access.function_name import Defaults, FunctionName
 from lambda_sidecar.access.function_pattern import FunctionPattern
 from lambda_sidecar.access.settings import AccessSettings, AllowRule, RoleRule, is_role_arn
@@ -73,7 +73,9 @@ class AccessRules:
 
     def _decide(self, account: Account, function: FunctionName, wanted: str = "") -> Decision:
         """`wanted` is the role that the call's options name, or "". Raises AccessDenied, and InvalidRequest
-        for what is no role's ARN."""
+        for what is no role's ARN, and no account of MySQL's."""
+        if len(account.user) > USER_MAX or len(account.host) > HOST_MAX:
+            raise InvalidRequest("the account's name is longer than MySQL's are")
         allowed = self._allowed_by(account, function)
         role, reason = self._choose(account, function, wanted)
         return Decision(role, (allowed, reason))

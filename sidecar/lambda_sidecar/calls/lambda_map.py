@@ -12,8 +12,10 @@ from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.calls.lambda_invoke import Options, check_text_option, embedded
 from lambda_sidecar.errors import ApiError
 
-# Statements have one set of options for all of their rows, or a few.
-_CHECKED_MAX = 256
+# Statements have one set of options for all of their rows, or a few. So many are remembered, none of them
+# longer: a role's ARN has 2,048 characters at most.
+_REMEMBERED, _REMEMBERED_LENGTH = 256, 4096
+_NOT_GIVEN = Options()
 
 
 class MapOptions(NamedTuple):
@@ -25,12 +27,21 @@ class MapOptions(NamedTuple):
     tenant_id: str
 
 
-@functools.lru_cache(maxsize=_CHECKED_MAX)
 def checked(options: MapOptions) -> Options:
     """Raises InvalidRequest, naming the option that is wrong; not of those that name what a rule decides."""
+    if not any(options):
+        return _NOT_GIVEN
+    is_short = sum(map(len, options)) <= _REMEMBERED_LENGTH
+    return _remembered(options) if is_short else _check(options)
+
+
+def _check(options: MapOptions) -> Options:
     if options.tenant_id:
         check_text_option("tenant_id", options.tenant_id)
     return Options(**options._asdict())
+
+
+_remembered = functools.lru_cache(_REMEMBERED)(_check)
 
 
 def value(result: InvocationResult, most: int) -> Generator[None, None, bytes]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 
-from lambda_sidecar.access.account import Account
+from lambda_sidecar.access.account import HOST_MAX, USER_MAX, Account
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.calls.batch import attempts
 from lambda_sidecar.calls.batch.batch import Batch, check_rows, function_name, query_of
@@ -35,8 +35,8 @@ RESULT_MAX = MESSAGE_MAX - 16_384
 # Writing the end of idle streams takes that long: it is waited even where nothing is left for calls.
 END_SECONDS = 0.1
 
-# Batches say where they come from.
-_MACHINE = platform.node()
+# Batches say where they come from. The kernel takes any bytes for a name.
+_MACHINE = platform.node().encode(errors="replace").decode()
 
 # The options of lambda_sync's and lambda_async's calls: their invocation type says all.
 _PLAIN = {
@@ -86,7 +86,7 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
     async def answer(self, request: Request, payload: bytes, share: Share) -> Response:
         """One call, whatever becomes of it: a failure is an answer too. `payload` is the request's, `share`
         its stream's."""
-        caller, options_json = request.caller, request.options_json
+        options_json = request.options_json
         if request.answer_form and request.HasField("batch"):
             return await self._answer_batch(request, payload, share)
         options: Options | MapOptions | str | None
@@ -97,52 +97,31 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             options, shape = options_json, self._document
         else:
             options, shape = _PLAIN.get(request.invocation_type), _result
-        call = Call(
-            Account(caller.user, caller.host),
-            request.function,
-            payload,
-            options=options,
-            timeout_ms=request.timeout_ms,
-            share=share,
-            connection_id=caller.connection_id,
-            until=request.deadline_ms / 1000,
-        )
+        call = _call(request, payload, options, request.timeout_ms, share)
         answer = await self.pipeline.run(call, shape)
-        if isinstance(answer, InvokeFailure):
-            return Response(call_id=request.call_id, error=_error(answer), queued_us=call.queued_us)
-        return Response(call_id=request.call_id, result=answer, queued_us=call.queued_us)
+        return _response(request, answer, call.queued_us)
 
     async def _answer_batch(self, request: Request, rows: bytes, share: Share) -> Response:
         """lambda_batch's answer, of as many invocations as it takes."""
-        caller = request.caller
 
         def new_call(event: bytes, timeout_ms: int) -> Call:
-            return Call(
-                Account(caller.user, caller.host),
-                request.function,
-                event,
-                options=_map_options(request),
-                timeout_ms=timeout_ms,
-                share=share,
-                connection_id=caller.connection_id,
-                until=request.deadline_ms / 1000,
-            )
+            return _call(request, event, _map_options(request), timeout_ms, share)
 
         waited_us = 0
+        answer: Result | InvokeFailure
         try:
             contract, batch = _batch(request)
-            answer, waited_us = await attempts.run(
+            result, waited_us = await attempts.run(
                 self.pipeline, contract, batch, rows, timeout_ms=request.timeout_ms, new_call=new_call
             )
-            if not isinstance(answer, InvokeFailure):
-                _check_size(answer)
+            if isinstance(result, InvokeFailure):
+                answer = result
+            else:
+                _check_size(result)
+                answer = _embedded(result, result.payload)
         except InvokeFailure as failure:
             answer = failure.with_traceback(None)
-        if isinstance(answer, InvokeFailure):
-            return Response(call_id=request.call_id, error=_error(answer), queued_us=waited_us)
-        return Response(
-            call_id=request.call_id, result=_embedded(answer, answer.payload), queued_us=waited_us
-        )
+        return _response(request, answer, waited_us)
 
     async def _document(self, result: InvocationResult) -> Result:
         """lambda_invoke's answer. Raises ApiError."""
@@ -155,6 +134,33 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         _check_size(result)
         payload = await self.pipeline.pace(value(result, RESULT_MAX), len(result.payload))
         return _embedded(result, payload)
+
+
+def _call(
+    request: Request,
+    payload: bytes,
+    options: Options | MapOptions | str | None,
+    timeout_ms: int,
+    share: Share,
+) -> Call:
+    caller = request.caller
+    return Call(
+        # A character more than there may be is refused as any name is that is too long, and takes less room.
+        Account(caller.user[: USER_MAX + 1], caller.host[: HOST_MAX + 1]),
+        request.function,
+        payload,
+        options=options,
+        timeout_ms=timeout_ms,
+        share=share,
+        connection_id=caller.connection_id,
+        until=request.deadline_ms / 1000,
+    )
+
+
+def _response(request: Request, answer: Result | InvokeFailure, queued_us: int) -> Response:
+    if isinstance(answer, InvokeFailure):
+        return Response(call_id=request.call_id, error=_error(answer), queued_us=queued_us)
+    return Response(call_id=request.call_id, result=answer, queued_us=queued_us)
 
 
 def _embedded(result: InvocationResult, payload: bytes) -> Result:

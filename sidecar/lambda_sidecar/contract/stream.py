@@ -32,11 +32,14 @@ Request = invoker_pb2.InvokeRequest
 Response = invoker_pb2.InvokeResponse
 
 
-def _others(request: Request) -> list[Request]:
-    """Those that came in the same message. Raises DecodeError."""
-    if len(request.more) > MORE_MAX:
-        raise DecodeError(f"{len(request.more)} requests more in one message")
-    return [Request.FromString(each) for each in request.more]
+def _others(request: Request) -> list[tuple[Request, int]]:
+    """Those that came in the same message, with their bytes. Raises DecodeError."""
+    more = request.more
+    if not more:  # nearly all
+        return []
+    if len(more) > MORE_MAX:
+        raise DecodeError(f"{len(more)} requests more in one message")
+    return [(Request.FromString(each), len(each)) for each in more]
 
 
 class Answers:
@@ -64,12 +67,14 @@ class Answers:
     def _next(self) -> Response:
         first = self._waiting.popleft()
         self._gone += 1
-        size = first.ByteSize()
+        size = first.ByteSize() if self._waiting else 0
         while self._waiting and len(first.more) < MORE_MAX:
-            size += self._waiting[0].ByteSize()
+            other = self._waiting[0].SerializeToString()
+            size += len(other)
             if size > TOGETHER_BYTES:
                 break
-            first.more.append(self._waiting.popleft().SerializeToString())
+            first.more.append(other)
+            self._waiting.popleft()
             self._gone += 1
         return first
 
@@ -136,9 +141,9 @@ class Stream:
         except DecodeError as error:
             self._break(error)
             return
-        self._begin(call, request)
-        for other in others:
-            self._begin(asyncio.create_task(self._carry_out(other)), other)
+        self._begin(call, request, request.ByteSize())
+        for other, size in others:
+            self._begin(asyncio.create_task(self._carry_out(other)), other, size)
         self._reading = asyncio.create_task(self._take_one())
         await self._carry_out(request)
 
@@ -174,9 +179,9 @@ class Stream:
     def _is_full(self) -> bool:
         return len(self._calls) >= UNANSWERED_MAX or self._bytes >= UNANSWERED_BYTES_MAX
 
-    def _begin(self, call: asyncio.Task[None], request: Request) -> None:
+    def _begin(self, call: asyncio.Task[None], request: Request, size: int) -> None:
         self._last_call_id = request.call_id
-        self._calls[call] = size = request.ByteSize()
+        self._calls[call] = size
         self._bytes += size
         if request.fails_together:
             self._together.add(call)

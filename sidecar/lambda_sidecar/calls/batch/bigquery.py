@@ -44,4 +44,4 @@ def answer(batch: Batch, payload: bytes) -> Generator[None, None, bytes]:
     found = yield from fields(payload, _decoder)
     if bytes(found.errorMessage) and not bytes(found.replies):
         raise FunctionRefused("errorMessage", words(found.errorMessage))
-    return counted(found.replies, batch.rows, "replies")
+    return (yield from counted(found.replies, batch.rows, "replies"))

@@ -54,7 +54,7 @@ def answer(batch: Batch, payload: bytes) -> Generator[None, None, bytes]:
     _check_success(found)
     if bytes(found.num_records) not in (b"", b"null", b"%d" % batch.rows):
         raise BatchAnswerInvalid(f"num_records is not {batch.rows}, as it was in the event")
-    return counted(found.results, batch.rows, "results")
+    return (yield from counted(found.results, batch.rows, "results"))
 
 
 def _check_success(found: _Answer) -> None:

@@ -155,7 +155,7 @@ def _data(body: bytes) -> Generator[None, None, list[msgspec.Raw]]:
         raise BatchAnswerInvalid("body is nested too deeply") from None
     except msgspec.ValidationError:
         raise BatchAnswerInvalid("body is not a JSON object") from None
-    return results(found.data, "data")
+    return (yield from results(found.data, "data"))
 
 
 def _numbered(rows: list[msgspec.Raw], first: int) -> list[msgspec.Raw]:
