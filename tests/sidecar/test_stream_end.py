@@ -35,9 +35,9 @@ def snapshot_of(socket: Path) -> monitor_pb2.SnapshotResponse:
 
 
 def totals(socket: Path) -> dict[str, int]:
+    """Of calls by outcome; none while one is under way."""
     snapshot = snapshot_of(socket)
-    assert snapshot.in_flight == 0
-    return {each.outcome: each.calls for each in snapshot.outcomes if each.calls}
+    return {each.outcome: each.calls for each in snapshot.outcomes if each.calls and not snapshot.in_flight}
 
 
 def test_a_client_that_leaves_as_its_answer_is_written_makes_no_traceback_and_the_call_counts_once(
