@@ -224,9 +224,7 @@ def test_json_as_the_server_prints_it_is_recognised() -> None:
 def test_whatever_is_recognised_is_json_in_the_very_form_of_the_server() -> None:
     source = seeded()
     texts = []
-    documents = [
-        json.dumps(random_document(source, 3), ensure_ascii=True).encode() for _ in range(20_000)
-    ]
+    documents = [json.dumps(random_document(source, 3), ensure_ascii=True).encode() for _ in range(20_000)]
     for document in documents * 10:
         changed = bytearray(document)
         for _ in range(source.randrange(1, 4)):
