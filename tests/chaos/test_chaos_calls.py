@@ -53,7 +53,6 @@ def test_whatever_befalls_them_no_call_is_carried_out_twice_and_every_answered_o
     ):
         stack.query(INSTALL)
         stack.query(f"SET GLOBAL lambda_udf.timeout_ms = {TIMEOUT_MS}")
-        uptime = stack.query("SHOW GLOBAL STATUS LIKE 'Uptime'")
         callers = [Caller(number, seed, count // CALLERS, stack, book) for number in range(CALLERS)]
         with call_faults(seed, stack, callers) as faults:
             for caller in callers:
@@ -61,7 +60,6 @@ def test_whatever_befalls_them_no_call_is_carried_out_twice_and_every_answered_o
             for caller in callers:
                 caller.join()
         assert [caller.defect for caller in callers] == [None] * CALLERS
-        assert stack.query("SHOW GLOBAL STATUS LIKE 'Uptime'")[0][1] >= uptime[0][1]
         assert stack.mysqld.log_text().count("ready for connections") == 1
     times = endpoint.times_accepted()
     size.report("calls", faults=dict(faults.number))

@@ -138,12 +138,14 @@ def reinstalled_under_load(stage: Stage) -> Seen:
         threads = [threading.Thread(target=load) for _ in range(2)]
         for thread in threads:
             thread.start()
-        for _ in range(10):
-            uninstall(stage)
-            stage.query(INSTALL)
-        over.set()
-        for thread in threads:
-            thread.join()
+        try:
+            for _ in range(10):
+                uninstall(stage)
+                stage.query(INSTALL)
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
         answered = sum(each.error == "" for each in seen)
         stage.lead_to("plain")
     assert {each.error for each in seen} <= allowed, seen

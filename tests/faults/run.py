@@ -4,13 +4,12 @@ Fails, and writes nothing, where a row has more than one outcome."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from examples.checkout import mysql_home
 from tests.conftest import pytest_configure
 from tests.faults.row import Outcome, outcome
 from tests.faults.stage import stage
@@ -42,15 +41,9 @@ def main(times: int) -> int:
 
 def _once() -> Iterator[tuple[Key, Outcome]]:
     """Every row, on one stage."""
-    provided = (
-        os.environ.get("LAMBDA_UDF_MYSQL")
-        or subprocess.run(
-            [ROOT / "packaging/mysql/provide.sh"], check=True, capture_output=True, text=True
-        ).stdout.strip()
-    )
     with (
         tempfile.TemporaryDirectory(prefix="faults") as directory,
-        stage(Path(provided), Path(directory), Library.PLAIN) as made,
+        stage(mysql_home(), Path(directory), Library.PLAIN) as made,
     ):
         for key, row in ROWS.items():
             yield key, outcome(made, row)

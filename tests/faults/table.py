@@ -42,8 +42,13 @@ def document(outcomes: Mapping[Key, Outcome]) -> str:
 
 def documented() -> dict[Key, Outcome]:
     """What the file says."""
+    return outcomes_in(FILE.read_text())
+
+
+def outcomes_in(text: str) -> dict[Key, Outcome]:
+    """What a document says."""
     outcomes, group = {}, ""
-    for line in FILE.read_text().splitlines():
+    for line in text.splitlines():
         if line.startswith("### "):
             group = line[4:]
         cells = [cell.strip() for cell in line.split("|")[1:-1]]

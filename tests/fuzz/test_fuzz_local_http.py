@@ -15,12 +15,12 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.loop_thread import LoopThread, loop_thread
 
 from lambda_sidecar.local import LocalLambda, LocalLambdaSettings
 
@@ -36,18 +36,18 @@ DRY = b"X-Amz-Invocation-Type: DryRun\r\n"
 class Server:
     """A local Lambda in a loop of its own, with the function `f`."""
 
-    loop: asyncio.AbstractEventLoop
+    loop: LoopThread
     port: int
 
-    def send(self, wire: bytes) -> bytes:
-        """The beginning of what comes back; nothing if nothing does."""
-        return asyncio.run_coroutine_threadsafe(self._send(wire), self.loop).result(30)
+    def send(self, wire: bytes, *, patience: float = 30) -> bytes:
+        """The beginning of what comes back; nothing if nothing does within so many seconds."""
+        return self.loop.run(self._send(wire, patience))
 
-    async def _send(self, wire: bytes) -> bytes:
+    async def _send(self, wire: bytes, patience: float) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(wire)
-            return await asyncio.wait_for(reader.read(65_536), PATIENCE_SECONDS)
+            return await asyncio.wait_for(reader.read(65_536), patience)
         except (ConnectionError, TimeoutError):
             return b""
         finally:
@@ -56,21 +56,15 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    loop = asyncio.new_event_loop()
-    thread = Thread(target=loop.run_forever)
-    thread.start()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, loop_thread() as loop:
         Path(folder, "f").mkdir()
         Path(folder, "f", "lambda_function.py").write_text("def lambda_handler(event, context): pass\n")
         service = LocalLambda(LocalLambdaSettings(functions=Path(folder)))
-        asyncio.run_coroutine_threadsafe(service.start(), loop).result(30)
+        loop.run(service.start())
         try:
             yield Server(loop, int(service.endpoint.rpartition(":")[2]))
         finally:
-            asyncio.run_coroutine_threadsafe(service.stop(), loop).result(30)
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
+            loop.run(service.stop())
 
 
 def post(name: str, fields: bytes = DRY, body: bytes = b"{}", query: str = "") -> bytes:
@@ -187,7 +181,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 @given(mutated() | st.binary(max_size=60))
 def test_no_bytes_make_it_fail_or_end(server: Server, wire: bytes) -> None:
-    said = server.send(wire)
+    said = server.send(wire, patience=PATIENCE_SECONDS)
     if said and not said.startswith(b"HTTP/1.1 100 "):
         assert answer_of(said).status < 500, said
     assert answer_of(server.send(post("f"))).status == 204

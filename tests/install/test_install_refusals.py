@@ -26,11 +26,18 @@ UNINSTALL_SQL = Path(__file__).parents[2] / "udf/sql/uninstall.sql"
 # ---- calls in flight ----
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits three seconds for a call that does not end."""
+    monkeypatch.setattr("lambda_sidecar.install.idle._WAIT_SECONDS", 0.1)
+
+
 def attempts(bare: Bare) -> Iterator[Outcome]:
     yield bare.install("--library", bare.other_build())
     yield bare.uninstall()
 
 
+@pytest.mark.usefixtures("impatient")
 def test_calls_in_flight_refuse_it_and_nothing_is_changed(bare: Bare) -> None:
     before = settled(bare)
     with contextlib.closing(bare.connect()) as connection, ThreadPoolExecutor(1) as pool:
@@ -52,6 +59,7 @@ def test_calls_in_flight_refuse_it_and_nothing_is_changed(bare: Bare) -> None:
         assert isinstance(running.exception(), mysql.connector.Error)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_statement_that_is_in_a_function_between_calls_refuses_it_too(bare: Bare) -> None:
     before = settled(bare)
     with contextlib.closing(bare.connect()) as connection, ThreadPoolExecutor(1) as pool:

@@ -5,12 +5,14 @@ Each test's name is the sentence that it proves."""
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.installation import run
 from tests.support.ports import free_port
+from tests.support.replication import hang_up_on_replicas
 from tests.support.stack import Library, execute
 from tests.support.waiting import wait_until
 
@@ -44,6 +46,7 @@ def source_and_replica(
         query(replica, "START REPLICA")
         yield source, replica
         query(replica, "STOP REPLICA")
+        hang_up_on_replicas(functools.partial(query, source))
 
 
 def arrives(source: Mysqld, replica: Mysqld, mark: int) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.planted.faults import FAULTS, PACKAGE, Fault
 from tests.pure.test_any_order import FILES
 from tests.support.checkout import ROOT
+from tests.support.machine import UNSHRUNK
 
 # A fault may make a test wait for ever.
 SECONDS = 120
@@ -69,6 +70,7 @@ class Copy:
             **os.environ,
             "PYTHONPATH": os.pathsep.join(paths),
             "PYTHONDONTWRITEBYTECODE": "1",
+            UNSHRUNK: "1",
         }
         environment.pop("LAMBDA_UDF_ORDERS", None)
         if orders is not None:

@@ -5,6 +5,7 @@ Knows the server and the sessions of its clients; nothing of what is measured me
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import threading
 from collections import Counter
@@ -34,9 +35,11 @@ class Operator(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not self.stop.wait(0.5):
+            for number in itertools.count(1):
+                if self.stop.wait(0.5):
+                    return
                 self._kill()
-                if self.done["KILL"] % 20 == 5:
+                if number % 20 == 5:
                     self._exchange_the_component()
         except BaseException as error:
             self.defect = error
@@ -48,10 +51,9 @@ class Operator(threading.Thread):
 
     def _kill(self) -> None:
         number = self._choices.choice(self._clients).session
-        if number:
-            with contextlib.suppress(mysql.connector.Error):  # 1094: it has gone by itself
-                self._server.query(f"KILL {self._choices.choice(('QUERY', 'CONNECTION'))} {number}")
-        self.done["KILL"] += 1
+        with contextlib.suppress(mysql.connector.Error):  # 1094: it has gone by itself
+            self._server.query(f"KILL {self._choices.choice(('QUERY', 'CONNECTION'))} {number}")
+            self.done["KILL"] += 1
 
     def _exchange_the_component(self) -> None:
         with contextlib.closing(self._server.connect()) as session:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.process_figures import resident_kib
+from examples.checkout import mysql_home
 from tests.chaos.outbox_server import OutboxServer
 from tests.conftest import pytest_configure
 from tests.soak import plot
@@ -44,14 +44,8 @@ def main(minutes: float) -> int:
     pytest_configure()
     seed = int(os.environ.get("LAMBDA_UDF_CHAOS_SEED") or random.SystemRandom().randrange(1_000_000))
     print(f"soak: {minutes:g} minutes, SEED={seed}", flush=True)
-    provided = (
-        os.environ.get("LAMBDA_UDF_MYSQL")
-        or subprocess.run(
-            [ROOT / "packaging/mysql/provide.sh"], check=True, capture_output=True, text=True
-        ).stdout.strip()
-    )
     with tempfile.TemporaryDirectory(prefix="soak") as directory:
-        done = soak(Path(provided), Path(directory), 60 * minutes, seed)
+        done = soak(mysql_home(), Path(directory), 60 * minutes, seed)
     print(f"soak: {done.calls:,} calls; statements: {dict(done.statements)}; errors: {dict(done.failed)}")
     print(f"soak: {dict(done.operations)}\n{done.figures.report()}")
     SVG.write_text(
@@ -64,10 +58,10 @@ def main(minutes: float) -> int:
     return 1 if grown else 0
 
 
-def soak(mysql_home: Path, directory: Path, seconds: float, seed: int) -> Soak:
+def soak(home: Path, directory: Path, seconds: float, seed: int) -> Soak:
     """For so long. Raises AssertionError if something has happened that should not."""
     figures = Figures()
-    with forgetful_endpoint() as url, OutboxServer(mysql_home, directory, url) as server:
+    with forgetful_endpoint() as url, OutboxServer(home, directory, url) as server:
         server.start_mysqld()
         server.start_sidecar()
         for statement in TABLES:

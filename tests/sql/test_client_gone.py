@@ -15,6 +15,7 @@ import mysql.connector
 import pytest
 from tests.support.component import installed_component, status
 from tests.support.ports import free_port
+from tests.support.replication import hang_up_on_replicas
 from tests.support.stack import Library, Stack, start_stack
 from tests.support.waiting import wait_until
 from tests.support.x_protocol import XSession
@@ -230,6 +231,7 @@ def test_a_replicas_applier_invokes_as_its_triggers_fire_and_a_dead_client_of_th
         wait_until(lambda: _rows(replica) == [(1,)], what="the row on the replica")
         assert len(replica.record.calls("Sleep")) == (1 if format_ == "STATEMENT" else 0)
         replica.query("STOP REPLICA")
+        hang_up_on_replicas(source.query)
 
 
 def _rows(stack: Stack) -> list[object]:

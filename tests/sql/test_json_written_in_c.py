@@ -71,10 +71,14 @@ def random_doubles(count: int) -> list[float]:
 def test_a_million_random_doubles_read_back_as_they_were() -> None:
     numbers = random_doubles(400_000)
     assert len(numbers) > 950_000
-    for number, text in zip(numbers, doubles(numbers), strict=True):
-        assert isinstance(text, bytes)
-        read = float(json.loads(text))
-        assert struct.pack("<d", read) == struct.pack("<d", number), text
+    texts = [text for text in doubles(numbers) if isinstance(text, bytes)]
+    read = json.loads(b"[" + b",".join(texts) + b"]", parse_int=float)
+    assert len(read) == len(numbers)
+    packed = struct.Struct(f"<{len(numbers)}d").pack
+    if packed(*read) != packed(*numbers):
+        one = struct.Struct("<d").pack
+        wrong = [pair for pair in zip(numbers, read, strict=True) if one(pair[0]) != one(pair[1])]
+        raise AssertionError(wrong[:10])
 
 
 def test_a_double_has_no_more_digits_than_pythons_shortest() -> None:
@@ -220,8 +224,9 @@ def test_json_as_the_server_prints_it_is_recognised() -> None:
 def test_whatever_is_recognised_is_json_in_the_very_form_of_the_server() -> None:
     source = seeded()
     texts = []
-    for _ in range(200_000):
-        changed = bytearray(json.dumps(random_document(source, 3), ensure_ascii=True).encode())
+    documents = [json.dumps(random_document(source, 3), ensure_ascii=True).encode() for _ in range(20_000)]
+    for document in documents * 10:
+        changed = bytearray(document)
         for _ in range(source.randrange(1, 4)):
             at = source.randrange(len(changed) + 1)
             changed[at : at + source.randrange(3)] = bytes(

@@ -139,12 +139,12 @@ def test_a_function_that_raised_fails_the_statement_with_its_row(stack: Stack) -
 def test_with_function_error_return_its_place_holds_the_error(component: Stack) -> None:
     options = "JSON_OBJECT('function', IF(i = 2, 'Raise', 'Echo'), 'function_error', '{}'), {}"
     payload = "JSON_OBJECT('message', CONCAT('m', i))"
-    for statement in (
-        over(3, f"lambda_map({options.format('return', payload)})"),
-        over(3, f"lambda_map({RAISES})"),
+    for session, statement in (
+        ("error", over(3, f"lambda_map({options.format('return', payload)})")),
+        ("return", over(3, f"lambda_map({RAISES})")),
     ):
         with contextlib.closing(component.connect()) as connection:
-            execute(connection, "SET SESSION lambda_udf.function_error = 'return'")
+            execute(connection, f"SET SESSION lambda_udf.function_error = '{session}'")
             ((text,),) = execute(connection, statement)
             first, second, third = array(text)
             assert (first, third) == ({"message": "m1"}, {"message": "m3"})

@@ -5,7 +5,6 @@ Knows how they are put together; asserts nothing."""
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 from tests.support.account import ACCOUNT_ID, REGION
 from tests.support.invoker_client import InvokerStream, open_stream
 from tests.support.lambda_endpoint import Answer, Endpoint, lambda_endpoint, says
-from tests.support.sts_endpoint import StsEndpoint, sts_endpoint
+from tests.support.sts_endpoint import StsEndpoint, key_in, sts_endpoint
 
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
@@ -38,8 +37,7 @@ class AwsSidecar:
 
 
 def key_of(headers: dict[str, str]) -> str:
-    found = re.search(r"Credential=([^/]+)/", headers["authorization"])
-    return found[1] if found else ""
+    return key_in(headers["authorization"])
 
 
 def variables(directory: Path, lambda_url: str, sts_url: str) -> dict[str, str]:

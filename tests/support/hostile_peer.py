@@ -173,6 +173,13 @@ class Connection:
         self._more.extend(request.more)
         return request
 
+    def has_no_more(self) -> bool:
+        """Whether no request has come that is not read yet, nor comes before the library has answered a PING: what it
+        is to send before it reads on, it has sent by then."""
+        self.send(frame(PING, 0, 0, b"no more?"))
+        frames = iter(self.read_frame, (PING, ACK, 0, b"no more?"))
+        return not self._more and not [payload for kind, _, _, payload in frames if kind == DATA and payload]
+
     def wait_for(self, kind: int) -> None:
         """Skips frames up to one of this type."""
         while self.read_frame()[0] != kind:

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import weakref
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
+from tests.support.loop_thread import loop_thread
 from tests.support.waiting import until
 
 
@@ -59,8 +59,14 @@ class HttpConnection(asyncio.Protocol):
 @contextlib.contextmanager
 def http_answerer(connection: Callable[[], HttpConnection]) -> Iterator[str]:
     """Serves on a free loopback port; the URL. Its connections end with it; what one has raised is raised then."""
-    loop = asyncio.new_event_loop()
     defects: list[str] = []
+    with loop_thread() as loop, loop.within(_served(connection, defects)) as url:
+        yield url
+    assert not defects, defects
+
+
+@contextlib.asynccontextmanager
+async def _served(connection: Callable[[], HttpConnection], defects: list[str]) -> AsyncIterator[str]:
     connections: weakref.WeakSet[HttpConnection] = weakref.WeakSet()
 
     def connected() -> HttpConnection:
@@ -68,18 +74,13 @@ def http_answerer(connection: Callable[[], HttpConnection]) -> Iterator[str]:
         connections.add(made)
         return made
 
+    loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: defects.append(str(context)))
-    server = loop.run_until_complete(loop.create_server(connected, "127.0.0.1", 0, backlog=1024))
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
+    server = await loop.create_server(connected, "127.0.0.1", 0, backlog=1024)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
         server.close()
-        for each in connections:
+        for each in list(connections):
             each.hang_up()
-        loop.run_until_complete(until(lambda: all(each.is_lost for each in connections)))
-        loop.close()
-    assert not defects, defects
+        await until(lambda: all(each.is_lost for each in connections))

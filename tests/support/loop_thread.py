@@ -7,9 +7,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -20,14 +20,18 @@ class LoopThread:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
 
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What it returns, once it has."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
     @contextlib.contextmanager
     def within(self, manager: AbstractAsyncContextManager[T]) -> Iterator[T]:
         """Entered and left on the loop, while the block runs beside it."""
-        value = asyncio.run_coroutine_threadsafe(manager.__aenter__(), self._loop).result()
+        value = self.run(manager.__aenter__())
         try:
             yield value
         finally:
-            asyncio.run_coroutine_threadsafe(manager.__aexit__(None, None, None), self._loop).result()
+            self.run(manager.__aexit__(None, None, None))
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
@@ -26,6 +27,8 @@ T = TypeVar("T")
 # Lives that a machine is led through, and the steps of one at most. The same ones each time, unless more are
 # asked for as `make orders` does.
 LIVES, STEPS = 15, 40
+# Set by whoever asks only whether there is a fault: then nobody looks for the shortest life that shows it.
+UNSHRUNK = "LAMBDA_UDF_UNSHRUNK"
 numbers = st.integers(0, 63)
 """For `one_of`."""
 
@@ -117,6 +120,7 @@ class LoopMachine(RuleBasedStateMachine):
 def lead_through_lives(machine: type[LoopMachine]) -> None:
     """As many as there are orders (permuting_loop.py), or LIVES, which are the same ones each time."""
     orders = Orders.asked_for()
+    shrink = () if UNSHRUNK in os.environ else (Phase.shrink,)
     chosen = settings(
         max_examples=LIVES if orders is None else orders.number,
         stateful_step_count=STEPS,
@@ -125,7 +129,7 @@ def lead_through_lives(machine: type[LoopMachine]) -> None:
         deadline=None,
         print_blob=True,
         report_multiple_bugs=False,
-        phases=(Phase.generate, Phase.shrink),
+        phases=(Phase.generate, *shrink),
         suppress_health_check=list(HealthCheck),
     )
     led = machine if orders is None else seed(orders.first)(machine)

@@ -45,7 +45,7 @@ class StsEndpoint:
             return
         with self.lock:
             self.requests.append(request)
-            self.signed_by.append(_key_in(handler.headers.get("Authorization", "")))
+            self.signed_by.append(key_in(handler.headers.get("Authorization", "")))
             number = len(self.requests)
         self.gate.wait(20)
         handler.reply(*self._error_or(self._credentials(request, number)))
@@ -77,7 +77,8 @@ def key(number: int) -> str:
     return f"ASIA{number:012}"
 
 
-def _key_in(authorization: str) -> str:
+def key_in(authorization: str) -> str:
+    """The access key id of a signature; empty where there is none."""
     found = re.search(r"Credential=([^/]+)/", authorization)
     return found[1] if found else ""
 
