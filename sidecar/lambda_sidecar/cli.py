@@ -37,9 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         status: int = options.run(options)
-    except BrokenPipeError:
+    except BrokenPipeError:  # its reader has had enough
         leave()
-        status = EXIT_FAILED
+        status = EXIT_OK
     finally:
         flush()
     return status

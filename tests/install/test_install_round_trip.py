@@ -5,6 +5,8 @@ Each test's name is the sentence that it proves; each of the lines ends in the n
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +15,10 @@ import pytest
 from tests.support.account import REGION, ROLE
 from tests.support.aws_sidecar import aws_sidecar, variables
 from tests.support.contract_server import OldSidecar, serve
-from tests.support.installation import Bare, Outcome, run_plain
+from tests.support.installation import Bare, Outcome, run_plain, start_bare
 from tests.support.mysql_impostor import FULL_AUTHENTICATION, impostor
 from tests.support.ports import free_port
-from tests.support.stack import local_config
+from tests.support.stack import Library, local_config
 
 from lambda_sidecar.check.server import _after
 from lambda_sidecar.install.round_trip import RoundTripFailed
@@ -26,6 +28,13 @@ from lambda_sidecar.version import version
 ALL_INSTALLED = "everything is installed, but calls would fail: the lines that begin with FAIL say why"
 
 
+@pytest.fixture(scope="module")
+def server(mysql_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bare]:
+    """With one build of the library: the commands are looked at here, and lambda_ping() by its own tests."""
+    with start_bare(mysql_home, tmp_path_factory.mktemp("round-trip"), Library.PLAIN) as bare:
+        yield bare
+
+
 def failures(done: Outcome) -> list[str]:
     return [line for line in done.out.splitlines() if line.startswith("FAIL")]
 
@@ -33,7 +42,15 @@ def failures(done: Outcome) -> list[str]:
 def check(bare: Bare, *arguments: str | Path) -> Outcome:
     """`check --mysql` beside a sidecar, which is the bare server's own unless the arguments say otherwise."""
     named = arguments if "--socket" in arguments else ("--socket", bare.sidecar.socket, *arguments)
-    return run_plain("check", *named, "--mysql", "--no-defaults", "--mysql-socket", bare.mysqld.socket)
+    server = ("--mysql", "--no-defaults", "--mysql-socket", bare.mysqld.socket)
+    done = subprocess.run(
+        [sys.executable, "-m", "lambda_sidecar.cli", "check", *named, *server],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
 
 
 @contextlib.contextmanager

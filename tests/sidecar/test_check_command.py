@@ -144,11 +144,12 @@ OTHER_SHELL = {
 }
 
 
-def test_it_is_the_running_sidecar_that_looks_and_not_the_shell_that_asks(aws: AwsSidecar) -> None:
-    done = check(aws.sidecar.config_file, "--function", "f", environment=OTHER_SHELL)
+def test_it_is_the_running_sidecar_that_looks_and_not_the_shell_that_asks(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path, DRY) as aws:
+        done = check(aws.sidecar.config_file, "--function", "f", environment=OTHER_SHELL)
     lines = done.stdout.splitlines()
     assert "ok    credentials: the sidecar is arn:aws:iam::123456789012:user/sidecar" in lines
-    assert f"ok    dry run: Lambda would invoke {ARN}f (status 200)" in lines
+    assert f"ok    dry run: Lambda would invoke {ARN}f (status 204)" in lines
     assert (done.returncode, aws.signed_by()) == (0, [BASE_KEY])
 
 
