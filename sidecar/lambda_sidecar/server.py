@@ -31,7 +31,6 @@ from lambda_sidecar.calls.policy import make_policy
 from lambda_sidecar.concurrency.slots import Concurrency
 from lambda_sidecar.config.config import Config
 from lambda_sidecar.contract.diagnosis import Diagnosis as DiagnosisService
-from lambda_sidecar.contract.diagnosis import Look
 from lambda_sidecar.contract.listener import Listener
 from lambda_sidecar.contract.service import LambdaInvoker
 from lambda_sidecar.local import LocalLambda
@@ -113,14 +112,10 @@ class Server:
         concurrency = Concurrency(config.max_concurrency, config.max_concurrency_per_function)
         pipeline = Pipeline(invoker.invoke, credentials, policy, concurrency)
         self._service = LambdaInvoker(pipeline)
-        parts = None if sts is None else AwsParts(aws, sts, invoker)
         start_metrics = functools.partial(self._start_metrics, self._service, invoker, credentials)
         if not self._socket.is_successor:
             await start_metrics()
-        diagnosis = Diagnosis(
-            "the sidecar", lambda: pipeline.policy, has_roles=lambda: self._config.has_roles, parts=parts
-        )
-        await self._listen(self._service, own_look(config.socket, diagnosis))
+        await self._listen(self._service, None if sts is None else AwsParts(aws, sts, invoker))
         if self._socket.is_successor:
             await _within(PORT_SECONDS, start_metrics)
         self._start_deliverer(pipeline)
@@ -128,9 +123,8 @@ class Server:
         self._manager.ready(f"serving on {config.socket}")
         if self._reload_wanted:
             self._hang_up()
-        if parts is not None:
-            looking = asyncio.create_task(log_identity(parts.aws, parts.sts), name="identity")
-            self._resources.add("the look at who it is at AWS", functools.partial(end_tasks, {looking}))
+        if sts is not None:
+            self._introduce(aws, sts)
         settle_memory()
 
     def _hang_up(self) -> None:
@@ -180,7 +174,17 @@ class Server:
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise StartError(f"metrics: cannot listen on {settings.listen}: {reason}") from None
 
-    async def _listen(self, service: LambdaInvoker, look: Look) -> None:
+    def _introduce(self, aws: AwsConfiguration, sts: Sts) -> None:
+        """Has the log say whom AWS takes it for, while calls are served already."""
+        looking = asyncio.create_task(log_identity(aws, sts), name="identity")
+        self._resources.add("the look at who it is at AWS", functools.partial(end_tasks, {looking}))
+
+    async def _listen(self, service: LambdaInvoker, parts: AwsParts | None) -> None:
+        pipeline = service.pipeline
+        diagnosis = Diagnosis(
+            "the sidecar", lambda: pipeline.policy, has_roles=lambda: self._config.has_roles, parts=parts
+        )
+        look = own_look(self._config.socket, diagnosis)
         listener = Listener(
             service, DiagnosisService(service.sidecar_id, self._source, look), self._outbox_numbers
         )

@@ -80,7 +80,7 @@ def test_the_command_of_the_wheel_installs_its_own_library_on_a_server_and_takes
 ) -> None:
     command = wheel.environment() / "lambda-sidecar"
     place = server.plugin_dir / "lambda_udf.so"
-    done = wheel.run([command, "install", "--socket", server.socket], cwd=tmp_path)
+    done = wheel.run([command, "install", "--socket", server.socket, "--without-sidecar"], cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     assert place.read_bytes() == Library.PLAIN.path.read_bytes()
     with contextlib.closing(server.connect()) as connection:

@@ -33,7 +33,9 @@ def _why(error: Exception, seconds: float) -> str:
 
 
 def _of_tls(error: ssl.SSLError) -> str:
-    """OpenSSL's words, without the line of its source."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate verify failed: {error.verify_message}"
-    return (error.reason or error.strerror or str(error)).replace("_", " ").lower()
+    """OpenSSL's words, without the line of its source. Errors that Python itself raises lack the attributes."""
+    if message := getattr(error, "verify_message", ""):
+        return f"certificate verify failed: {message}"
+    if reason := getattr(error, "reason", ""):
+        return str(reason).replace("_", " ").lower()
+    return error.strerror or str(error)
