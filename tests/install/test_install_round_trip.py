@@ -172,9 +172,24 @@ def test_an_older_library_is_told_as_such(bare: Bare) -> None:
     ]
 
 
+def test_an_account_that_may_not_invoke_makes_no_round_trip_and_that_is_no_failure(bare: Bare) -> None:
+    bare.query("CREATE USER visitor@localhost")
+    try:
+        done = check(bare, "--user", "visitor")
+    finally:
+        bare.query("DROP USER visitor@localhost")
+    assert (
+        "WARN  round trip: Access denied; you need (at least one of) the Invoke Lambda privilege(s) for this "
+        "operation; next: to have it made, connect as an account with SUPER or AWS_LAMBDA_ACCESS"
+    ) in done.out.splitlines()
+    assert (done.status, failures(done)) == (0, [])
+
+
 def test_a_server_without_the_component_and_a_mode_that_leaves_calls_out_are_found(bare: Bare) -> None:
     bare.query("SET GLOBAL lambda_udf.mode = 'deny'")
     denied = check(bare)
+    with socket_variable(bare, Path("/nowhere/s")):
+        replica = bare.install()
     bare.query("UNINSTALL COMPONENT 'file://lambda_udf'")
     missing = check(bare)
     assert bare.install().status == 0
@@ -183,6 +198,8 @@ def test_a_server_without_the_component_and_a_mode_that_leaves_calls_out_are_fou
         in denied.out.splitlines()
     )
     assert (denied.status, failures(denied)) == (0, [])
+    assert (replica.status, failures(replica)) == (0, [])
+    assert "WARN  round trip: lambda_ping UDF failed; sidecar unavailable: /nowhere/s: " in replica.out
     assert failures(missing) == [
         "FAIL  round trip: lambda-udf's component is not installed on this server; next: run lambda-sidecar install"
     ]

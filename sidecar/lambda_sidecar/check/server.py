@@ -43,13 +43,13 @@ def after_install(connection: Connection, say: Say, *, is_local: bool) -> None:
     """The end of an installation: the round trip, and what the sidecar says of its credentials. `is_local`:
     the server is on this machine. Raises InstallError if calls would fail."""
     report = Report(say)
-    sidecar_id = _look_at_server(connection, report, None)
-    socket = Path(variables(connection)["lambda_udf.socket"])
-    if sidecar_id and not (is_local and os.access(socket, os.W_OK)):
-        text = f"not asked: this account cannot open {socket} here; lambda-sidecar check asks"
-        report.skip("credentials", text)
-    elif sidecar_id:
-        ask_sidecar(socket, "", _NOBODY, report)
+    if _look_at_server(connection, report, None):
+        socket = Path(variables(connection)["lambda_udf.socket"])
+        if is_local and os.access(socket, os.W_OK):
+            ask_sidecar(socket, "", _NOBODY, report)
+        else:
+            text = f"not asked: this account cannot open {socket} here; lambda-sidecar check asks"
+            report.skip("credentials", text)
     if report.failed:
         raise InstallError(
             "everything is installed, but calls would fail: the lines that begin with FAIL say why, and what "
@@ -71,8 +71,9 @@ def _look_at_server(connection: Connection, report: Report, sidecar: Sidecar | N
     try:
         answer = round_trip(connection)
     except RoundTripFailed as failure:
-        # Without calls, as on a replica, no sidecar need be there.
-        say = report.fail if mode == "invoke" else report.warn
+        # Without calls, as on a replica, no sidecar need be there; and another account is it that calls.
+        is_wrong = mode == "invoke" and not failure.is_no_privilege
+        say = report.fail if is_wrong else report.warn
         say(STEP, f"{failure}", _after(failure, socket, sidecar))
         return ""
     if sidecar is not None and answer.sidecar_id != sidecar.sidecar_id:
@@ -93,7 +94,7 @@ def _after(failure: RoundTripFailed, socket: str, sidecar: Sidecar | None) -> st
     if failure.is_old_sidecar:
         return "restart the sidecar, so that the installed release runs (systemctl restart lambda-sidecar)"
     if failure.is_no_privilege:
-        return "connect as an administrator, or as an account with AWS_LAMBDA_ACCESS"
+        return "to have it made, connect as an account with SUPER or AWS_LAMBDA_ACCESS"
     if failure.is_forbidden:
         return (
             f"let mysqld's account open it{_rights(socket)}: its group must be the socket's (Group= in the "

@@ -33,7 +33,7 @@ def _why(error: Exception, seconds: float) -> str:
 
 
 def _of_tls(error: ssl.SSLError) -> str:
-    """OpenSSL's words, without the line of its source. Errors that Python itself raises lack the attributes."""
+    """OpenSSL's words, without the line of its source; errors that Python itself raises lack the parts."""
     if message := getattr(error, "verify_message", ""):
         return f"certificate verify failed: {message}"
     if reason := getattr(error, "reason", ""):
