@@ -89,7 +89,6 @@ class Server:
 
     async def startup(self) -> None:
         config = self._config
-        log.info("lambda-sidecar %s, configuration: %s", version(), self._source or "the environment alone")
         self._resources.add("the watchdog's timer", self._manager.close)
         self._resources.add("the socket's file", self._socket.close)
         await self._socket.claim()
@@ -97,7 +96,6 @@ class Server:
         policy = make_policy(config, aws)
         region = policy.defaults.region
         endpoint_url, credentials, sts = await self._start_credentials(aws, region)
-        log.info("region: %s", region or "none; functions must be named by ARNs that have one")
         invoker = Invoker(
             aws,
             connect_timeout=config.connect_timeout_seconds,
@@ -107,6 +105,8 @@ class Server:
         self._resources.add("connections to Lambda", invoker.close)
         if endpoint_url is None:
             await aws.try_out(region, roles=config.has_roles)
+        log.info("lambda-sidecar %s, configuration: %s", version(), self._source or "the environment alone")
+        log.info("region: %s", region or "none; functions must be named by ARNs that have one")
         rules = (len(config.allow or ()), len(config.role_rules or ()))
         log.info("access: %d allow entries, %d role_rules entries", *rules)
         concurrency = Concurrency(config.max_concurrency, config.max_concurrency_per_function)

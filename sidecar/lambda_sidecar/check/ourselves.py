@@ -15,6 +15,14 @@ from lambda_sidecar.check.report import Report
 from lambda_sidecar.config.config import Config
 
 
+async def try_settings(config: Config) -> None:
+    """Raises ConfigError for a configuration with which no sidecar would start."""
+    aws = AwsConfiguration()
+    policy = make_policy(config, aws)
+    if config.local is None:
+        await aws.try_out(policy.defaults.region, roles=config.has_roles)
+
+
 async def look_ourselves(config: Config, function: str, account: Account, report: Report) -> None:
     """Adds to the report that the sidecar was not asked, and what this process finds. Raises ConfigError."""
     aws = AwsConfiguration()
@@ -26,7 +34,6 @@ async def look_ourselves(config: Config, function: str, account: Account, report
     if config.local is not None:
         await _look(config, policy, None, function, account, report)
         return
-    await aws.try_out(policy.defaults.region, roles=config.has_roles)
     base = ChainCredentials(aws.session)
     sts = Sts(aws, base, policy.defaults.region)
     invoker = Invoker(aws, connect_timeout=config.connect_timeout_seconds, bare_names=config.bare_names)

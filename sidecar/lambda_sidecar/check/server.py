@@ -17,7 +17,7 @@ from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.install.options import quoted
 from lambda_sidecar.install.round_trip import RoundTripFailed, round_trip
 from lambda_sidecar.install.server_state import variables
-from lambda_sidecar.process.socket_check import described
+from lambda_sidecar.process.socket_check import described, problem
 
 STEP = "round trip"
 _NOBODY = Account("", "")
@@ -46,7 +46,7 @@ def after_install(connection: Connection, say: Say, *, is_local: bool) -> None:
     if _look_at_server(connection, report, None):
         socket = Path(variables(connection)["lambda_udf.socket"])
         if is_local and os.access(socket, os.W_OK):
-            ask_sidecar(socket, "", _NOBODY, report)
+            ask_sidecar(socket, problem(socket), "", _NOBODY, report)
         else:
             text = f"not asked: this account cannot open {socket} here; lambda-sidecar check asks"
             report.skip("credentials", text)

@@ -11,7 +11,6 @@ from lambda_sidecar.access.account import Account
 from lambda_sidecar.check.report import Report
 from lambda_sidecar.contract.client import NoAnswer
 from lambda_sidecar.contract.diagnosis_client import diagnose
-from lambda_sidecar.process.socket_check import problem
 
 STEP = "socket"
 _RESTART = "restart it, so that the installed release runs (systemctl restart lambda-sidecar)"
@@ -28,6 +27,7 @@ class Sidecar:
 
 def ask_sidecar(
     socket: Path,
+    found: str | None,
     function: str,
     account: Account,
     report: Report,
@@ -35,8 +35,8 @@ def ask_sidecar(
     configuration: Path | None = None,
 ) -> Sidecar | None:
     """Reports what the sidecar behind `socket` finds; None, with the reason in the report, if it does not
-    answer. `configuration` is the file that the operator takes for the sidecar's."""
-    found = problem(socket)
+    answer. `found` is what socket_check.problem says of it, `configuration` the file that the operator takes
+    for the sidecar's."""
     if found is None:
         report.ok(STEP, f"{socket} answers: serving")
     try:
