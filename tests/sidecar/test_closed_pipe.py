@@ -15,7 +15,7 @@ from lambda_sidecar.testing.sidecar import SidecarProcess
 
 
 def run_unread(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """With a standard output whose reader has gone already."""
+    """With a standard output whose reader has gone already, buffered as it is everywhere."""
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -26,6 +26,7 @@ def run_unread(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
             text=True,
             timeout=60,
             check=False,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         )
     finally:
         os.close(writing)
