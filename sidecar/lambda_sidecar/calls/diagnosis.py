@@ -108,7 +108,7 @@ class Diagnosis:
         except RoleNotAssumed as failure:
             findings.fail("credentials", failure.text, "give the service credentials that AWS accepts")
         except InvokeFailure as failure:
-            findings.fail("credentials", failure.text)
+            findings.fail("credentials", failure.text, "see the sidecar's log")
         else:
             findings.ok("credentials", f"{self._who} is {caller}")
 
