@@ -5,12 +5,13 @@ Each test's name is the sentence that it proves; each of the lines ends in the n
 from __future__ import annotations
 
 import contextlib
+import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import mysql.connector
 import pytest
 from tests.support.account import REGION, ROLE
 from tests.support.aws_sidecar import aws_sidecar, variables
@@ -20,8 +21,6 @@ from tests.support.mysql_impostor import FULL_AUTHENTICATION, impostor
 from tests.support.ports import free_port
 from tests.support.stack import Library, local_config
 
-from lambda_sidecar.check.server import _after
-from lambda_sidecar.install.round_trip import RoundTripFailed
 from lambda_sidecar.testing.sidecar import SidecarProcess
 from lambda_sidecar.version import version
 
@@ -205,18 +204,37 @@ def test_a_server_without_the_component_and_a_mode_that_leaves_calls_out_are_fou
     ]
 
 
-def test_a_socket_that_mysqld_may_not_open_is_the_group_or_the_kernels_rules(tmp_path: Path) -> None:
-    """As mysqld's own words, which no test can have mysqld say where it runs as root."""
-    socket = tmp_path / "s"
-    socket.touch(0o600)
-    error = mysql.connector.Error(
-        errno=3200, msg=f"lambda_ping UDF failed; sidecar unavailable: {socket}: Permission denied"
-    )
-    step = _after(RoundTripFailed(error), str(socket), None)
-    assert step.startswith(
-        f"let mysqld's account open it (belongs to {socket.owner()}, group {socket.group()}, mode 0600): "
-    )
-    assert "its group must be the socket's (Group= in the sidecar's unit)" in step
+def without_override(mysql_home: Path, home: Path) -> Path:
+    """The same servers, but root's mysqld obeys the rights of files, as that of any account does."""
+    (home / "bin").mkdir(parents=True)
+    for program in (mysql_home / "bin").iterdir():
+        (home / "bin" / program.name).symlink_to(program)
+    mysqld = home / "bin/mysqld"
+    mysqld.unlink()
+    command = f"exec setpriv --bounding-set=-dac_override,-dac_read_search {mysql_home}/bin/mysqld"
+    mysqld.write_text(f'#!/bin/sh\n{command} "$@"\n')
+    mysqld.chmod(0o755)
+    if (mysql_home / "root").exists():
+        (home / "root").symlink_to(mysql_home / "root")
+    return home
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give the socket to another account")
+def test_a_socket_of_another_group_than_mysqlds_is_found_by_both(mysql_home: Path, tmp_path: Path) -> None:
+    home = without_override(mysql_home, tmp_path / "home")
+    with start_bare(home, tmp_path, Library.PLAIN) as bare:
+        os.chown(bare.sidecar.socket, *pwd.getpwnam("nobody")[2:4])
+        done, checked = bare.install(), check(bare)
+        group = bare.sidecar.socket.group()
+    why = f"lambda_ping UDF failed; sidecar unavailable: {bare.sidecar.socket}: Permission denied"
+    for each in (done, checked):
+        (line,) = failures(each)
+        assert line.startswith(
+            f"FAIL  round trip: {why}; next: let mysqld's account open it (belongs to nobody, group {group}, "
+            "mode 0660): its group must be the socket's (Group= in the sidecar's unit)"
+        )
+        assert each.status == 1
+    assert ALL_INSTALLED in done.err
 
 
 # ---- other servers, and other ends ----
