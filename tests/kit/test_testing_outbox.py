@@ -297,6 +297,27 @@ def test_reset_waits_for_no_transaction_that_was_left_open(
         assert counts(connection) == {}
 
 
+def test_wait_for_calls_says_which_events_the_outbox_still_has_and_why(kit: MySqlLambda) -> None:
+    kit.function("f", lambda event: None)
+    with contextlib.closing(kit.connect()) as connection:
+        insert(connection, "f", "later", delay_seconds=3600)
+        with kit.fails("missing"), kit.fails("g", ApiError("TooManyRequestsException")):
+            insert(connection, "missing", 1)
+            insert(connection, "g", 2)
+            wait_until(lambda: counts(connection).get("outbox_dead"), what="the dead row")
+            kit.wait_for_calls("g", 3)  # one attempt of the sidecar is three requests
+            query = "SELECT COUNT(*) FROM lambda_udf.outbox_waiting WHERE error IS NOT NULL"
+            wait_until(lambda: execute(connection, query) == [(1,)], what="the row that waits")
+    with pytest.raises(AssertionError, match="f: 0 of 1 calls") as caught:
+        kit.wait_for_calls("f", timeout=0.05)
+    first, *lines = caught.value.__notes__[0].splitlines()
+    assert first == "In the outbox:"
+    assert sorted(line.partition(": Lambda API returned error: ")[::2] for line in lines) == [
+        ("g waits", "TooManyRequestsException: refused by the test"),
+        ("missing is dead", f"ResourceNotFoundException: Function not found: {ARN}missing"),
+    ]
+
+
 def test_reset_does_without_an_outbox(kit: MySqlLambda) -> None:
     with contextlib.closing(kit.connect()) as connection:
         execute(connection, "RENAME TABLE lambda_udf.outbox TO lambda_udf.away")

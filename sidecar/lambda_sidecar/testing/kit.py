@@ -55,7 +55,12 @@ class MySqlLambdaKit(ABC):
         returns before its function has run. AssertionError after `timeout` seconds, or as soon as a call of
         any function has failed that no `fails` expects; LookupError as from `calls`."""
         __tracebackhide__ = True
-        return self._endpoint.functions.wait_for_calls(name, count, timeout)
+        try:
+            return self._endpoint.functions.wait_for_calls(name, count, timeout)
+        except AssertionError as error:
+            if refused := outbox.refused(self._own_connection()):
+                error.add_note(refused)
+            raise
 
     def fails(self, name: str, error: Failure | None = None) -> AbstractContextManager[None]:
         """Within it, calls of `name` fail: with a function error of this exception, or with an ApiError.

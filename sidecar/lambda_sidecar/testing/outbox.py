@@ -38,6 +38,11 @@ _KEYS = {
     "outbox_results": "outbox_id",
     "outbox_deduplication": "outbox_id",
 }
+# What the sidecar has not brought to a function, with the reason.
+_REFUSED = " UNION ALL ".join(
+    f"SELECT function_name, CAST('{state}' AS CHAR), error FROM lambda_udf.{table} WHERE error IS NOT NULL"
+    for table, state in (("outbox_waiting", "waits"), ("outbox_dead", "is dead"))
+)
 _TABLES = (
     "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'lambda_udf'"
     f" AND TABLE_NAME IN ({', '.join(map(repr, _KEYS))})"
@@ -161,6 +166,14 @@ def empty(connection: Any, stopped: Callable[[], AbstractContextManager[object]]
     with contextlib.nullcontext() if settle(connection) else stopped():
         if _exists(connection):
             _delete_all(connection)
+
+
+def refused(connection: Any) -> str:
+    """The committed events that were tried in vain, each with the reason; empty without any."""
+    if not _exists(connection):
+        return ""
+    lines = [f"{name} {state}: {error}" for name, state, error in _rows(connection, _REFUSED)]
+    return "\n".join(["In the outbox:", *lines]) if lines else ""
 
 
 def _exists(connection: Any) -> bool:
