@@ -89,7 +89,7 @@ async def test_an_event_whose_function_is_gone_and_one_that_is_forgotten_are_war
     _, gone, forgotten = lines(caplog, logging.WARNING)
     assert "attempt 2 of 3, the next in 60 s" in gone
     assert gone.endswith("the function is not there any more")
-    assert forgotten == "local Lambda: 1 events that were accepted are forgotten"
+    assert forgotten == "local Lambda: accepted events that are forgotten: 1"
 
 
 async def test_a_folder_that_is_not_served_is_a_warning_with_the_reason(

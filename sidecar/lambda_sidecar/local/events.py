@@ -60,7 +60,7 @@ class Events:
     async def stop(self) -> None:
         """Forgets the events that wait and ends those that run."""
         if self._events:
-            _logger.warning("local Lambda: %d events that were accepted are forgotten", self._events)
+            _logger.warning("local Lambda: accepted events that are forgotten: %d", self._events)
         self._queues.clear()
         for timer in self._timers:
             timer.cancel()
