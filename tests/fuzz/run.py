@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import resource
 import secrets
 import subprocess
 import sys
@@ -25,7 +26,7 @@ INPUT_SECONDS = 10
 # Of each property in one round; a round takes about a minute.
 EXAMPLES = 1000
 # Files of the library that the targets are made for.
-SOURCES = "call|channel|channel_pool|contract|decimal|explain|failure|flights|grpc_wire|invoke|line|stream|unix_socket|utf8|waiting"
+SOURCES = "aggregate_options|call|channel|channel_pool|contract|decimal|explain|failure|flights|grpc_wire|invoke|json_printed|json_read|json_write|line|stream|unix_socket|utf8|waiting"
 
 
 def main() -> int:
@@ -63,6 +64,7 @@ def fuzz(target: str, seconds: int) -> bool:
     corpus, found = FUZZ / "corpus" / target, FUZZ / "found" / target
     for folder in (corpus, found):
         folder.mkdir(parents=True, exist_ok=True)
+    before = cpu_seconds()
     done = subprocess.run(
         [
             FUZZ / "libfuzzer" / target,
@@ -81,8 +83,22 @@ def fuzz(target: str, seconds: int) -> bool:
     if done.returncode != 0:
         print(done.stderr[-20_000:])
     runs, rate = (re.search(rf"stat::{name}: *(\d+)", done.stderr) for name in _STATISTICS)
-    print(f"{target}: {runs[1] if runs else '?'} executions, {rate[1] if rate else '?'} a second", flush=True)
+    print(
+        f"{target}: {runs[1] if runs else '?'} executions, {rate[1] if rate else '?'} a second,"
+        f" {processor(before)}",
+        flush=True,
+    )
     return done.returncode == 0
+
+
+def processor(before: float) -> str:
+    return f"{(cpu_seconds() - before) / 60:.1f} minutes of a processor"
+
+
+def cpu_seconds() -> float:
+    """Of all that was started here and has ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 _STATISTICS = ("number_of_executed_units", "average_exec_per_sec")
@@ -122,7 +138,7 @@ def show_coverage(targets: list[str]) -> None:
 
 def try_properties(seconds: int) -> bool:
     """Rounds of new examples until the time is over, one round at least. False after a finding."""
-    until, rounds = time.monotonic() + seconds, 0
+    before, until, rounds = cpu_seconds(), time.monotonic() + seconds, 0
     while rounds == 0 or time.monotonic() < until:
         rounds += 1
         seed = secrets.randbelow(2**32)
@@ -137,7 +153,7 @@ def try_properties(seconds: int) -> bool:
         if done.returncode != 0:
             print(done.stdout[-20_000:], done.stderr)
             return False
-    print(f"properties: {rounds} rounds of {EXAMPLES} examples each")
+    print(f"properties: {rounds} rounds of {EXAMPLES} examples each, {processor(before)}")
     return True
 
 
