@@ -23,6 +23,9 @@ from lambda_sidecar.quotas import (
 _SETTINGS = "function.toml"
 _BOOTSTRAP = "bootstrap"
 _DEFAULT_HANDLER = "lambda_function.lambda_handler"
+# A folder with one of them is a function.
+_MARKS = ("lambda_function.py", _BOOTSTRAP, _SETTINGS)
+_MARKS_IN_WORDS = f"{', '.join(_MARKS[:-1])} or {_MARKS[-1]}"
 _KEYS = ("handler", "timeout", "environment", "concurrency", "memory_size")
 # Variables that the service itself sets; "Defined runtime environment variables",
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
@@ -64,6 +67,23 @@ class FunctionFolder:
             raise LocalLambdaError(f"local Lambda: cannot read {self._folder}: {error.strerror}") from error
         return [function for name in names if (function := self.find(name)) is not None]
 
+    def unserved(self) -> list[str]:
+        """A sentence for each folder that is no function, and for a folder of functions without any: why,
+        and what to change. Raises as `check` does."""
+        served = {function.name for function in self.check()}
+        others = [
+            entry
+            for entry in sorted(self._folder.iterdir())
+            if entry.is_dir() and entry.name not in served and not entry.name.startswith((".", "__"))
+        ]
+        reasons = [f"{entry} is not served: {_why_not(entry)}" for entry in others]
+        if served:
+            return reasons
+        what = f"{self._folder} is itself a function: name the folder that holds it"
+        if not _is_function(self._folder):
+            what = f"{self._folder} has no function: each is a folder in it, with {_MARKS_IN_WORDS}"
+        return [what, *reasons]
+
     def find(self, name: str) -> Function | None:
         """The function of that name as it is on disk now; None if there is none.
 
@@ -94,10 +114,25 @@ class FunctionFolder:
         return inventory.revision()
 
 
+def _is_function(folder: Path) -> bool:
+    return any((folder / mark).exists() for mark in _MARKS)
+
+
+def _why_not(folder: Path) -> str:
+    if not is_function_name(folder.name):
+        return "its name can be no function's (at most 64 letters, digits, hyphens and underscores)"
+    if modules := sorted(module.stem for module in folder.glob("*.py")):
+        handler = f"{modules[0]}.lambda_handler"
+        return (
+            f'for another handler than {_DEFAULT_HANDLER}, it needs a {_SETTINGS} with handler = "{handler}"'
+        )
+    return f"it has no {_MARKS_IN_WORDS}"
+
+
 def _read(name: str, folder: Path, revision: str) -> Function | None:
+    if not _is_function(folder):
+        return None  # some other folder
     settings, bootstrap = folder / _SETTINGS, folder / _BOOTSTRAP
-    if not (settings.exists() or bootstrap.exists() or (folder / "lambda_function.py").exists()):
-        return None  # some other folder, not a function
     if bootstrap.exists() and not os.access(bootstrap, os.X_OK):
         raise FunctionConfigError(f"{bootstrap} is not executable; run chmod +x on it")
     is_python = not bootstrap.exists()

@@ -24,6 +24,7 @@ from lambda_sidecar.local.invocation import (
     exit_text,
     timeout_document,
 )
+from lambda_sidecar.local.output import Output
 from lambda_sidecar.local.process import WorkerProcess
 from lambda_sidecar.local.runtime_api import RuntimeApi
 from lambda_sidecar.quotas import INIT_MAX_SECONDS
@@ -156,7 +157,8 @@ class Worker:
         if not function.bootstrap:
             command = [sys.executable, "-m", "awslambdaric", function.handler]
         started = time.monotonic()
-        process = self._process = WorkerProcess(command, self._environment(), function.folder)
+        output = Output(function.name)
+        process = self._process = WorkerProcess(command, self._environment(), function.folder, output)
         await _first(INIT_MAX_SECONDS, self._api.ready, self._api.init_error, process.exited)
         self._init_seconds = time.monotonic() - started
         if self._api.ready.done():
