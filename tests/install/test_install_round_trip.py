@@ -20,6 +20,7 @@ from tests.support.installation import Bare, Outcome, run_plain, start_bare
 from tests.support.mysql_impostor import FULL_AUTHENTICATION, impostor
 from tests.support.ports import free_port
 from tests.support.stack import Library, local_config
+from tests.support.unread_output import run_unread
 
 from lambda_sidecar.testing.sidecar import SidecarProcess
 from lambda_sidecar.version import version
@@ -266,6 +267,17 @@ def test_a_default_role_for_nobody_is_refused() -> None:
     done = run_plain("install", "--default-role")
     assert (done.status, done.out) == (2, "")
     assert done.err == "lambda-sidecar: --default-role is for the accounts of --grant, and there are none\n"
+
+
+def test_an_installation_goes_on_to_its_end_where_nobody_reads_its_output(server: Bare) -> None:
+    server.reset()
+    library = ("--library", server.library.path)
+    done = run_unread("install", "--no-defaults", "--socket", server.mysqld.socket, *library)
+    try:
+        assert (done.returncode, done.stderr) == (0, "")
+        assert server.value("SELECT lambda_sync('Echo', '1')") == "1"
+    finally:
+        assert server.uninstall().status == 0
 
 
 def test_a_second_uninstall_says_that_nothing_is_left(server: Bare) -> None:

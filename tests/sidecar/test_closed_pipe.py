@@ -4,32 +4,10 @@ Each test's name is the sentence that it proves."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+from tests.support.unread_output import run_unread
 
 from lambda_sidecar.testing.sidecar import SidecarProcess
-
-
-def run_unread(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """With a standard output whose reader has gone already, buffered as it is everywhere."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    try:
-        return subprocess.run(
-            [sys.executable, "-m", "lambda_sidecar.cli", *arguments],
-            stdout=writing,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=60,
-            check=False,
-            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
-        )
-    finally:
-        os.close(writing)
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("check", "--help")], ids=" ".join)
