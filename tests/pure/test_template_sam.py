@@ -4,7 +4,6 @@ Each test's name is the sentence that it proves."""
 
 from __future__ import annotations
 
-import logging
 import textwrap
 from pathlib import Path
 
@@ -161,9 +160,7 @@ def test_short_and_long_functions_of_cloudformation_are_resolved_where_they_can_
     assert found(functions, "G").handler == "app.g"
 
 
-def test_a_variable_that_only_aws_knows_is_left_out_and_named(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_variable_that_only_aws_knows_is_left_out_and_named(tmp_path: Path) -> None:
     functions = project(
         tmp_path,
         """
@@ -190,13 +187,11 @@ def test_a_variable_that_only_aws_knows_is_left_out_and_named(
         """,
         "app.py",
     )
-    with caplog.at_level(logging.WARNING):
-        (function,) = functions.check()
+    (function,) = functions.check()
     assert dict(function.environment) == {"KEPT": "yes"}
     left_out = "function F: environment variable {} is left out: {}"
-    assert [
-        record.message.removeprefix(f"local Lambda: {tmp_path}/template.yaml: ") for record in caplog.records
-    ] == [
+    where = f"{tmp_path}/template.yaml: "
+    assert [sentence.removeprefix(where) for sentence in functions.unserved()] == [
         "Part is a nested stack, and its functions are not read",
         "function F: layers are not read",
         left_out.format("KEY", "parameter Key has no Default"),
@@ -247,7 +242,7 @@ def test_a_variable_that_only_aws_knows_is_left_out_and_named(
     ],
 )
 def test_a_function_that_cannot_run_is_named_with_the_reason_and_the_others_are_served(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, properties: str, reason: str
+    tmp_path: Path, properties: str, reason: str
 ) -> None:
     functions = project(
         tmp_path,
@@ -258,10 +253,9 @@ def test_a_function_that_cannot_run_is_named_with_the_reason_and_the_others_are_
         """,
         "app.py",
     )
-    with caplog.at_level(logging.WARNING):
-        assert [function.name for function in functions.check()] == ["Good"]
-    (record,) = caplog.records
-    assert reason in record.message
+    assert [function.name for function in functions.check()] == ["Good"]
+    (sentence,) = functions.unserved()
+    assert reason in sentence
     assert reason in refusal(functions, "Bad")
 
 
@@ -273,6 +267,21 @@ def test_a_template_that_is_no_yaml_is_refused_with_the_line(tmp_path: Path) -> 
     assert refusal(functions, "F") == f"{tmp_path}/template.yaml is not a mapping of keys"
     (tmp_path / "template.yaml").write_bytes(b"\xff")
     assert "cannot be read" in refusal(functions, "F")
+
+
+def test_what_a_changed_template_leaves_out_is_logged_when_it_is_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "Resources: {F: {Type: AWS::Serverless::Function, Properties: {Runtime: python3.12, Handler: app.f%s}}}\n"
+    functions = project(tmp_path, text % "", "app.py")
+    assert functions.unserved() == []
+    (tmp_path / "template.yaml").write_text(text % ", Layers: [x]")
+    assert found(functions, "F").name == found(functions, "F").name == "F"
+    assert [record.message for record in caplog.records] == [
+        f"local Lambda: {tmp_path}/template.yaml: function F: layers are not read"
+    ]
+    (tmp_path / "template.yaml").write_text("Outputs: {}\n")
+    assert functions.unserved()[0] == f"{tmp_path}/template.yaml has no function"
 
 
 def test_a_changed_template_and_a_changed_file_of_code_make_another_revision(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ The way of an invocation, file by file:
     worker.py        one invocation on one worker: timeout, exit, log
     runtime_api.py   the Runtime API that its process speaks
     process.py       its process; launcher.py ties it to the sidecar's life
+    output.py        what it prints, in the sidecar's log
     record.py        what was invoked; record_api.py serves it to tests
 
 It does not have: operations other than Invoke, response streaming, layers, extensions, versions (every

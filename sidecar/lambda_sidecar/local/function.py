@@ -24,6 +24,11 @@ _SETTINGS = "function.toml"
 _BOOTSTRAP = "bootstrap"
 _PYTHON_HANDLER = "lambda_function.lambda_handler"
 _NODE_HANDLER = "index.handler"
+# A folder with one of them is a function.
+_MARKS = ("lambda_function.py", "index.js", "index.mjs", _BOOTSTRAP, _SETTINGS)
+_MARKS_IN_WORDS = f"{', '.join(_MARKS[:-1])} or {_MARKS[-1]}"
+# Folders with others' code or with none: npm's, Python's, hidden ones.
+_NO_FUNCTIONS = ("node_modules", ".", "__")
 _KEYS = ("handler", "timeout", "environment", "concurrency", "memory_size")
 # Variables that the service itself sets; "Defined runtime environment variables",
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
@@ -66,6 +71,23 @@ class FunctionFolder:
             raise LocalLambdaError(f"local Lambda: cannot read {self._folder}: {error.strerror}") from error
         return [function for name in names if (function := self.find(name)) is not None]
 
+    def unserved(self) -> list[str]:
+        """A sentence for each folder that is no function, and for a folder of functions without any: why,
+        and what to change. Raises as `check` does."""
+        served = {function.name for function in self.check()}
+        others = [
+            entry
+            for entry in sorted(self._folder.iterdir())
+            if entry.is_dir() and entry.name not in served and not entry.name.startswith(_NO_FUNCTIONS)
+        ]
+        reasons = [f"{entry} is not served: {_why_not(entry)}" for entry in others]
+        if served:
+            return reasons
+        what = f"{self._folder} is itself a function: name the folder that holds it"
+        if not _is_function(self._folder):
+            what = f"{self._folder} has no function: each is a folder in it, with {_MARKS_IN_WORDS}"
+        return [what, *reasons]
+
     def find(self, name: str) -> Function | None:
         """The function of that name as it is on disk now; None if there is none.
 
@@ -96,10 +118,24 @@ class FunctionFolder:
         return inventory.revision()
 
 
+def _is_function(folder: Path) -> bool:
+    return any((folder / mark).exists() for mark in _MARKS)
+
+
+def _why_not(folder: Path) -> str:
+    if not is_function_name(folder.name):
+        return "its name can be no function's (at most 64 letters, digits, hyphens and underscores)"
+    for ending, default in ((".py", _PYTHON_HANDLER), (".js", _NODE_HANDLER), (".mjs", _NODE_HANDLER)):
+        if modules := sorted(module.stem for module in folder.glob(f"*{ending}")):
+            handler = f"{modules[0]}.{default.partition('.')[2]}"
+            return f'for another handler than {default}, it needs a {_SETTINGS} with handler = "{handler}"'
+    return f"it has no {_MARKS_IN_WORDS}"
+
+
 def _read(name: str, folder: Path, revision: str) -> Function | None:
+    if not _is_function(folder):
+        return None  # some other folder
     settings = folder / _SETTINGS
-    if not (settings.exists() or _has_code(folder)):
-        return None  # some other folder, not a function
     table = _table(settings) if settings.exists() else {}
     for key in table:
         if key not in _KEYS:
@@ -121,11 +157,6 @@ def _read(name: str, folder: Path, revision: str) -> Function | None:
         else _integer(settings, table, "concurrency", 0, 0, RESERVED_MAX),
         memory_size=_integer(settings, table, "memory_size", MEMORY_DEFAULT_MB, MEMORY_MIN_MB, MEMORY_MAX_MB),
     )
-
-
-def _has_code(folder: Path) -> bool:
-    names = (_BOOTSTRAP, "lambda_function.py")
-    return any((folder / name).exists() for name in names) or _is_nodejs(folder, _NODE_HANDLER)
 
 
 def _is_nodejs(folder: Path, handler: str) -> bool:

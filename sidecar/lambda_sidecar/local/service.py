@@ -51,6 +51,7 @@ class LocalLambda:
             raise LocalLambdaError("the local Lambda is started already")
         functions = Functions(self._settings)
         found = await asyncio.to_thread(functions.check)
+        unserved = await asyncio.to_thread(functions.unserved)
         if not hasattr(os, "pidfd_open"):
             raise LocalLambdaError("the local Lambda needs Linux 5.3 or newer")
         try:
@@ -61,6 +62,8 @@ class LocalLambda:
         _logger.info(
             "local Lambda: %d functions of %s on %s", len(found), self._settings.functions, self.endpoint
         )
+        for sentence in unserved:
+            _logger.warning("local Lambda: %s", sentence)
 
     async def stop(self) -> None:
         """Kills every worker, closes every connection, removes every file of its own. Safe to call twice."""

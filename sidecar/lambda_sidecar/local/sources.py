@@ -23,6 +23,11 @@ class Functions:
         """Every function, looked at once at the start. Raises LocalLambdaError."""
         return self._source().check()
 
+    def unserved(self) -> list[str]:
+        """A sentence for each function or folder that is not served, with what to change. Raises as `check`
+        does."""
+        return self._source().unserved()
+
     def find(self, name: str) -> Function | None:
         """The function of that name as it is on disk now; None if there is none. Raises FunctionConfigError
         when it is there but cannot be used."""

@@ -23,6 +23,7 @@ from lambda_sidecar.local.invocation import (
     exit_text,
     timeout_document,
 )
+from lambda_sidecar.local.output import Output
 from lambda_sidecar.local.process import WorkerProcess
 from lambda_sidecar.local.runtime_api import RuntimeApi
 from lambda_sidecar.quotas import INIT_MAX_SECONDS
@@ -153,7 +154,7 @@ class Worker:
         function = self.function
         started = time.monotonic()
         process = self._process = WorkerProcess(
-            list(function.runtime.command), self._environment(), function.folder
+            list(function.runtime.command), self._environment(), function.folder, Output(function.name)
         )
         await _first(INIT_MAX_SECONDS, self._api.ready, self._api.init_error, process.exited)
         self._init_seconds = time.monotonic() - started

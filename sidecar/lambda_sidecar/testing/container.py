@@ -152,12 +152,6 @@ class MySqlLambdaContainer(MySqlLambdaKit):
         yield
         self._sidecar.get_wrapped_container().start()
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
     @property
     def host(self) -> str:
         return "127.0.0.1"

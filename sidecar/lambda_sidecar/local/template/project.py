@@ -38,23 +38,33 @@ class Project:
         self._surroundings = surroundings
         self._state: tuple[int, int] | None = None
         self._functions: dict[str, Declared] = {}
+        self._notes: list[str] = []
         self._inventories: dict[Path, Inventory] = {}
         self._known: dict[str, Function] = {}
 
     def check(self) -> list[Function]:
-        """The functions that can run. The log says of each other one why it cannot, and what of the template
-        is left out. Raises FunctionConfigError for the template as a whole."""
+        """The functions that can run. Raises FunctionConfigError for the template as a whole."""
+        return self._sorted_out()[0]
+
+    def unserved(self) -> list[str]:
+        """Why functions cannot run, and what of the template is left out: a sentence for each. Raises as
+        `check` does."""
+        functions, problems = self._sorted_out()
+        what = [] if functions or problems else [f"{self.file} has no function"]
+        return [*what, *problems, *self._notes]
+
+    def _sorted_out(self) -> tuple[list[Function], list[str]]:
         self._read()
-        found = []
-        for declared in {id(one): one for one in self._functions.values()}.values():
+        functions, problems = [], []
+        for key in [key for key, one in self._functions.items() if key == one.key]:
             try:
-                function = self.find(declared.name)
+                function = self.find(key)
             except FunctionConfigError as error:
-                _logger.warning("local Lambda: %s", error)
+                problems.append(str(error))
                 continue
             if function is not None:
-                found.append(function)
-        return found
+                functions.append(function)
+        return functions, problems
 
     def find(self, name: str) -> Function | None:
         """The function of that name, or of that key in the template, as it is now; None if there is none.
@@ -84,11 +94,13 @@ class Project:
             )
         except RecursionError:
             raise FunctionConfigError(f"{self.file} refers to itself without end") from None
-        self._functions = {one.key: one for one in functions} | {one.name: one for one in functions}
-        self._state = state
+        self._functions = {one.name: one for one in functions} | {one.key: one for one in functions}
         notes += [f"function {one.key}: {note}" for one in functions for note in one.notes]
-        for note in notes:
-            _logger.warning("local Lambda: %s: %s", self.file, note)
+        self._notes = [f"{self.file}: {note}" for note in notes]
+        if self._state is not None:  # after the start, which says them all
+            for note in self._notes:
+                _logger.warning("local Lambda: %s", note)
+        self._state = state
 
     def _revision(self, declared: Declared) -> str:
         """Of the template and of the function's folder: either makes new workers."""
