@@ -37,7 +37,7 @@ async def test_index_js_and_index_mjs_answer_with_event_context_and_environment(
     write_js(
         functions,
         "Common",
-        "exports.handler = (event, context, callback) => callback(null, [event, context.functionName, process.env.TABLE]);",
+        "exports.handler = async (event, context) => [event, context.functionName, process.env.TABLE];",
         '[environment]\nTABLE = "orders"\n',
     )
     write_js(

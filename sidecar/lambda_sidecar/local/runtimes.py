@@ -23,8 +23,8 @@ _STAND_IN = Path(__file__).with_name("rapid_client.cjs")
 _CLIENT = "aws-lambda-ric"
 # The endings that aws-lambda-ric tries, in its order (UserFunction.js, _tryRequire).
 _NODE_ENDINGS = (".js", ".mjs", ".cjs")
-# "engines" of aws-lambda-ric 4; version 3 asks for none.
-_NODE_OF_NEWEST = 22
+# Version 4 refuses handlers that take a callback, as Lambda does from Node.js 24 on.
+_NODE_OF_NEWEST = 24
 
 
 @dataclass(frozen=True, slots=True)
