@@ -186,6 +186,7 @@ static void take_result(lambda_udf_v1_InvokeResult *message, struct invoke_resul
 static void take_error(lambda_udf_v1_InvokeError *message, struct invoke_error *error) {
   message->code = taking(&error->code);
   message->message = taking(&error->message);
+  message->request_id = taking(&error->request_id);
 }
 
 /* Called before a submessage of the oneof is decoded: only now can its callbacks be set. Of two the last
@@ -199,6 +200,15 @@ static bool decode_outcome(pb_istream_t *stream, const pb_field_t *field, void *
   else if (field->tag == lambda_udf_v1_InvokeResponse_result_tag)
     take_result(field->pData, &response->result);
   return true;
+}
+
+struct slice contract_checked_id(struct slice id) {
+  static const char allowed[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+  const struct slice none = {.data = ""};
+  if (id.length == 0 || id.length > CONTRACT_REQUEST_ID_MAX) return none;
+  for (size_t i = 0; i < id.length; i++)
+    if (id.data[i] == '\0' || strchr(allowed, id.data[i]) == NULL) return none;
+  return id;
 }
 
 bool contract_decode(const uint8_t *bytes, size_t length, struct invoke_response *response) {

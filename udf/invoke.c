@@ -35,6 +35,7 @@ bool invoke(const struct invoke_request *request, const struct settings *setting
   line_start(&line, settings, session);
   line_wait_until(&line, deadline_ms);
   bool done = run(&call, &line, answer, failure);
+  if (!done) call_note_failure(&call, failure);
   call_count_out(&call);
   return done;
 }
