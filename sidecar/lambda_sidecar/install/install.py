@@ -15,8 +15,9 @@ from mysql.connector.abstracts import MySQLConnectionAbstract
 from lambda_sidecar.install import library_file, outbox, preflight, sql_script
 from lambda_sidecar.install.connection import connect, execute
 from lambda_sidecar.install.errors import InstallError
+from lambda_sidecar.install.installation import install_statements
 from lambda_sidecar.install.options import Account, quoted
-from lambda_sidecar.install.replacement import INSTALL_COMPONENT, Replacement, dead_rows
+from lambda_sidecar.install.replacement import Replacement, dead_rows
 from lambda_sidecar.install.server_state import (
     account_exists,
     answers,
@@ -30,7 +31,6 @@ _ROLE = Account("AWS_LAMBDA_ACCESS", "%")
 _REPAIRS_MAX = 5
 _SETTLE_SECONDS = 0.5
 _NO_BINLOG = "SET SESSION sql_log_bin = 0"
-_CALL_INSTALL = "CALL mysql.lambda_udf_install()"
 
 
 def install(options: argparse.Namespace, say: Say) -> None:
@@ -109,11 +109,7 @@ class _Install:
             )
 
     def _run_script(self) -> None:
-        statements = sql_script.statements(self.script)
-        if not look(self.connection, []).component:
-            # In the script's procedure the component could not create its table (docs/monitoring.md).
-            statements.insert(statements.index(_CALL_INSTALL), INSTALL_COMPONENT)
-        self.steps.sql("run install.sql", *statements)
+        self.steps.sql("run install.sql", *install_statements(self.connection))
 
     def _grant(self) -> None:
         if account := self.options.outbox_account:

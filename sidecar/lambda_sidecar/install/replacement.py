@@ -13,11 +13,11 @@ from lambda_sidecar.install import library_file
 from lambda_sidecar.install.connection import execute
 from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.install.idle import becomes_idle, in_use
+from lambda_sidecar.install.installation import INSTALL_COMPONENT
 from lambda_sidecar.install.options import quoted
 from lambda_sidecar.install.server_state import COMPONENT, ServerState, look, variables
 from lambda_sidecar.install.steps import Steps
 
-INSTALL_COMPONENT = f"INSTALL COMPONENT {quoted(COMPONENT)}"
 _UNINSTALL = f"UNINSTALL COMPONENT {quoted(COMPONENT)}"
 _COMPONENT_UNLOAD_REFUSED = 3538  # mysqld_error.h: ER_COMPONENTS_UNLOAD_CANT_DEINITIALIZE
 
