@@ -25,7 +25,7 @@ STACK = $(PYTHON) -m examples.playground
 C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h tests/fuzz/*.c tests/fuzz/*.h bench/load/*.c bench/load/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick orders planted faults chaos chaos-outbox soak check build images wheel fresh clean up sql down format fuzz bench bench-million bench-backlog bench-profile bench-programs
+.PHONY: help demo test test-quick orders planted faults chaos chaos-outbox soak check build images wheel fresh clean up sql down format fuzz pictures bench bench-million bench-backlog bench-profile bench-programs
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -68,6 +68,10 @@ faults: build ## brings every fault of docs/reliability.md about and writes its 
 # What `make test` does in seconds, under libFuzzer and with new examples, for as long as one likes.
 fuzz: build $(BUILD)/.fuzz-packages ## T=60 seconds of each fuzz target; TARGETS='calls wire' chooses
 	@$(PYTHON) -m tests.fuzz.run $(T) $(TARGETS)
+
+# From servers that run for it: `top` takes seconds; `dashboard` four minutes, and Debian's package prometheus.
+pictures: build ## draws docs/pictures/ anew; ONLY=top or dashboard
+	@$(PYTHON) -m tests.pictures.run $(ONLY)
 
 check: build ## formatting, warnings, types, lint
 	$(VENV)/bin/clang-format --dry-run --Werror $(C_FILES)

@@ -32,17 +32,12 @@ static bool of_piece(const struct piece *piece, struct failure *failure) {
 static const char *kind_name(enum failure_kind kind) {
   switch (kind) {
     case FAILURE_ARGUMENT:
-      return "argument";
     case FAILURE_DENIED:
-      return "denied";
     case FAILURE_API:
-      return "api";
     case FAILURE_FUNCTION:
-      return "function";
     case FAILURE_TIMEOUT:
-      return "timeout";
     case FAILURE_OVERLOADED:
-      return "overloaded";
+      return failure_name(kind);
     default:
       return NULL;
   }

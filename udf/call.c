@@ -37,6 +37,7 @@ enum call_step call_begin(struct call *call, struct line *line, struct failure *
   uint8_t *head = NULL;
   size_t head_length = 0;
   call->tries++;
+  journal_phase(&call->journal, JOURNAL_CONNECTING);
   if (!line_connect(line, failure)) return CALL_FAILED;
   if (!number(call, line, 0)) return step_of(WAIT_TIMEOUT, line, failure);
   if (!contract_encode(request, &head, &head_length)) return no_memory(failure);
@@ -45,6 +46,7 @@ enum call_step call_begin(struct call *call, struct line *line, struct failure *
                    request->payload.length, &line->wait);
   free(head);
   if (result == WAIT_OK) counter_add(COUNTER_BYTES_OUT, (int64_t)request->payload.length);
+  journal_phase(&call->journal, JOURNAL_SENT);
   return step_of(result, line, failure);
 }
 
@@ -55,7 +57,10 @@ enum call_step calls_begin(struct call *const *calls, size_t count, struct line 
   size_t length = 0;
   int64_t bytes = 0;
   if (count == 1) return call_begin(calls[0], line, failure);
-  for (size_t i = 0; i < count; i++) calls[i]->tries++;
+  for (size_t i = 0; i < count; i++) {
+    calls[i]->tries++;
+    journal_phase(&calls[i]->journal, JOURNAL_CONNECTING);
+  }
   if (!line_connect(line, failure)) return CALL_FAILED;
   for (size_t i = 0; i < count; i++) {
     if (!number(calls[i], line, i)) return step_of(WAIT_TIMEOUT, line, failure);
@@ -66,6 +71,7 @@ enum call_step calls_begin(struct call *const *calls, size_t count, struct line 
   enum wait_result result = channel_send(line->channel, count, message, length, NULL, 0, &line->wait);
   free(message);
   if (result == WAIT_OK) counter_add(COUNTER_BYTES_OUT, bytes);
+  for (size_t i = 0; i < count; i++) journal_phase(&calls[i]->journal, JOURNAL_SENT);
   return step_of(result, line, failure);
 }
 
@@ -139,13 +145,18 @@ enum call_step call_look(struct line *line, struct call_answer *answer, struct f
   return answer->message == NULL ? CALL_OK : read_answer(line, answer, failure);
 }
 
-enum call_step call_end(const struct call *call, const struct line *line,
-                        const struct invoke_response *response, struct failure *failure) {
+enum call_step call_end(struct call *call, const struct line *line, const struct invoke_response *response,
+                        struct failure *failure) {
   count_wait(response);
   if (response->is_error) {
     refused(call, line, &response->error, failure);
+    journal_failed(&call->journal, failure->kind, failure->text,
+                   contract_checked_id(response->error.request_id));
     return CALL_REFUSED;
   }
+  /* Its words are the function's, and may be anybody's data. */
+  if (response->result.function_error.length > 0)
+    journal_failed(&call->journal, FAILURE_FUNCTION, NULL, contract_checked_id(response->result.request_id));
   counter_add(COUNTER_BYTES_IN, (int64_t)response->result.payload.length);
   return CALL_OK;
 }
@@ -177,11 +188,16 @@ void call_answer_free(struct call_answer *answer) {
 }
 
 void call_count_in(struct call *call) {
-  call->counted_us = wait_clock_us();
+  journal_begin(&call->journal, &call->request, wait_clock_us());
   counter_add(COUNTER_IN_FLIGHT, 1);
 }
 
-void call_count_out(const struct call *call) {
+void call_count_out(struct call *call) {
+  journal_end(&call->journal);
   counter_add(COUNTER_IN_FLIGHT, -1);
-  counter_call_time((uint64_t)(wait_clock_us() - call->counted_us));
+  counter_call_time((uint64_t)(wait_clock_us() - call->journal.begun_us));
+}
+
+void call_note_failure(struct call *call, const struct failure *failure) {
+  journal_failed(&call->journal, failure->kind, failure->text, (struct slice){.length = 0});
 }

@@ -9,6 +9,7 @@
 #include "contract.h"
 #include "failure.h"
 #include "grpc_wire.h"
+#include "journal.h"
 #include "line.h"
 
 /* A call. Its caller fills in the request but for call_id and timeout_ms, leaves the rest zero, and keeps
@@ -16,7 +17,7 @@
 struct call {
   struct invoke_request request; /* once begun, call_id is its number on the line's channel */
   int tries;                     /* how often it was begun */
-  int64_t counted_us;            /* when call_count_in() counted it */
+  struct journal_call journal;   /* from call_count_in() to call_count_out(): the call must not move */
 };
 
 /* An answer that has come. */
@@ -55,8 +56,8 @@ enum call_step call_receive(struct line *line, struct call_answer *answer, struc
 /* The same without waiting: on CALL_OK answer->message is NULL if none has come. */
 enum call_step call_look(struct line *line, struct call_answer *answer, struct failure *failure);
 /* Then the end of that call: CALL_OK, or CALL_REFUSED. The answer is the caller's still. */
-enum call_step call_end(const struct call *call, const struct line *line,
-                        const struct invoke_response *response, struct failure *failure);
+enum call_step call_end(struct call *call, const struct line *line, const struct invoke_response *response,
+                        struct failure *failure);
 /* The next one of the further answers that came with it, if its call said takes_more: *response, whose
  * slices point into the same answer, and CALL_OK, or CALL_FAILED as call_malformed(). index counts from 0 to
  * answer->response.more_count. */
@@ -74,8 +75,12 @@ bool call_may_begin_anew(const struct call *call, const struct line *line, struc
 void call_answer_free(struct call_answer *answer);
 
 /* To be called before everything and after everything that is done for a call: in between it counts as in
- * flight, and the time counts as the call's. */
+ * flight, others can see it, and the time counts as the call's. */
 void call_count_in(struct call *call);
-void call_count_out(const struct call *call);
+void call_count_out(struct call *call);
+
+/* Notes that the call failed, for others to see; call_end() has noted what the sidecar or the function said.
+ */
+void call_note_failure(struct call *call, const struct failure *failure);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "calls_table.h"
 #include "channel_pool.h"
 #include "counters.h"
 #include "exports.h"
@@ -52,7 +53,10 @@ static bool register_all(struct failure *failure) {
   if (privileges->register_privilege(COMPONENT_PRIVILEGE, strlen(COMPONENT_PRIVILEGE)) != 0)
     return failure_set(failure, FAILURE_SERVER, "the server refuses the privilege %s", COMPONENT_PRIVILEGE);
   if (!sysvars_register(sysvar_register, sysvar_unregister, failure)) goto no_variables;
-  if (status_variables->register_variable(counters_status_variables()) == 0) return true;
+  if (status_variables->register_variable(counters_status_variables()) == 0) {
+    (void)calls_table_add(); /* calls do without */
+    return true;
+  }
   failure_set(failure, FAILURE_SERVER, "the server refuses the status variables Lambda_udf_*");
   sysvars_unregister(sysvar_unregister);
 no_variables:
@@ -88,11 +92,16 @@ static bool rows_are_out(void) {
 
 /* Statements that have begun go on while the door is open; at their next row they find it closed and fail. */
 static int component_deinit(void) {
+  /* It may have to wait for a transaction that has read the table; calls go on meanwhile. */
+  if (!calls_table_remove()) return 1;
   /* First nobody new gets in by the privilege, so that short calls, however many, run out. */
   atomic_store(&leaving, true);
   bool out = rows_are_out();
   atomic_store(&leaving, false);
-  if (!out) return 1;
+  if (!out) {
+    (void)calls_table_add();
+    return 1;
+  }
   (void)status_variables->unregister_variable(counters_status_variables());
   sysvars_unregister(sysvar_unregister);
   (void)privileges->unregister_privilege(COMPONENT_PRIVILEGE, strlen(COMPONENT_PRIVILEGE));

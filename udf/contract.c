@@ -195,6 +195,7 @@ static void take_result(lambda_udf_v1_InvokeResult *message, struct invoke_resul
 static void take_error(lambda_udf_v1_InvokeError *message, struct invoke_error *error) {
   message->code = taking(&error->code);
   message->message = taking(&error->message);
+  message->request_id = taking(&error->request_id);
 }
 
 /* Called before a submessage of the oneof is decoded: only now can its callbacks be set. Of two the last
@@ -209,6 +210,8 @@ static bool decode_outcome(pb_istream_t *stream, const pb_field_t *field, void *
     take_result(field->pData, &response->result);
   return true;
 }
+
+struct slice contract_checked_id(struct slice id) { return slice_if_plain(id, CONTRACT_REQUEST_ID_MAX); }
 
 bool contract_decode(const uint8_t *bytes, size_t length, struct invoke_response *response) {
   struct cursor cursor = {.next = bytes};

@@ -81,6 +81,9 @@ enum invoke_error_kind {
   INVOKE_ERROR_OVERLOADED = 10
 };
 
+/* Bytes of a request id that is believed: longer than a UUID. */
+#define CONTRACT_REQUEST_ID_MAX 64u
+
 /* An answer of Lambda: the seven fields of the proto's InvokeResult, which says what each is. */
 struct invoke_result {
   uint32_t status_code;
@@ -97,6 +100,7 @@ struct invoke_error {
   uint32_t kind; /* enum invoke_error_kind, or the number of a newer sidecar */
   struct slice code;
   struct slice message;
+  struct slice request_id;
 };
 
 /* All slices point into the bytes that were decoded. */
@@ -119,6 +123,9 @@ bool contract_encode(const struct invoke_request *request, uint8_t **head, size_
  * is the caller's (free()). False: no memory. */
 bool contract_encode_all(const struct invoke_request *const *requests, size_t count, uint8_t **message,
                          size_t *length);
+
+/* A request id, if it is plain: it goes into JSON and onto terminals as it is. */
+struct slice contract_checked_id(struct slice id);
 
 /* False: not an InvokeResponse, or one without an outcome. */
 bool contract_decode(const uint8_t *bytes, size_t length, struct invoke_response *response);

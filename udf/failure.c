@@ -56,6 +56,18 @@ bool failure_set(struct failure *failure, enum failure_kind kind, const char *fo
   return false;
 }
 
+const char *failure_name(enum failure_kind kind) {
+  static const char *const names[FAILURE_KIND_COUNT] = {
+      [FAILURE_PRIVILEGE] = "privilege",     [FAILURE_ARGUMENT] = "argument",
+      [FAILURE_DENIED] = "denied",           [FAILURE_API] = "api",
+      [FAILURE_FUNCTION] = "function",       [FAILURE_UNAVAILABLE] = "unavailable",
+      [FAILURE_TIMEOUT] = "timeout",         [FAILURE_OVERLOADED] = "overloaded",
+      [FAILURE_KILLED] = "killed",           [FAILURE_QUERY_TIME] = "query_time",
+      [FAILURE_CLIENT_GONE] = "client_gone", [FAILURE_SERVER] = "server",
+  };
+  return names[kind];
+}
+
 void failure_raise(const struct failure *failure, const char *function) {
   switch (failure->kind) {
     case FAILURE_PRIVILEGE:

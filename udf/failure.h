@@ -35,6 +35,9 @@ struct failure {
 bool failure_set(struct failure *failure, enum failure_kind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The kind in one word, as the end of its counter's name; NULL for FAILURE_NONE. */
+const char *failure_name(enum failure_kind kind);
+
 /* Raises it in the session's diagnostics area. function is the SQL name, "lambda_sync". The caller
  * must also set *error = 1: the one without the other is no error at all, or one that comes late. */
 void failure_raise(const struct failure *failure, const char *function);

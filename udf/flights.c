@@ -103,8 +103,9 @@ static void set_timed_out(const struct flight *flight, struct failure *failure) 
 }
 
 /* The call could not go on, and so the statement cannot. KILL and the like are no failure of a call. */
-static bool fail_by(struct flights *flights, const struct flight *flight, struct failure *failure) {
+static bool fail_by(struct flights *flights, struct flight *flight, struct failure *failure) {
   if (failure->kind == FAILURE_TIMEOUT) set_timed_out(flight, failure);
+  call_note_failure(&flight->call, failure);
   if (failure->kind != FAILURE_KILLED && failure->kind != FAILURE_QUERY_TIME &&
       failure->kind != FAILURE_CLIENT_GONE)
     (void)flights->ended(flights->context, flight->place, NULL, failure, true);
@@ -167,6 +168,7 @@ static bool expire(struct flights *flights, struct failure *failure) {
     call->flight = NULL;
     flights->given_up++;
     set_timed_out(flight, failure);
+    call_note_failure(&flight->call, failure);
     bool goes_on = flights->ended(flights->context, flight->place, NULL, failure, false);
     end_flight(flights, flight);
     if (!goes_on) return false;
@@ -212,7 +214,7 @@ static bool rest_a_moment(struct flights *flights, struct failure *failure) {
 static bool lose_channel(struct flights *flights, struct failure *failure) {
   bool rest = false;
   if (land_arrived(flights, failure) == CALL_FAILED) return false;
-  const struct flight *lost = first_lost(flights, failure);
+  struct flight *lost = first_lost(flights, failure);
   if (lost != NULL) return fail_by(flights, lost, failure);
   for (size_t i = flights->count; i-- > 0;) {
     struct under_way *call = &flights->calls[i];

@@ -12,7 +12,6 @@
 
 /* {"StatusCode": 202, "RequestId": "…"} with room for a longer id than a UUID. */
 #define ACCEPTED_SIZE 128
-#define REQUEST_ID_MAX 64
 
 /* A statement of a function that answers each row by itself. */
 struct row_statement {
@@ -127,8 +126,7 @@ char *lambda_async(UDF_INIT *init, UDF_ARGS *args, char *result, unsigned long *
   const struct invoke_result *answer = evaluate_row(init, args, is_null, error);
   (void)result;
   if (answer == NULL) return NULL;
-  /* A request id goes into JSON as it is: it is a UUID, and nothing else is believed. */
-  struct slice id = slice_if_plain(answer->request_id, REQUEST_ID_MAX);
+  struct slice id = contract_checked_id(answer->request_id);
   *length = (unsigned long)snprintf(row->accepted, sizeof row->accepted,
                                     "{\"StatusCode\": %u, \"RequestId\": \"%.*s\"}", answer->status_code,
                                     (int)id.length, id.data);

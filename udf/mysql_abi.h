@@ -209,6 +209,83 @@ struct s_mysql_mysql_runtime_warning {
   void (*emit_v)(MYSQL_THD thd, int error_id, va_list args);
 };
 
+/* include/mysql/components/services/pfs_plugin_table_service.h: a table in performance_schema. Its callbacks
+ * run in the threads of the sessions that read it. */
+#define PFS_HA_ERR_OUT_OF_MEM 128 /* include/my_base.h, HA_ERR_OUT_OF_MEM */
+#define PFS_HA_ERR_RECORD_DELETED 134
+#define PFS_HA_ERR_END_OF_FILE 137
+typedef struct PSI_field PSI_field;
+typedef void PSI_table_handle; /* the component's own */
+typedef void PSI_pos;
+
+struct PFS_engine_table_proxy {
+  int (*rnd_next)(PSI_table_handle *handle);
+  int (*rnd_init)(PSI_table_handle *handle, bool scan); /* its result is not looked at */
+  int (*rnd_pos)(PSI_table_handle *handle);
+  int (*index_init)(PSI_table_handle *handle, unsigned int idx, bool sorted, void **index);
+  int (*index_read)(void *index, void *reader, unsigned int idx, int find_flag);
+  int (*index_next)(PSI_table_handle *handle);
+  int (*read_column_value)(PSI_table_handle *handle, PSI_field *field, unsigned int index);
+  void (*reset_position)(PSI_table_handle *handle);
+  int (*write_column_value)(PSI_table_handle *handle, PSI_field *field, unsigned int index);
+  int (*write_row_values)(PSI_table_handle *handle);
+  int (*update_column_value)(PSI_table_handle *handle, PSI_field *field, unsigned int index);
+  int (*update_row_values)(PSI_table_handle *handle);
+  int (*delete_row_values)(PSI_table_handle *handle);
+  /* *pos: m_ref_length bytes that say where the handle stands; the server copies them out, and back in before
+   * rnd_pos. */
+  PSI_table_handle *(*open_table)(PSI_pos **pos);
+  void (*close_table)(PSI_table_handle *handle);
+};
+
+enum Access_control { PFS_READONLY = 0 };
+
+struct PFS_engine_table_share_proxy {
+  struct PFS_engine_table_proxy m_proxy_engine_table;
+  const char *m_table_name;
+  unsigned int m_table_name_length;
+  const char *m_table_definition;
+  unsigned int m_ref_length;
+  enum Access_control m_acl;
+  int (*delete_all_rows)(void);
+  unsigned long long (*get_row_count)(void);
+};
+
+/* Its methods are NULL in a server that was built without the performance schema
+ * (storage/perfschema/pfs_plugin_table_noop.cc). */
+struct s_mysql_pfs_plugin_table_v1 {
+  int (*add_tables)(struct PFS_engine_table_share_proxy **shares, unsigned int count);
+  int (*delete_tables)(struct PFS_engine_table_share_proxy **shares, unsigned int count);
+  unsigned int (*get_parts_found)(void *reader);
+};
+
+struct PSI_longlong {
+  long long val;
+  bool is_null;
+};
+struct PSI_ulonglong {
+  unsigned long long val;
+  bool is_null;
+};
+
+/* Of the three that follow only the beginning. */
+struct s_mysql_pfs_plugin_column_bigint_v1 {
+  void (*set)(PSI_field *field, struct PSI_longlong value);
+  void (*set_unsigned)(PSI_field *field, struct PSI_ulonglong value);
+};
+struct s_mysql_pfs_plugin_column_string_v2 {
+  void (*set_char_utf8mb4)(PSI_field *field, const char *value, unsigned int length);
+  void (*get_char_utf8mb4)(PSI_field *field, char *text, unsigned int *length);
+  void (*read_key_string)(void *reader, void *key, int find_flag);
+  bool (*match_key_string)(bool is_null, const char *text, unsigned int length, void *key);
+  void (*get_varchar_utf8mb4)(PSI_field *field, char *text, unsigned int *length);
+  void (*set_varchar_utf8mb4)(PSI_field *field, const char *text); /* NULL: NULL */
+};
+struct s_mysql_pfs_plugin_column_timestamp_v2 {
+  void (*set)(PSI_field *field, const char *text, unsigned int length);
+  void (*set2)(PSI_field *field, unsigned long long microseconds); /* since 1970; 0: NULL */
+};
+
 /* include/mysql/components/services/bits/system_variables_bits.h */
 #define PLUGIN_VAR_LONG 0x0003
 #define PLUGIN_VAR_STR 0x0005

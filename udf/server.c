@@ -25,6 +25,10 @@ static struct {
   SERVICE(component_sys_variable_register);
   SERVICE(mysql_system_variable_reader);
   SERVICE(mysql_runtime_warning);
+  SERVICE(pfs_plugin_table_v1);
+  SERVICE(pfs_plugin_column_bigint_v1);
+  SERVICE(pfs_plugin_column_string_v2);
+  SERVICE(pfs_plugin_column_timestamp_v2);
 } services;
 
 /* Exported functions of mysqld that are no services. NULL: this server lacks it. */
@@ -77,6 +81,14 @@ static const struct {
      .optional = true},
     /* 8.0 and 8.4 lack it. Without: calls that are left out (mode skip, EXPLAIN) give no warning. */
     {.name = "mysql_runtime_warning", .place = &services.mysql_runtime_warning, .optional = true},
+    /* 8.0 has the last one from 8.0.17 on. Without one of the four: performance_schema.lambda_udf_calls is
+     * not there. */
+    {.name = "pfs_plugin_table_v1", .place = &services.pfs_plugin_table_v1, .optional = true},
+    {.name = "pfs_plugin_column_bigint_v1", .place = &services.pfs_plugin_column_bigint_v1, .optional = true},
+    {.name = "pfs_plugin_column_string_v2", .place = &services.pfs_plugin_column_string_v2, .optional = true},
+    {.name = "pfs_plugin_column_timestamp_v2",
+     .place = &services.pfs_plugin_column_timestamp_v2,
+     .optional = true},
 };
 #define WANTED (sizeof wanted / sizeof wanted[0])
 
@@ -335,6 +347,29 @@ void server_raise(int error_id, int flags, ...) {
 void server_warn(MYSQL_THD session, const char *function, const char *text) {
   if (services.mysql_runtime_warning != NULL)
     services.mysql_runtime_warning->emit(session, ER_UDF_ERROR, function, text);
+}
+
+bool server_add_table(struct PFS_engine_table_share_proxy *share) {
+  return services.pfs_plugin_table_v1 != NULL && services.pfs_plugin_column_bigint_v1 != NULL &&
+         services.pfs_plugin_column_string_v2 != NULL && services.pfs_plugin_column_timestamp_v2 != NULL &&
+         services.pfs_plugin_table_v1->add_tables != NULL &&
+         services.pfs_plugin_table_v1->add_tables(&share, 1) == 0;
+}
+
+bool server_remove_table(struct PFS_engine_table_share_proxy *share) {
+  return services.pfs_plugin_table_v1->delete_tables(&share, 1) == 0;
+}
+
+void server_set_number(PSI_field *field, uint64_t number) {
+  services.pfs_plugin_column_bigint_v1->set_unsigned(field, (struct PSI_ulonglong){.val = number});
+}
+
+void server_set_text(PSI_field *field, const char *text) {
+  services.pfs_plugin_column_string_v2->set_varchar_utf8mb4(field, text);
+}
+
+void server_set_time(PSI_field *field, uint64_t microseconds) {
+  services.pfs_plugin_column_timestamp_v2->set2(field, microseconds);
 }
 
 void server_report(const char *text) {

@@ -95,6 +95,19 @@ int server_client_fd(MYSQL_THD session);
  * name) if there is one and server_attach() has succeeded, without which this may be called too. */
 void server_report(const char *text);
 
+/* A table in performance_schema, whose share the server keeps a pointer to, and its callbacks, until it is
+ * removed. In INSTALL and UNINSTALL COMPONENT only. server_add_table() is false where the server cannot have
+ * such tables, or refuses; server_remove_table() where it could not take the table's lock: then those who
+ * have it open may read on, the server opens it for nobody new, and it can be removed later. */
+bool server_add_table(struct PFS_engine_table_share_proxy *share);
+bool server_remove_table(struct PFS_engine_table_share_proxy *share);
+
+/* In the callbacks of such a table: a column's value. text is UTF-8 that ends with NUL, NULL for NULL; time
+ * is in microseconds since 1970. */
+void server_set_number(PSI_field *field, uint64_t number);
+void server_set_text(PSI_field *field, const char *text);
+void server_set_time(PSI_field *field, uint64_t microseconds);
+
 /* Whether the session's statement has been killed or has run out of max_execution_time. */
 enum server_interrupt server_interrupt(MYSQL_THD session);
 

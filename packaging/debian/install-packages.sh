@@ -8,12 +8,14 @@ case ${1-} in
   # What makes a virtual environment; `make test-quick` needs no more.
   python) packages="python3-venv" ;;
   bench) packages="nginx libnginx-mod-http-echo libnginx-mod-http-headers-more-filter libmariadb-dev zlib1g-dev" ;;
+  # promtool, which checks and tests alert rules, and Prometheus itself: 20 MB to fetch.
+  prometheus) packages="prometheus" ;;
   # libFuzzer, and what shows its coverage: 56 MB to fetch.
   fuzz) packages="clang libclang-rt-dev llvm" ;;
   # Docker Engine with compose, and what builds stand-ins for base images.
   containers) packages="docker.io docker-compose iptables mmdebstrap" ;;
   stand-ins) packages="mmdebstrap" ;;
-  *) echo "usage: $0 [python | bench | fuzz | containers | stand-ins]" >&2; exit 2 ;;
+  *) echo "usage: $0 [python | bench | prometheus | fuzz | containers | stand-ins]" >&2; exit 2 ;;
 esac
 
 # Debian's python3-venv belongs to Debian's python3; another one that can make environments will do.

@@ -78,6 +78,13 @@ def test_installing_again_keeps_who_may_do_what(bare: Bare) -> None:
     assert bare.snapshot() == before
 
 
+def test_the_table_of_calls_is_there_after_an_installation_and_after_an_upgrade(bare: Bare) -> None:
+    """MySQL creates none for a component that is installed in a procedure, as install.sql does it."""
+    for options in ((), ("--library", bare.other_build())):
+        assert bare.install(*options).status == 0
+        assert bare.value("SELECT COUNT(*) FROM performance_schema.lambda_udf_calls") == 0
+
+
 def test_dry_run_prints_every_step_and_changes_nothing(bare: Bare) -> None:
     before = bare.snapshot()
     told = bare.install("--dry-run", "--grant", "app", "--default-role", "--socket-of-sidecar", "/run/s.sock")

@@ -95,6 +95,14 @@ def test_up_serves_sql_and_is_private(stack: Commands) -> None:
     }
 
 
+def test_up_brings_the_table_of_calls(stack: Commands) -> None:
+    shown = stack(
+        "sql", "SELECT COUNT(*) AS calls FROM performance_schema.lambda_udf_calls WHERE phase = 'sent'"
+    )
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "0" in shown.stdout
+
+
 def test_tcp_wants_the_password_of_my_cnf(stack: Commands) -> None:
     client = [
         str(mysql_home() / "bin" / "mysql"),

@@ -31,7 +31,13 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 WORLDS = {
     "grpc": {"contract"},
     "grpc_health": {"contract"},
-    "lambda_udf": {"contract", "monitoring/top_screen.py"},
+    "lambda_udf": {
+        "contract",
+        "monitoring/function_figures.py",
+        "monitoring/moments.py",
+        "monitoring/top_rows.py",
+        "monitoring/top_screen.py",
+    },
     "httptools": {"http"},
     "ssl": {"http", "aws/configuration.py", "install"},
     "aiobotocore": {"aws"},

@@ -17,7 +17,7 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.support.account import ARN, ROLE
+from tests.support.account import ACCOUNT_ID, ARN, ROLE
 from tests.support.aws_sidecar import OK, AwsSidecar, aws_sidecar
 from tests.support.invoker_client import open_stream, snapshot
 from tests.support.lambda_endpoint import Handler
@@ -68,6 +68,62 @@ def top(socket: Path, *, columns: int = 80) -> AbstractContextManager[PseudoTerm
     return pseudo_terminal(command, columns=columns)
 
 
+@pytest.mark.parametrize(
+    ("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+)
+def test_it_has_colours_where_the_terminals_user_wants_them(
+    tmp_path: Path, environment: dict[str, str], coloured: bool
+) -> None:
+    command = [*COMMAND, "--interval", "0.2", "--socket"]
+    with held_calls(tmp_path) as (aws, _):
+        aws.stream.send("held")
+        wait_until(lambda: aws.endpoint.paths, what="the call at the endpoint")
+        with pseudo_terminal([*command, str(aws.sidecar.socket)], environment=environment) as terminal:
+            terminal.wait_for("IN FLIGHT 1")
+            frame = "\n".join(terminal.coloured_frames()[-1])
+    assert ("\x1b[32m sent        \x1b[m" in frame) == coloured
+    assert ("\x1b[" in frame) == coloured
+
+
+def test_keys_show_one_section_or_stop_the_clock(tmp_path: Path) -> None:
+    with held_calls(tmp_path) as (aws, _), top(aws.sidecar.socket) as terminal:
+        terminal.wait_for("SLOWEST")
+        aws.stream.ask("quick-one")
+        frame = terminal.wait_for("calls 1 ")
+        assert frame[-1] == "q quit  p pause  a all  r running  f functions  s slowest"
+        terminal.press("F")
+        frame = terminal.wait_for_frame(lambda frame: not any("SLOWEST" in line for line in frame))
+        (row,) = [line for line in frame if line.endswith(" quick-one")]
+        assert row.split()[3:5] == ["-", "-"], "no errors"
+        assert not any("IN FLIGHT" in line for line in frame)
+        terminal.press("ap")
+        assert any("SLOWEST" in line for line in terminal.wait_for("PAUSED"))
+        aws.stream.ask("quick-two")
+        for _ in range(2):
+            assert "calls 1 " in terminal.wait_for("PAUSED")[1]
+        terminal.press("p")
+        assert "PAUSED" not in terminal.wait_for("calls 2 ")[-1]
+
+
+def test_each_function_has_a_row_with_its_errors(tmp_path: Path) -> None:
+    with held_calls(tmp_path) as (aws, _):
+        for _ in range(3):
+            aws.stream.ask("quick:live")
+        aws.stream.error("quick", b"{")
+        aws.stream.error("not a name")
+        told = snapshot(aws.sidecar.socket)
+        text = once(aws.sidecar.socket)
+    counts = {each.function: (each.calls, each.failed, sum(each.durations)) for each in told.functions}
+    assert counts == {"quick": (4, 1, 3), "(other)": (1, 1, 0)}
+    assert len(told.duration_bounds) + 1 == len(told.functions[0].durations)
+    lines = text.splitlines()
+    first = lines.index("FUNCTIONS since the start") + 2
+    rows = [line.split() for line in lines[first : first + 2]]
+    assert [(row[-1], *row[3:5]) for row in rows] == [("quick", "1", "25.0"), ("(other)", "1", "100.0")]
+    assert rows[0][1].endswith("ms")
+    assert rows[1][1:3] == ["-", "-"], "nothing was sent"
+
+
 def test_in_80_columns_it_shows_a_running_call_and_a_slow_one(tmp_path: Path) -> None:
     with held_calls(tmp_path) as (aws, gate):
         for _ in range(3):
@@ -93,7 +149,7 @@ def test_in_80_columns_it_shows_a_running_call_and_a_slow_one(tmp_path: Path) ->
     assert ended.index(line) == ended.index(next(line for line in ended if "SLOWEST" in line)) + 2
     assert line.split()[3] == "success"
     assert "IN FLIGHT 0" in ended
-    assert sum("quick-one" in line for line in ended) == 3
+    assert sum("quick-one" in line for line in ended[ended.index(line) :]) == 3
 
 
 def test_a_call_that_waits_for_a_slot_is_shown_as_waiting(tmp_path: Path) -> None:
@@ -104,14 +160,10 @@ def test_a_call_that_waits_for_a_slot_is_shown_as_waiting(tmp_path: Path) -> Non
         wait_until(lambda: snapshot(aws.sidecar.socket).waiting == 1, what="the second, waiting")
         text = once(aws.sidecar.socket)
     assert "slots 1 of 1, waiting 1; connections 1\n" in text
-    shown = [
-        line.split()[1:]
-        for line in text.splitlines()
-        if line.endswith(("first us-east-1", "second us-east-1"))
-    ]
+    shown = [line.split()[1:] for line in text.partition("FUNCTIONS")[0].splitlines() if " us-east-1" in line]
     assert shown == [
-        ["sent", "sync", "7", "'app'@'%'", "first", "us-east-1"],
-        ["waiting", "sync", "7", "'app'@'%'", "second", "us-east-1"],
+        ["sent", "sync", "7", "'app'@'%'", "first", "us-east-1", ACCOUNT_ID],
+        ["waiting", "sync", "7", "'app'@'%'", "second", "us-east-1", ACCOUNT_ID],
     ]
 
 

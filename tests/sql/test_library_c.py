@@ -83,7 +83,8 @@ def output(*command: str | Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "program", ["grpc_wire_test", "contract_test", "failure_test", "explain_test", "aggregate_test"]
+    "program",
+    ["grpc_wire_test", "contract_test", "failure_test", "explain_test", "journal_test", "aggregate_test"],
 )
 def test_the_unit_tests_in_c_pass_under_sanitizers(program: str) -> None:
     done = subprocess.run([PROGRAMS / program], capture_output=True, text=True, check=False)

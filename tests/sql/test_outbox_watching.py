@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.account import ACCOUNT_ID
 from tests.support.checkout import ROOT
 from tests.support.invoker_client import snapshot
 from tests.support.lambda_endpoint import Answer, Endpoint, Handler, lambda_endpoint, says
@@ -165,8 +166,8 @@ def test_what_waits_is_seen_with_its_age_and_its_calls(mysql_home: Path, tmp_pat
         r"^outbox delivers; waiting 6, oldest due for \d+\.\d\w+, under way 5$", shown, re.MULTILINE
     )
     assert "  accepted 0, retried 0, dead 0, duplicates 0\n" in shown
-    (line,) = {re.sub(r"^ *\S+ ", "", line) for line in shown.splitlines() if line.endswith("held us-east-1")}
-    assert line.split() == ["sent", "async", "0", "'root'@'localhost'", "held", "us-east-1"]
+    (line,) = {re.sub(r"^ *\S+ ", "", line) for line in shown.splitlines() if " held us-east-1" in line}
+    assert line.split() == ["sent", "async", "0", "'root'@'localhost'", "held", "us-east-1", ACCOUNT_ID]
     assert CANARY not in shown
 
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 FRAME = "\x1b[H"
 # Becomes the command with standard input as its controlling terminal: Ctrl-C is a signal only there.
@@ -44,18 +44,28 @@ class PseudoTerminal:
 
     def frames(self) -> list[list[str]]:
         """The lines of everything that was drawn whole: each frame without its control sequences."""
+        return [[re.sub(r"\x1b\[[\d;]*m", "", line) for line in frame] for frame in self.coloured_frames()]
+
+    def coloured_frames(self) -> list[list[str]]:
+        """The same with the sequences that choose colours."""
         drawn = [part for part in self.output.split(FRAME)[1:] if "\x1b[J" in part]
         return [re.sub(r"\x1b\[[KJ]", "", part.partition("\x1b[J")[0]).split("\r\n") for part in drawn]
 
     def wait_for(self, text: str, seconds: float = 20) -> list[str]:
         """Reads until a frame holds `text`, and gives that frame."""
+        return self.wait_for_frame(lambda frame: text in "\n".join(frame), repr(text), seconds)
+
+    def wait_for_frame(
+        self, is_wanted: Callable[[list[str]], bool], what: str = "that", seconds: float = 20
+    ) -> list[str]:
+        """Reads until a new frame is as wanted, and gives it."""
         deadline = time.monotonic() + seconds
         seen = len(self.frames())
         while True:
             for frame in self.frames()[seen:]:
-                if text in "\n".join(frame):
+                if is_wanted(frame):
                     return frame
-            assert time.monotonic() < deadline, f"no frame with {text!r}:\n{self.output!r}"
+            assert time.monotonic() < deadline, f"no frame with {what}:\n{self.output!r}"
             self._read(0.1)
 
     def ended(self, seconds: float = 20) -> int:
@@ -77,19 +87,25 @@ class PseudoTerminal:
 
 @contextlib.contextmanager
 def pseudo_terminal(
-    command: Sequence[str], *, columns: int = 80, lines: int = 24
+    command: Sequence[str],
+    *,
+    columns: int = 80,
+    lines: int = 24,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[PseudoTerminal]:
-    """Starts the command; killed if it has not ended at the end."""
+    """Starts the command, in a terminal that knows colours; killed if it has not ended at the end."""
     controller, terminal = pty.openpty()
     try:
         _set_size(terminal, columns, lines)
-        environment = {name: text for name, text in os.environ.items() if name not in ("COLUMNS", "LINES")}
+        inherited = {
+            name: text for name, text in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")
+        }
         with subprocess.Popen(
             [sys.executable, "-c", _IN_CONTROL, *command],
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
-            env=environment,
+            env={**inherited, "TERM": "xterm-256color", **(environment or {})},
             start_new_session=True,
         ) as process:
             try:

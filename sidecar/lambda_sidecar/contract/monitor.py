@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from lambda_sidecar.calls.call import Call, Outcome
 from lambda_sidecar.calls.slow_calls import WINDOW_SECONDS, EndedCall
+from lambda_sidecar.calls.traffic import BUCKETS, OTHER, FunctionTraffic
 from lambda_sidecar.contract.service import LambdaInvoker
 from lambda_sidecar.version import version
 from lambda_udf.v1 import monitor_pb2, monitor_pb2_grpc
@@ -79,7 +80,18 @@ class Monitor(monitor_pb2_grpc.MonitorServicer):
             slow=[_ended(call, now) for call in traffic.slow.slowest(now)],
             slow_seconds=int(2 * WINDOW_SECONDS),
             outbox=None if numbers is None else _outbox(numbers),
+            functions=[
+                _function(name, counts)
+                for name, counts in (*traffic.functions.items(), (OTHER, traffic.other))
+            ],
+            duration_bounds=BUCKETS,
         )
+
+
+def _function(name: str, counts: FunctionTraffic) -> monitor_pb2.FunctionCount:
+    calls = sum(counts.calls)
+    failed = calls - counts.calls[Outcome.SUCCESS]
+    return monitor_pb2.FunctionCount(function=name, calls=calls, failed=failed, durations=counts.buckets)
 
 
 def _in_flight(call: Call, now: float) -> monitor_pb2.CallInFlight:

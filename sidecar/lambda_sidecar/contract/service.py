@@ -233,5 +233,8 @@ def _check_size(result: InvocationResult) -> None:
 
 def _error(failure: InvokeFailure) -> invoker_pb2.InvokeError:
     return invoker_pb2.InvokeError(
-        kind=invoker_pb2.ErrorKind.Name(failure.kind), code=failure.code, message=failure.text
+        kind=invoker_pb2.ErrorKind.Name(failure.kind),
+        code=failure.code,
+        message=failure.text,
+        request_id=failure.request_id,
     )

@@ -16,6 +16,7 @@ from mysql.connector.abstracts import MySQLConnectionAbstract
 from lambda_sidecar.install import library_file, outbox, preflight, sql_script
 from lambda_sidecar.install.connection import connect, execute
 from lambda_sidecar.install.errors import InstallError
+from lambda_sidecar.install.installation import install_statements
 from lambda_sidecar.install.options import Account, quoted
 from lambda_sidecar.install.replacement import Replacement, dead_rows
 from lambda_sidecar.install.server_state import (
@@ -119,7 +120,7 @@ class _Install:
             )
 
     def _run_script(self) -> None:
-        self.steps.sql("run install.sql", *sql_script.statements(self.script))
+        self.steps.sql("run install.sql", *install_statements(self.connection))
 
     def _grant(self) -> None:
         if account := self.options.outbox_account:

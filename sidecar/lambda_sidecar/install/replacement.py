@@ -13,11 +13,11 @@ from lambda_sidecar.install import library_file
 from lambda_sidecar.install.connection import execute
 from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.install.idle import becomes_idle, in_use
+from lambda_sidecar.install.installation import INSTALL_COMPONENT
 from lambda_sidecar.install.options import quoted
 from lambda_sidecar.install.server_state import COMPONENT, ServerState, look, variables
 from lambda_sidecar.install.steps import Steps
 
-_INSTALL = f"INSTALL COMPONENT {quoted(COMPONENT)}"
 _UNINSTALL = f"UNINSTALL COMPONENT {quoted(COMPONENT)}"
 _COMPONENT_UNLOAD_REFUSED = 3538  # mysqld_error.h: ER_COMPONENTS_UNLOAD_CANT_DEINITIALIZE
 
@@ -55,7 +55,7 @@ def _uninstall_component(steps: Steps, state: ServerState) -> None:
         raise
     if not becomes_idle(steps.connection):
         refusal = in_use(steps.connection)
-        execute(steps.connection, _INSTALL)
+        execute(steps.connection, INSTALL_COMPONENT)
         restore_values(Steps(steps.connection, lambda _: None, dry_run=False), state.values)
         raise refusal
     steps.say("uninstall the component: done")
@@ -132,7 +132,7 @@ class Replacement:
                     library = quoted(library_file.NAME)
                     quiet.sql("create again", f"CREATE {declaration} SONAME {library}")
             if before.component and not now.component:
-                quiet.sql("install again", _INSTALL)
+                quiet.sql("install again", INSTALL_COMPONENT)
             restore_values(quiet, before.values)
         except InstallError as error:
             return f"the old library could not be put back: {error}"

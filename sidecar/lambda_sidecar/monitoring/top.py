@@ -1,4 +1,4 @@
-"""`lambda-sidecar top`: what runs now and what was slow, drawn again every other second, or printed once.
+"""`lambda-sidecar top`: what runs now, each function, and what was slow; drawn again and again, or once.
 
 Knows the sidecar's socket and the terminal; what is drawn stands in top_screen.py."""
 
@@ -19,8 +19,10 @@ from pathlib import Path
 from types import FrameType
 
 from lambda_sidecar.contract.client import MonitorClient, NoAnswer, monitor
-from lambda_sidecar.monitoring.text_cells import fitted, harmless
-from lambda_sidecar.monitoring.top_screen import Moment, screen
+from lambda_sidecar.monitoring.moments import History, Moment
+from lambda_sidecar.monitoring.styled_line import Line, Style, cut, line, plain, written
+from lambda_sidecar.monitoring.text_cells import harmless
+from lambda_sidecar.monitoring.top_screen import Section, View, screen
 
 CONNECT_SECONDS = 5.0
 # How often a wait for the sidecar's answer looks whether it is still wanted.
@@ -39,12 +41,32 @@ class _Left(Exception):
 
 
 def once(path: Path) -> None:
-    """Prints one snapshot, all its lines; 80 columns unless COLUMNS or the terminal says otherwise. Raises
-    TopError."""
+    """Prints one snapshot, all its lines and without colours; 80 columns unless COLUMNS or the terminal says
+    otherwise. Raises TopError."""
     with monitor(path) as sidecar:
-        columns = shutil.get_terminal_size().columns
-        lines = screen(_moment(sidecar, path), None, str(path), columns=columns, lines=None)
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+        view = View(columns=shutil.get_terminal_size().columns, lines=None)
+        lines = screen(_moment(sidecar, path), None, str(path), view)
+    sys.stdout.write("".join(f"{plain(each)}\n" for each in lines))
+
+
+class _Choice:
+    """What the user wants to see, by the keys pressed so far."""
+
+    def __init__(self) -> None:
+        self.only: Section | None = None
+        self.paused = False
+
+    def press(self, keys: bytes) -> None:
+        """Raises _Left."""
+        for key in keys.decode(errors="replace").lower():
+            if key == "q":
+                raise _Left
+            if key == "p":
+                self.paused = not self.paused
+            elif key == "a":
+                self.only = None
+            elif key in {section.value for section in Section}:
+                self.only = Section(key)
 
 
 def watch(path: Path, interval: float) -> None:
@@ -52,45 +74,64 @@ def watch(path: Path, interval: float) -> None:
     one that goes away later is waited for."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise TopError("top draws on a terminal; use --once to print")
+    choice, history = _Choice(), History()
     with contextlib.suppress(_Left), _signals() as signals, monitor(path) as sidecar:
-        now, before = _moment(sidecar, path, signals), None
+        now = _moment(sidecar, path, signals)
+        past = history.add(now)
         with _terminal():
             while True:
-                size = shutil.get_terminal_size()
-                _draw(screen(now, before, str(path), columns=size.columns, lines=size.lines))
-                _pause(interval, signals)
-                now, before = _next(sidecar, path, interval, signals), now
+                until = time.monotonic() + interval
+                _draw(screen(now, past, str(path), _view(choice)))
+                while _pressed(until, choice, signals):
+                    _draw(screen(now, past, str(path), _view(choice)))
+                if not choice.paused:
+                    now = _next(sidecar, path, interval, choice, signals)
+                    past = history.add(now)
 
 
-def _next(sidecar: MonitorClient, path: Path, interval: float, signals: int) -> Moment:
+def _view(choice: _Choice) -> View:
+    size = shutil.get_terminal_size()
+    return View(size.columns, size.lines, choice.only, choice.paused)
+
+
+def _next(sidecar: MonitorClient, path: Path, interval: float, choice: _Choice, signals: int) -> Moment:
     """The next moment, however long there is none. Raises _Left."""
     while True:
         try:
             return _moment(sidecar, path, signals)
         except TopError as error:
             columns = shutil.get_terminal_size().columns
-            _draw([fitted(harmless(f"{error}; trying again"), columns)])
-            _pause(interval, signals)
+            _draw([cut(line(harmless(f"{error}; trying again"), Style.BAD), columns)])
+            until = time.monotonic() + interval
+            while _pressed(until, choice, signals):
+                pass
 
 
-def _draw(lines: list[str]) -> None:
+def _draw(lines: list[Line]) -> None:
     """In one write, over what was there: no flicker. Nothing ends the last line: it would scroll."""
-    text = "\n".join(line + _ERASE_LINE for line in lines)
+    text = "\n".join(written(each, colours=_colours()) + _ERASE_LINE for each in lines)
     sys.stdout.write(_HOME + text + _ERASE_BELOW)
     sys.stdout.flush()
 
 
-def _pause(seconds: float, signals: int) -> None:
-    """Waits so long. Raises _Left when a key or a signal says that it is enough."""
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
-        ready = select.select([sys.stdin, signals], [], [], left)[0]
-        if signals in ready:
-            raise _Left
-        if ready:
-            keys = os.read(sys.stdin.fileno(), 64)
-            if not keys or b"q" in keys or b"Q" in keys:
-                raise _Left
+def _colours() -> bool:
+    """As https://no-color.org and terminfo's "dumb" have it."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _pressed(until: float, choice: _Choice, signals: int) -> bool:
+    """Waits until then (time.monotonic()) for a key. True: one was pressed. Raises _Left when a key or a
+    signal says that it is enough."""
+    ready = select.select([sys.stdin, signals], [], [], max(0.0, until - time.monotonic()))[0]
+    if signals in ready:
+        raise _Left
+    if not ready:
+        return False
+    keys = os.read(sys.stdin.fileno(), 64)
+    if not keys:
+        raise _Left
+    choice.press(keys)
+    return True
 
 
 @contextlib.contextmanager

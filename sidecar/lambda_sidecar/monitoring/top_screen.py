@@ -1,102 +1,190 @@
-"""The screen of `lambda-sidecar top`: one snapshot as lines of text, no wider and no more than fit.
+"""The screen of `lambda-sidecar top`: one snapshot as lines, no wider and no more than fit.
 
 Pure; knows the contract's messages, nothing of sockets or terminals."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lambda_sidecar.monitoring.text_cells import fitted, harmless, padded, width
+from lambda_sidecar.monitoring.function_figures import function_figures
+from lambda_sidecar.monitoring.moments import Moment, Past
+from lambda_sidecar.monitoring.styled_line import Line, Style, cut, joined, line
+from lambda_sidecar.monitoring.text_cells import harmless
+from lambda_sidecar.monitoring.top_rows import duration, function_rows, running_rows, slow_rows
 from lambda_sidecar.outbox.numbers import WAITING_MAX
 from lambda_udf.v1 import monitor_pb2
 
-_TYPES = {"RequestResponse": "sync", "Event": "async", "DryRun": "dry"}
 _NOT_FAILED = ("success",)
-# Before the account: AGE, PHASE, TYPE and CONN; TOOK, WAITED, AGO and OUTCOME.
-_RUNNING_HEAD = f"{'AGE':>7} {'PHASE':<11} {'TYPE':<5} {'CONN':>10} "
-_SLOW_HEAD = f"{'TOOK':>7} {'WAITED':>7} {'AGO':>7} {'OUTCOME':<14} "
-_ACCOUNT_MIN = 18
-# The slowest calls keep some lines, however many calls run.
-_SLOW_LINES_MIN = 6
+# Of the rows that there is room for, one in so many is kept for functions, and for slow calls.
+_SHARE = 4
+# A section of fewer rows is left out where others need the lines.
+_ROWS_MIN = 2
+# From so many lines on an empty one sets sections apart.
+_ROOMY = 30
+# Slots: so many of them used are worth a look.
+_NEARLY_ALL = 0.9
+
+
+class Section(enum.Enum):
+    """A part of the screen, by the key that shows it alone."""
+
+    RUNNING = "r"
+    FUNCTIONS = "f"
+    SLOWEST = "s"
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """A snapshot, and when it was taken (seconds, on any clock that only grows)."""
+class View:
+    """The terminal, and what its user wants to see in it. `lines` None: all, without a line of keys."""
 
-    snapshot: monitor_pb2.SnapshotResponse
-    seconds: float
+    columns: int
+    lines: int | None
+    only: Section | None = None
+    paused: bool = False
 
 
-def screen(now: Moment, before: Moment | None, socket: str, *, columns: int, lines: int | None) -> list[str]:
-    """Lines of at most `columns`; at most `lines` of them, None: all. Rates are since `before`."""
+def screen(now: Moment, past: Past | None, socket: str, view: View) -> list[Line]:
+    """Lines of at most `view.columns`; at most `view.lines` of them. Rates are since the last moment, the
+    figures of functions since the first one of the past."""
+    head = _head(now, past, socket, view.columns)
+    keys = [] if view.lines is None else [_keys(view)]
+    room = None if view.lines is None else view.lines - len(head) - len(keys)
+    body = _body(now, past, view, room)
+    if room is not None:
+        body = body[: max(room, 0)]
+        body += [[] for _ in range(room - len(body))]
+    # The line of keys is always the last one that there is.
+    text = [*head, *body][: None if view.lines is None else view.lines - len(keys)] + keys
+    return [cut(each, view.columns) for each in text]
+
+
+def _body(now: Moment, past: Past | None, view: View, room: int | None) -> list[Line]:
+    """The sections, what runs first; without those for which there is no room."""
     snapshot = now.snapshot
-    head = _head(now, before, socket)
-    running = [_running(call, columns) for call in snapshot.calls]
-    slow = [_slow(call, columns) for call in snapshot.slow]
-    more = snapshot.in_flight - len(running)
-    if lines is not None:
-        room = max(0, lines - len(head) - 6)  # titles, columns' names, the empty lines before
-        for_slow = min(len(slow), max(_SLOW_LINES_MIN, room - len(running)), room)
-        shown = running[: room - for_slow]
-        more += len(running) - len(shown)
-        running, slow = shown, slow[:for_slow]
-    text = [
-        *head,
-        "",
-        f"IN FLIGHT {snapshot.in_flight}" + (f" ({more} more not shown)" if more else ""),
-        _titles(_RUNNING_HEAD, columns),
-        *running,
-        "",
-        f"SLOWEST of the last {max(1, snapshot.slow_seconds // 60)} minutes",
-        _titles(_SLOW_HEAD, columns),
-        *slow,
-    ]
-    return [fitted(line, columns).rstrip() for line in text[:lines]]
+    since = None if past is None else past.first
+    seconds = snapshot.uptime_ms / 1000 if since is None else now.seconds - since.seconds
+    functions = function_figures(snapshot, None if since is None else since.snapshot, seconds)
+    sections = [view.only] if view.only else list(Section)
+    wanted = {
+        Section.RUNNING: len(snapshot.calls),
+        Section.FUNCTIONS: len(functions),
+        Section.SLOWEST: len(snapshot.slow),
+    }
+    space = 1 if room is None or view.lines is None or view.lines >= _ROOMY else 0
+    rows = _shared_out({section: wanted[section] for section in sections}, room, 2 + space)
+    text: list[Line] = []
+    for section, count in rows.items():
+        text += [line("")] * space
+        if section is Section.RUNNING:
+            more = snapshot.in_flight - count
+            hidden = f" ({more} more not shown)" if more else ""
+            text.append(line(f"IN FLIGHT {snapshot.in_flight}{hidden}", Style.BOLD))
+            text += running_rows(snapshot.calls[:count], view.columns)
+        elif section is Section.FUNCTIONS:
+            when = "since the start" if since is None else f"of the last {max(1, round(seconds))} s"
+            text.append(line(f"FUNCTIONS {when}", Style.BOLD))
+            text += function_rows(functions[:count], view.columns)
+        else:
+            minutes = max(1, snapshot.slow_seconds // 60)
+            text.append(line(f"SLOWEST of the last {minutes} minutes", Style.BOLD))
+            text += slow_rows(snapshot.slow[:count], view.columns)
+    return text
 
 
-def _head(now: Moment, before: Moment | None, socket: str) -> list[str]:
+def _shared_out(wanted: dict[Section, int], room: int | None, head: int) -> dict[Section, int]:
+    """How many rows each section gets, with `head` lines on top. The first has what the others leave, and
+    they what it does not need; the last ones are left out where there is little room."""
+    if room is None:
+        return dict(wanted)
+    while len(wanted) > 1 and room < len(wanted) * (head + _ROWS_MIN):
+        wanted = dict(list(wanted.items())[:-1])
+    free = max(0, room - head * len(wanted))
+    first, *others = wanted
+    rows = {section: min(wanted[section], max(_ROWS_MIN, free // _SHARE)) for section in others}
+    rows = {first: min(wanted[first], free - sum(rows.values())), **rows}
+    for section in wanted:  # what the first left
+        rows[section] += min(wanted[section] - rows[section], free - sum(rows.values()))
+    return rows
+
+
+def _keys(view: View) -> Line:
+    keys = (
+        ("q quit", False),
+        ("p pause", view.paused),
+        ("a all", view.only is None),
+        ("r running", view.only is Section.RUNNING),
+        ("f functions", view.only is Section.FUNCTIONS),
+        ("s slowest", view.only is Section.SLOWEST),
+    )
+    parts = [line(text, Style.NAMES if chosen else Style.FAINT) for text, chosen in keys]
+    return joined([line("PAUSED", Style.LATE), *parts] if view.paused else parts, view.columns)
+
+
+def _head(now: Moment, past: Past | None, socket: str, columns: int) -> list[Line]:
     snapshot = now.snapshot
     calls, failed = _ended(snapshot.outcomes), _failed(snapshot.outcomes)
     rates = ["", "", ""]
-    if before is not None and snapshot.uptime_ms >= before.snapshot.uptime_ms:
-        seconds = max(now.seconds - before.seconds, 0.001)
-        earlier = before.snapshot
+    if past is not None:
+        seconds = max(now.seconds - past.last.seconds, 0.001)
+        earlier = past.last.snapshot
         grown = (
             calls - _ended(earlier.outcomes),
             failed - _failed(earlier.outcomes),
             snapshot.outbox.accepted - earlier.outbox.accepted,
         )
         rates = [f" ({count / seconds:.1f}/s)" for count in grown]
-    kinds = [f"{count.outcome} {count.calls}" for count in snapshot.outcomes if count.calls]
+    kinds = [
+        line(f"{harmless(count.outcome)} {count.calls}", Style.PLAIN if _is_good(count) else Style.BAD)
+        for count in snapshot.outcomes
+        if count.calls
+    ]
+    slots = f"slots {snapshot.running} of {snapshot.max_concurrency}, waiting {snapshot.waiting}"
+    full = snapshot.waiting or snapshot.running >= _NEARLY_ALL * max(1, snapshot.max_concurrency)
     return [
-        f"lambda-sidecar {harmless(snapshot.version)}, up {_duration(snapshot.uptime_ms / 1000)}, "
-        f"{harmless(socket)}",
-        f"calls {calls}{rates[0]}, failed {failed}{rates[1]}; "
-        f"sent {_bytes(snapshot.sent_bytes)}, received {_bytes(snapshot.received_bytes)}",
-        f"slots {snapshot.running} of {snapshot.max_concurrency}, waiting {snapshot.waiting}; "
-        f"connections {snapshot.streams}",
-        harmless(", ".join(kinds)) or "no call yet",
+        [
+            (f"lambda-sidecar {harmless(snapshot.version)}", Style.BOLD),
+            (f", up {duration(snapshot.uptime_ms / 1000)}, {harmless(socket)}", Style.PLAIN),
+        ],
+        joined(
+            [
+                line(f"calls {calls}{rates[0]}, failed {failed}{rates[1]}"),
+                line(f"sent {_bytes(snapshot.sent_bytes)}, received {_bytes(snapshot.received_bytes)}"),
+            ],
+            columns,
+            "; ",
+        ),
+        [(slots, Style.LATE if full else Style.PLAIN), (f"; connections {snapshot.streams}", Style.PLAIN)],
+        joined(kinds, columns, ", ") if kinds else line("no call yet"),
         *(_outbox(snapshot.outbox, rates[2]) if snapshot.HasField("outbox") else ()),
     ]
 
 
-def _outbox(queue: monitor_pb2.Outbox, rate: str) -> list[str]:
+def _outbox(queue: monitor_pb2.Outbox, rate: str) -> list[Line]:
     """Two lines: one would not fit into 80 columns."""
-    state = f"does not deliver: {harmless(queue.state)}"
+    state = line(f"outbox does not deliver: {harmless(queue.state)}", Style.LATE)
     if queue.delivering:
         waiting = oldest = "-"
         if queue.HasField("waiting"):
             waiting = f"{queue.waiting}{'+' if queue.waiting >= WAITING_MAX else ''}"
         if queue.HasField("oldest_ms"):
-            oldest = _duration(queue.oldest_ms / 1000)
-        state = f"delivers; waiting {waiting}, oldest due for {oldest}, under way {queue.under_way}"
+            oldest = duration(queue.oldest_ms / 1000)
+        state = line(
+            f"outbox delivers; waiting {waiting}, oldest due for {oldest}, under way {queue.under_way}"
+        )
     return [
-        f"outbox {state}",
-        f"  accepted {queue.accepted}{rate}, retried {queue.retried}, dead {queue.dead}, "
-        f"duplicates {queue.duplicates}",
+        state,
+        [
+            (f"  accepted {queue.accepted}{rate}, retried {queue.retried}, ", Style.PLAIN),
+            (f"dead {queue.dead}", Style.BAD if queue.dead else Style.PLAIN),
+            (f", duplicates {queue.duplicates}", Style.PLAIN),
+        ],
     ]
+
+
+def _is_good(count: monitor_pb2.OutcomeCount) -> bool:
+    return count.outcome in _NOT_FAILED
 
 
 def _ended(outcomes: Iterable[monitor_pb2.OutcomeCount]) -> int:
@@ -104,60 +192,7 @@ def _ended(outcomes: Iterable[monitor_pb2.OutcomeCount]) -> int:
 
 
 def _failed(outcomes: Iterable[monitor_pb2.OutcomeCount]) -> int:
-    return sum(count.calls for count in outcomes if count.outcome not in _NOT_FAILED)
-
-
-def _titles(head: str, columns: int) -> str:
-    return head + padded("ACCOUNT", _account_columns(head, columns)) + " FUNCTION"
-
-
-def _running(call: monitor_pb2.CallInFlight, columns: int) -> str:
-    subject = call.subject
-    phase = monitor_pb2.Phase.Name(call.phase).removeprefix("PHASE_").lower()
-    kind = _TYPES.get(subject.invocation_type, "-")
-    first = f"{_duration(call.age_us / 1e6):>7} {phase:<11} {kind:<5} {subject.connection_id:>10} "
-    return first + _who_and_what(subject, _RUNNING_HEAD, columns)
-
-
-def _slow(call: monitor_pb2.EndedCall, columns: int) -> str:
-    waited = _duration(call.queued_us / 1e6) if call.queued_us else "-"
-    first = f"{_duration(call.duration_us / 1e6):>7} {waited:>7} {_duration(call.ago_ms / 1e3):>7} "
-    return first + padded(harmless(call.outcome), 14) + " " + _who_and_what(call.subject, _SLOW_HEAD, columns)
-
-
-def _who_and_what(subject: monitor_pb2.CallSubject, head: str, columns: int) -> str:
-    account = harmless(f"'{subject.user}'@'{subject.host}'")
-    for_account = _account_columns(head, columns)
-    return f"{padded(account, for_account)} {_named(subject.function, columns - len(head) - for_account - 1)}"
-
-
-def _account_columns(head: str, columns: int) -> int:
-    """Half of what is left, and the function has the other half."""
-    return max(_ACCOUNT_MIN, (columns - len(head)) // 2)
-
-
-def _named(function: str, columns: int) -> str:
-    """An ARN's name tells functions apart; its region and account come behind it where there is room."""
-    parts = harmless(function).split(":")
-    if len(parts) < 7 or parts[0] != "arn":
-        return harmless(function) or "-"
-    name = ":".join(parts[6:])
-    longer = (f"{name} {parts[3]} {parts[4]}", f"{name} {parts[3]}")
-    return next((text for text in longer if width(text) <= columns), name)
-
-
-def _duration(seconds: float) -> str:
-    """At most 7 characters below 100 days."""
-    if seconds < 1:
-        return f"{seconds * 1000:.1f}ms"
-    if seconds < 100:
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days}d{hours:02}h"
-    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+    return sum(count.calls for count in outcomes if not _is_good(count))
 
 
 def _bytes(count: int) -> str:

@@ -15,8 +15,8 @@ from typing import Any, Self
 
 import mysql.connector
 
-from lambda_sidecar.install import sql_script
 from lambda_sidecar.install.connection import execute
+from lambda_sidecar.install.installation import install_statements
 from lambda_sidecar.outbox.schema import DELIVERY
 from lambda_sidecar.testing.aws_environment import (
     ACCOUNT_ID,
@@ -133,7 +133,7 @@ class Stack:
 
     def _install(self) -> None:
         with contextlib.closing(self.mysqld.connect()) as connection:
-            for statement in sql_script.statements(sql_script.read("install.sql")):
+            for statement in install_statements(connection):
                 try:
                     execute(connection, statement)
                 except mysql.connector.Error as error:
