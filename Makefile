@@ -91,7 +91,7 @@ wheel: build ## build/dist/lambda_udf-…whl for this platform: the command and 
 fresh: ## `make demo` and `make test` on a fresh Debian, in a root file system of its own; SUITE=bookworm or trixie
 	@JOBS=$(JOBS) PYTEST_ARGS='$(PYTEST_ARGS)' packaging/debian/fresh-machine.sh $(SUITE) demo test
 
-images: ## the container images, by Docker Engine: lambda-udf/mysql, lambda-udf/sidecar; MYSQL_TAG=8.4
+images: ## the container images, by Docker Engine: lambda-udf/mysql, /sidecar, /development; MYSQL_TAG=8.4
 	@PYTHON=$(PYTHON3) packaging/containers/build.sh
 
 up: build ## a private MySQL and the sidecar in .run/; FUNCTIONS=dir, LAMBDA_ENDPOINT=url

@@ -9,8 +9,9 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from lambda_sidecar.config.local import LocalLambdaSettings
 from lambda_sidecar.local.errors import LocalLambdaError
-from lambda_sidecar.local.function import FunctionFolder
+from lambda_sidecar.local.sources import Functions
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
 _ENDPOINT = b"AWS_ENDPOINT_URL_LAMBDA="
@@ -40,10 +41,10 @@ class Served:
         """Says so to people: the functions by their names, and a note for each folder that is not served."""
         if self.functions is None:
             return [f"Calls go to {self.endpoint}."]
-        folder = FunctionFolder(self.functions)
+        functions = Functions(LocalLambdaSettings(functions=self.functions))
         try:
-            names = ", ".join(function.name for function in folder.check())
-            notes = folder.unserved()
+            names = ", ".join(function.name for function in functions.check())
+            notes = functions.unserved()
         except LocalLambdaError as broken:
             names, notes = "", [str(broken)]
         return [

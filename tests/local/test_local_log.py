@@ -92,19 +92,25 @@ async def test_an_event_whose_function_is_gone_and_one_that_is_forgotten_are_war
     assert forgotten == "local Lambda: accepted events that are forgotten: 1"
 
 
+MARKS = "lambda_function.py, index.js, index.mjs, bootstrap or function.toml"
+
+
 async def test_a_folder_that_is_not_served_is_a_warning_with_the_reason(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_function(tmp_path, "F", PID)
-    for name in ("docs", "mine", "no function name", ".git", "__pycache__"):
+    for name in ("docs", "mine", "mine-too", "no function name", ".git", "__pycache__", "node_modules"):
         (tmp_path / name).mkdir()
     (tmp_path / "mine" / "app.py").touch()
+    (tmp_path / "mine-too" / "api.js").touch()
     async with running(tmp_path):
         pass
     assert lines(caplog, logging.WARNING) == [
-        f"local Lambda: {tmp_path}/docs is not served: it has no lambda_function.py, bootstrap or function.toml",
+        f"local Lambda: {tmp_path}/docs is not served: it has no {MARKS}",
         f"local Lambda: {tmp_path}/mine is not served: for another handler than lambda_function.lambda_handler,"
         ' it needs a function.toml with handler = "app.lambda_handler"',
+        f"local Lambda: {tmp_path}/mine-too is not served: for another handler than index.handler,"
+        ' it needs a function.toml with handler = "api.handler"',
         f"local Lambda: {tmp_path}/no function name is not served: its name can be no function's"
         " (at most 64 letters, digits, hyphens and underscores)",
     ]
@@ -119,8 +125,7 @@ async def test_a_folder_of_functions_without_any_is_a_warning_and_so_is_one_that
     async with running(folder):
         pass
     assert lines(caplog, logging.WARNING) == [
-        f"local Lambda: {tmp_path} has no function: each is a folder in it, with lambda_function.py, bootstrap"
-        " or function.toml",
+        f"local Lambda: {tmp_path} has no function: each is a folder in it, with {MARKS}",
         f"local Lambda: {folder} is itself a function: name the folder that holds it",
     ]
 

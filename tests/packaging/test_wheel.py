@@ -59,6 +59,7 @@ def test_the_wheel_holds_the_sidecar_the_contract_the_sql_and_the_hardened_libra
     assert modules <= names
     assert {
         "lambda_sidecar/py.typed",
+        "lambda_sidecar/local/rapid_client.cjs",
         "lambda_udf/v1/invoker_pb2.py",
         "lambda_udf/v1/invoker_pb2_grpc.py",
     } <= names

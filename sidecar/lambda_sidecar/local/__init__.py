@@ -6,7 +6,9 @@ The way of an invocation, file by file:
 
     guard.py         which requests pass at all
     invoke_api.py    the Invoke API: request -> invocation -> answer; invoke_request.py how both are written
-    function.py      the functions folder, read anew at every invocation
+    sources.py       what the functions folder is: function.py folders of functions, template/ a project with
+                     a template; read anew at every invocation
+    runtimes.py      Python, Node.js or a bootstrap; rapid_client.cjs helps AWS's client for Node.js
     slots.py         concurrency limits
     events.py        invocations of type Event: queue and retries
     fleet.py         a warm worker, or a new one
