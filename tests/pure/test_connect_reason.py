@@ -16,7 +16,6 @@ from aiohttp.client_reqrep import ConnectionKey
 from botocore.exceptions import EndpointConnectionError, ProxyConnectionError, SSLError
 from tests.support.http_peer import answers, certificate, peer
 from tests.support.http_post import OK, at, client, post
-from yarl import URL
 
 from lambda_sidecar.aws.sdk_error import unreachable_reason
 from lambda_sidecar.errors import EndpointUnreachable
@@ -98,7 +97,7 @@ KEY = ConnectionKey("sts.example", 443, True, True, None, None, None)
             ProxyConnectionError(
                 proxy_url="http://***:***@proxy",
                 error=aiohttp.ClientHttpProxyError(
-                    aiohttp.RequestInfo(URL("http://me:canary@proxy"), "CONNECT", None, URL()),  # type: ignore[arg-type]
+                    None,  # type: ignore[arg-type]  # of the request nothing may be told
                     (),
                     status=407,
                 ),

@@ -219,7 +219,8 @@ def test_a_refused_web_identity_is_the_users_error_and_the_checks(aws: AwsSideca
         )
     log = aws.sidecar.log_text()
     (words,) = said
-    assert {f"FAIL  credentials: {words}", f"FAIL  dry run: {words}"} <= set(done.stdout.splitlines())
+    assert f"FAIL  credentials: {words}; next: give the service credentials" in done.stdout
+    assert f"FAIL  dry run: {words}" in done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (1, "")
     assert "canary" not in log
 
