@@ -2,6 +2,7 @@
  * that may invoke are evaluated. Must not know what a call is. */
 #include "component.h"
 
+#include <dlfcn.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -64,12 +65,36 @@ no_variables:
   return false;
 }
 
+/* INSTALL COMPONENT of several undoes those before one that fails, and unloads them whatever their deinit
+ * says (components/libminchassis/dynamic_loader.cc, load_do_initialize_components). Of one that could not
+ * leave the server keeps variables, counters and a table, which point into the library: so that holds itself,
+ * until it can leave. */
+static void *held;
+
+static void hold_library(void) {
+  Dl_info library;
+  if (held == NULL && dladdr(&held, &library) != 0) held = dlopen(library.dli_fname, RTLD_NOW | RTLD_NOLOAD);
+}
+
+/* In deinit, where the server holds it still. */
+static void let_library_go(void) {
+  if (held != NULL) (void)dlclose(held);
+  held = NULL;
+}
+
+static bool is_installed(void) { return atomic_load(&door) >> GENERATION_SHIFT != 0; }
+
 /* The server calls init and deinit one at a time. It knows nothing of why init failed (error 3536 names the
  * component alone), so the reason is raised before it raises that, and stands in the log for a start of the
  * server. */
 static int component_init(void) {
   static uint32_t installations;
   struct failure failure;
+  if (is_installed()) { /* It could not leave when the server undid its installation, the table's rows in the
+                           data dictionary among it. */
+    if (calls_table_remove()) (void)calls_table_add();
+    return 0;
+  }
   if (!register_all(&failure)) {
     server_report(failure.text);
     return 1;
@@ -91,21 +116,30 @@ static bool rows_are_out(void) {
 }
 
 /* Statements that have begun go on while the door is open; at their next row they find it closed and fail. */
-static int component_deinit(void) {
+static bool leave(void) {
   /* It may have to wait for a transaction that has read the table; calls go on meanwhile. */
-  if (!calls_table_remove()) return 1;
+  if (!calls_table_remove()) return false;
   /* First nobody new gets in by the privilege, so that short calls, however many, run out. */
   atomic_store(&leaving, true);
   bool out = rows_are_out();
   atomic_store(&leaving, false);
   if (!out) {
     (void)calls_table_add();
-    return 1;
+    return false;
   }
   (void)status_variables->unregister_variable(counters_status_variables());
   sysvars_unregister(sysvar_unregister);
   (void)privileges->unregister_privilege(COMPONENT_PRIVILEGE, strlen(COMPONENT_PRIVILEGE));
   channel_pool_clear();
+  return true;
+}
+
+static int component_deinit(void) {
+  if (!leave()) {
+    hold_library();
+    return 1;
+  }
+  let_library_go();
   return 0;
 }
 
