@@ -46,6 +46,21 @@ bool component_enter(uint32_t generation, bool *variables) {
 
 void component_leave(void) { atomic_fetch_sub(&door, 1); }
 
+static bool is_killed(void) {
+  MYSQL_THD session = server_session();
+  return session != NULL && server_interrupt(session) != SERVER_RUNS;
+}
+
+/* Calls do without the table, and where MySQL cannot create it, the component comes without. But a KILL
+ * meanwhile has rolled back its row in mysql.component too (tried on 9.7.4): MySQL would have a component
+ * then that it neither uninstalls nor starts with. MySQL forgets that KILL; what is seen of it is that the
+ * second try succeeds. False: this is so, and the table is not there. */
+static bool add_table(void) {
+  if (calls_table_add()) return true;
+  if (!is_killed() && !calls_table_add()) return true;
+  return !calls_table_remove();
+}
+
 static bool register_all(struct failure *failure) {
   const char *missing = "";
   if (!server_attach(&missing))
@@ -54,11 +69,14 @@ static bool register_all(struct failure *failure) {
   if (privileges->register_privilege(COMPONENT_PRIVILEGE, strlen(COMPONENT_PRIVILEGE)) != 0)
     return failure_set(failure, FAILURE_SERVER, "the server refuses the privilege %s", COMPONENT_PRIVILEGE);
   if (!sysvars_register(sysvar_register, sysvar_unregister, failure)) goto no_variables;
-  if (status_variables->register_variable(counters_status_variables()) == 0) {
-    (void)calls_table_add(); /* calls do without */
-    return true;
+  if (status_variables->register_variable(counters_status_variables()) != 0) {
+    failure_set(failure, FAILURE_SERVER, "the server refuses the status variables Lambda_udf_*");
+    goto no_counters;
   }
-  failure_set(failure, FAILURE_SERVER, "the server refuses the status variables Lambda_udf_*");
+  if (add_table()) return true;
+  failure_set(failure, FAILURE_KILLED, "interrupted");
+  (void)status_variables->unregister_variable(counters_status_variables());
+no_counters:
   sysvars_unregister(sysvar_unregister);
 no_variables:
   (void)privileges->unregister_privilege(COMPONENT_PRIVILEGE, strlen(COMPONENT_PRIVILEGE));
@@ -104,29 +122,28 @@ static int component_init(void) {
   return 0;
 }
 
-/* Closes the door behind the last row within LEAVE_MS. Rows need nothing of what INSTALL and UNINSTALL
- * COMPONENT hold: they read variables, their socket and their own session's state. */
-static bool rows_are_out(void) {
-  for (int waited = 0; waited <= LEAVE_MS; waited++) {
+/* Whether the last row goes out within LEAVE_MS, and if so, closes the door behind it if it is to. Meanwhile
+ * nobody new gets in by the privilege, so that short calls, however many, run out. Rows need nothing of what
+ * INSTALL and UNINSTALL COMPONENT hold: they read variables, their socket and their own session's state. */
+static bool rows_are_out(bool close) {
+  bool out = false;
+  atomic_store(&leaving, true);
+  for (int waited = 0; !out && waited <= LEAVE_MS; waited++) {
     uint64_t empty = atomic_load(&door) >> GENERATION_SHIFT << GENERATION_SHIFT;
-    if (atomic_compare_exchange_strong(&door, &empty, 0)) return true;
-    (void)poll(NULL, 0, 1);
+    out = atomic_compare_exchange_strong(&door, &empty, close ? 0 : empty);
+    if (!out) (void)poll(NULL, 0, 1);
   }
-  return false;
+  atomic_store(&leaving, false);
+  return out;
 }
 
 /* Statements that have begun go on while the door is open; at their next row they find it closed and fail. */
 static bool leave(void) {
+  /* Before the table is removed: to create it anew would commit what has been done so far, the removal of the
+   * component's row from mysql.component, wherever a view reads the table (tried on 9.7.4). */
+  if (!rows_are_out(false)) return false;
   /* It may have to wait for a transaction that has read the table; calls go on meanwhile. */
-  if (!calls_table_remove()) return false;
-  /* First nobody new gets in by the privilege, so that short calls, however many, run out. */
-  atomic_store(&leaving, true);
-  bool out = rows_are_out();
-  atomic_store(&leaving, false);
-  if (!out) {
-    (void)calls_table_add();
-    return false;
-  }
+  if (!calls_table_remove() || !rows_are_out(true)) return false;
   (void)status_variables->unregister_variable(counters_status_variables());
   sysvars_unregister(sysvar_unregister);
   (void)privileges->unregister_privilege(COMPONENT_PRIVILEGE, strlen(COMPONENT_PRIVILEGE));
