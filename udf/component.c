@@ -74,7 +74,7 @@ static bool register_all(struct failure *failure) {
     goto no_counters;
   }
   if (add_table()) return true;
-  failure_set(failure, FAILURE_KILLED, "interrupted");
+  failure_set(failure, FAILURE_SERVER, "interrupted by KILL");
   (void)status_variables->unregister_variable(counters_status_variables());
 no_counters:
   sysvars_unregister(sysvar_unregister);
