@@ -104,7 +104,9 @@ def _alone() -> Iterator[None]:
 
 def _inputs() -> list[Path]:
     folders = [
-        path for name in ("sidecar", "udf/sql", "packaging/wheel") for path in (ROOT / name).rglob("*")
+        path
+        for name in ("sidecar", "udf/sql", "packaging/wheel", "packaging/systemd", "packaging/apparmor")
+        for path in (ROOT / name).rglob("*")
     ]
     made_by_tools = ("__pycache__", ".egg-info")
     files = [
