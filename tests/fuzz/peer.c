@@ -709,6 +709,8 @@ int64_t peer_killed_us(void) { return killed_us; }
 
 int64_t peer_client_went_us(void) { return client_went_us; }
 
+bool peer_connection_is_good(int fd) { return talk_of(system_connection(fd))->good; }
+
 uint64_t peer_requests(int fd) { return talk_of(system_connection(fd))->request_count; }
 
 struct peer_call *peer_request(int fd, uint64_t number) {

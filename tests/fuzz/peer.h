@@ -27,7 +27,9 @@ void peer_start(const uint8_t *script, size_t length, struct peer_call *calls, i
 uint64_t peer_requests(int fd);
 struct peer_call *peer_request(int fd, uint64_t number);
 
-/* Whether the other side has done nothing but what a good sidecar does, on all connections. */
+/* Whether the other side has done nothing but what a good sidecar does: on that descriptor's connection, and
+ * on all of them. */
+bool peer_connection_is_good(int fd);
 bool peer_is_good(void);
 
 /* When the session was killed or its client went; 0: not at all. */

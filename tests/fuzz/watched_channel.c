@@ -26,3 +26,5 @@ bool channel_never_taken(const struct channel *channel, uint64_t call_id) {
 }
 
 size_t channel_owed(const struct channel *channel) { return channel->stream.reader.max_queued; }
+
+bool channel_is_served_well(const struct channel *channel) { return peer_connection_is_good(channel->fd); }

@@ -8,5 +8,7 @@
 
 /* How many answers are owed on it. */
 size_t channel_owed(const struct channel *channel);
+/* Whether the other side has done nothing on it but what a good sidecar does. */
+bool channel_is_served_well(const struct channel *channel);
 
 #endif

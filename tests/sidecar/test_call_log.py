@@ -143,7 +143,7 @@ def test_nothing_secret_is_logged_at_debug_and_no_library_speaks(tmp_path: Path,
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_a_name_cannot_make_a_second_line_or_reach_a_terminal(tmp_path: Path, log_format: str) -> None:
-    user = 'a\nINFO forged: call failed\x1b]0;x\x07 \u202e"'
+    user = 'a\nINFO forged: failed\x1b]0;x\x07 \u202e"'
     caller = invoker_pb2.Caller(user=user, host="h\r\n", connection_id=1)
     with aws_sidecar(tmp_path, REFUSED, log_format=log_format) as aws:
         aws.stream.ask("f", caller=caller)
@@ -156,8 +156,7 @@ def test_a_name_cannot_make_a_second_line_or_reach_a_terminal(tmp_path: Path, lo
         assert call["account"] == f"'{user}'@'h\r\n'"
     else:
         assert (
-            r"""account="'a\nINFO forged: call failed\u001b]0;x\u0007 \u202e\"'@'h\r\n'" connection=1 """
-            in text
+            r"""account="'a\nINFO forged: failed\u001b]0;x\u0007 \u202e\"'@'h\r\n'" connection=1 """ in text
         )
 
 
