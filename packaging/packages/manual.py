@@ -43,7 +43,7 @@ def manual(version: str) -> str:
     page.source = f"lambda-udf {version}"
     page.manual = "lambda-udf"
     page.description = "the sidecar of lambda-udf: invokes AWS Lambda for MySQL, and installs its library"
-    return f"{page}{_FILES}"
+    return str(page).replace("\nPOSITIONAL ARGUMENTS\n", "\nCOMMANDS\n") + _FILES
 
 
 def completion(shell: str) -> str:
