@@ -9,6 +9,7 @@ PYTHON3 := $(PYTHON3)
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 BUILD := build
+DIST := $(BUILD)/dist
 FUNCTIONS ?= examples/functions
 LAMBDA_ENDPOINT ?=
 FUNCTION_NAME_FORMAT ?=
@@ -100,20 +101,20 @@ format: $(VENV)/.ready ## rewrites C and Python as `make check` wants them
 build: $(LIBRARY) $(CONTRACT) $(PACKAGED_SQL) ## the library, the Python environment, the generated contract
 
 # The second is for machines that need no library: Macs, and those whose MySQL is in a container.
-PIP_WHEEL = $(PYTHON) -m pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps -w $(BUILD)/dist
+PIP_WHEEL = $(PYTHON) -m pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps -w $(DIST)
 wheel: build $(filter-out $(LIBRARY),$(LIBRARY_OF_$(ARCH))) ## build/dist/lambda_udf-…whl: the command and the library, and without it; ARCH=arm64 or amd64
-	@rm -rf $(BUILD)/dist
+	@rm -rf $(DIST)
 	@$(PIP_WHEEL) --config-settings library=$(abspath $(LIBRARY_OF_$(ARCH))) .
 	@$(PIP_WHEEL) --config-settings library=none .
-	@ls $(BUILD)/dist/*.whl
+	@ls $(DIST)/*.whl
 
 # Each from its wheel, which stays beside it.
 ARCHITECTURES ?= amd64 arm64
 packages: build $(VENV)/.packages $(foreach name,$(ARCHITECTURES),$(filter-out $(LIBRARY),$(LIBRARY_OF_$(name)))) ## build/dist/lambda-udf….deb and .rpm for amd64 and arm64; ARCHITECTURES=amd64 for one
-	@rm -rf $(BUILD)/dist
+	@rm -rf $(DIST)
 	@$(PIP_WHEEL) --config-settings library=none .
 	@$(foreach name,$(ARCHITECTURES),$(PIP_WHEEL) --config-settings library=$(abspath $(LIBRARY_OF_$(name))) . && \
-	  $(PYTHON) packaging/packages/build.py $(name) $(BUILD)/dist && ) true
+	  $(PYTHON) packaging/packages/build.py $(name) $(DIST) && ) true
 
 fresh: ## `make demo` and `make test` on a fresh Debian, in a root file system of its own; SUITE=bookworm or trixie
 	@JOBS=$(JOBS) PYTEST_ARGS='$(PYTEST_ARGS)' packaging/debian/fresh-machine.sh $(SUITE) demo test

@@ -86,7 +86,9 @@ def machine(endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def printed(machine: BareDebian) -> list[str]:
     """What each step of the quickstart prints. As long as a person's typing takes, the sidecar has to start."""
     install, edit, *others = steps()
-    install = f"cd {PACKAGES}; {install.replace('apt install', 'apt-get install --yes')}"
+    install = (
+        f"cd {PACKAGES}; {install.replace('apt install', 'apt-get install --yes').replace('amd64', NATIVE)}"
+    )
     texts = [machine.shell(step, seconds=300) for step in (install, edit)]
     wait_until(lambda: machine.show(SERVICE, "ActiveState") == "active", what="a sidecar")
     return texts + [machine.shell(step) for step in others]

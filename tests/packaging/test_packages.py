@@ -83,6 +83,32 @@ def test_rpmlint_finds_no_error(architecture: str) -> None:
     assert " 0 errors" in said
 
 
+@needs_package_tests
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_both_formats_bring_the_same_files(trees: dict[str, Path], architecture: str) -> None:
+    tree = trees[architecture]
+    deb = {f"/{path.relative_to(tree)}" for path in tree.rglob("*") if path.is_file()}
+    rpm = set(output("rpm", "-qlp", "--nosignature", package("rpm", architecture)).splitlines())
+    assert deb - rpm == {
+        "/etc/apparmor.d/abstractions/lambda-udf",
+        "/usr/share/doc/lambda-udf/changelog.Debian.gz",
+        "/usr/share/lintian/overrides/lambda-udf",
+        "/usr/share/zsh/vendor-completions/_lambda-sidecar",
+    }
+    folders = {f"/{path.relative_to(tree)}" for path in tree.rglob("*") if path.is_dir()}
+    assert rpm - deb - folders == {
+        "/usr/share/licenses/lambda-udf/LICENSE",
+        "/usr/share/zsh/site-functions/_lambda-sidecar",
+    }
+
+
+@pytest.mark.parametrize(
+    "script", sorted((ROOT / "packaging/packages").glob("*.sh")), ids=lambda path: path.name
+)
+def test_a_shell_can_read_the_packages_scripts(script: Path) -> None:
+    assert output("sh", "-n", script) == ""
+
+
 # ---- what runs ----
 
 

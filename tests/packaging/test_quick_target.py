@@ -48,6 +48,19 @@ def test_a_python3_that_is_none_or_too_old_is_passed_over(tmp_path: Path) -> Non
     assert re.findall(r"^(\S+) -m venv", planned, re.MULTILINE) == ["python3.13"]
 
 
+def test_make_build_says_what_it_does_before_each_step_that_takes_long() -> None:
+    planned = subprocess.run(
+        ["make", "-n", "-B", "--no-print-directory", "build"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    slow = [number for number, line in enumerate(planned) if " pip install " in line or "-shared" in line]
+    assert len(slow) == 2
+    assert [planned[number - 1].split('"')[1].split()[0] for number in slow] == ["Setting", "Compiling"]
+
+
 @pytest.mark.parametrize("found", [True, False])
 def test_a_system_without_dpkg_is_asked_for_what_debians_packages_bring(found: bool, tmp_path: Path) -> None:
     """Everything but dpkg-query is there; without headers the compiler takes no program."""

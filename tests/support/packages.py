@@ -45,7 +45,7 @@ def make(target: str, *variables: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=900,
+        timeout=1500,
         check=False,
     )
     assert done.returncode == 0, done.stdout
@@ -54,12 +54,12 @@ def make(target: str, *variables: str) -> str:
 
 @cache
 def packages() -> Path:
-    """build/dist with what `make packages` puts there; made anew when something has changed."""
-    folder, kept = BUILD / "dist", BUILD / "packages/tested"
+    """What `make packages` makes, in a folder of the tests' own; made anew when something has changed."""
+    folder, kept = BUILD / "packages/dist", BUILD / "packages/tested"
     with _alone():
         made = f"{release_number.release()} {wheel.fingerprint(_inputs())}"
         if not kept.exists() or kept.read_text() != made or len(list(folder.glob("lambda-udf*"))) != 4:
-            make("packages")
+            make("packages", f"DIST={folder}")
             kept.write_text(made)
     return folder
 
