@@ -119,7 +119,7 @@ packages: build $(VENV)/.packages $(foreach name,$(ARCHITECTURES),$(filter-out $
 fresh: ## `make demo` and `make test` on a fresh Debian, in a root file system of its own; SUITE=bookworm or trixie
 	@JOBS=$(JOBS) PYTEST_ARGS='$(PYTEST_ARGS)' packaging/debian/fresh-machine.sh $(SUITE) demo test
 
-images: ## the container images, by Docker Engine: lambda-udf/mysql, lambda-udf/sidecar; MYSQL_TAG=8.4
+images: ## the container images, by Docker Engine: lambda-udf/mysql, /sidecar, /development; MYSQL_TAG=8.4
 	@PYTHON=$(PYTHON3) packaging/containers/build.sh
 
 up: $(WHOLE) ## a private MySQL and the sidecar in .run/; FUNCTIONS=dir, LAMBDA_ENDPOINT=url

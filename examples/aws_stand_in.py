@@ -17,6 +17,7 @@ from typing import Any
 
 import boto3
 
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.process import ServerProcess
 from lambda_sidecar.testing.server import Server
 from lambda_sidecar.testing.sidecar import toml_text
@@ -29,9 +30,7 @@ class AwsStandIn(Server):
     """moto's server; its log is in `directory`, its data are in its memory."""
 
     def __init__(self, directory: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         super().__init__("moto", directory, directory / "moto.log", ("-p", str(self.port)))
 

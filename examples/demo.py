@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -19,9 +18,11 @@ from typing import Any
 import mysql.connector
 from examples.aws_stand_in import AwsStandIn, copy_functions
 from examples.checkout import CHECKOUT, FUNCTIONS, LIBRARY, mysql_home
+from examples.terminal import BOLD, DIM, GREEN, RED, heading, indented, painted, say
 from mysql.connector.abstracts import MySQLConnectionAbstract
 
 from lambda_sidecar.testing.mysqld import Mysqld
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.process import ServerError
 from lambda_sidecar.testing.sidecar import SidecarProcess
 from lambda_sidecar.testing.stack import Stack
@@ -38,9 +39,7 @@ class WrongAnswerError(Exception):
 def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))  # cleans up on the way out
-    heading(
-        "A private MySQL with the library, the sidecar, a Lambda on this machine; moto is the rest of AWS"
-    )
+    heading("A private MySQL with the library, the sidecar, a Lambda on this machine")
     began = time.monotonic()
     local_port = free_port()
     with tempfile.TemporaryDirectory(prefix="lambda-udf-") as folder, contextlib.ExitStack() as running:
@@ -58,6 +57,7 @@ def main() -> int:
         with stack, stack.mysqld.connect() as connection:
             aws.wait_until_ready()
             say(f"started in {time.monotonic() - began:.1f} s; functions: {FUNCTIONS.relative_to(CHECKOUT)}/")
+            say("moto stands in for the rest of AWS")
             demo = Demo(connection, f"http://127.0.0.1:{local_port}")
             demo.version()
             demo.ping()
@@ -86,31 +86,39 @@ class Demo:
 
     def ping(self) -> None:
         heading("The call of Aurora's documentation: it waits for the function's answer")
-        answer = self.sql(f"""SELECT lambda_sync('{ARN}BasicTestLambda', '{{"operation": "ping"}}')""")
+        answer = self.sql(
+            "SELECT lambda_sync(\n"
+            f"  '{ARN}BasicTestLambda',\n"
+            """  '{"operation": "ping"}')"""
+        )
         expect(json.loads(answer)["message"] == "pong", "pong")
 
     def json_path(self) -> None:
         heading("The answer is JSON to MySQL: take out what you need")
         answer = self.sql(
             "SELECT JSON_VALUE(\n"
-            "         lambda_sync('BasicTestLambda',\n"
-            "                     JSON_OBJECT('operation', 'echo', 'message', 'Grüße aus MySQL 🐬')),\n"
-            "         '$.message')"
+            "  lambda_sync('BasicTestLambda',\n"
+            "              JSON_OBJECT('operation', 'echo',\n"
+            "                          'message', 'Grüße aus MySQL 🐬')),\n"
+            "  '$.message')"
         )
         expect(answer == "Grüße aus MySQL 🐬", "the message that was sent")
 
     def trigger(self) -> None:
-        heading("A trigger that sends an event for every new row, and does not wait for the function")
+        heading("A trigger sends an event for each new row, and waits for no answer")
         self.sql("CREATE DATABASE shop")
         self.sql(
-            "CREATE TABLE shop.orders\n"
-            "         (id INT AUTO_INCREMENT PRIMARY KEY, customer VARCHAR(80), total DECIMAL(9,2))"
+            "CREATE TABLE shop.orders (\n"
+            "  id INT AUTO_INCREMENT PRIMARY KEY,\n"
+            "  customer VARCHAR(80), total DECIMAL(9,2))"
         )
         self.sql(
             "CREATE TRIGGER shop.new_order AFTER INSERT ON shop.orders FOR EACH ROW\n"
-            f"       SELECT lambda_async('{ARN}Echo',\n"
-            "                JSON_OBJECT('order', NEW.id, 'customer', NEW.customer, 'total', NEW.total))\n"
-            "         INTO @result"
+            "  SELECT lambda_async(\n"
+            f"    '{ARN}Echo',\n"
+            "    JSON_OBJECT('order', NEW.id, 'customer', NEW.customer,\n"
+            "                'total', NEW.total))\n"
+            "    INTO @result"
         )
         self.sql("INSERT INTO shop.orders (customer, total) VALUES ('Ada', 42.50)")
         accepted = json.loads(self.sql("SELECT @result"))
@@ -121,13 +129,15 @@ class Demo:
         expect(event == {"order": 1, "customer": "Ada", "total": 42.5}, "the new row")
 
     def outbox(self, sidecar: SidecarProcess) -> None:
-        heading("The same trigger with lambda_udf. before lambda_async: events of transactions that commit")
+        heading("With lambda_udf. before lambda_async: events of what is committed")
         self.sql("DROP TRIGGER shop.new_order")
         self.sql(
             "CREATE TRIGGER shop.order_placed AFTER INSERT ON shop.orders FOR EACH ROW\n"
-            "       SELECT lambda_udf.lambda_async('OrderPlaced',\n"
-            "                JSON_OBJECT('order', NEW.id, 'customer', NEW.customer, 'total', NEW.total))\n"
-            "         INTO @result"
+            "  SELECT lambda_udf.lambda_async(\n"
+            "    'OrderPlaced',\n"
+            "    JSON_OBJECT('order', NEW.id, 'customer', NEW.customer,\n"
+            "                'total', NEW.total))\n"
+            "    INTO @result"
         )
         self.sql("START TRANSACTION")
         self.sql("INSERT INTO shop.orders (customer, total) VALUES ('Grace', 10)")
@@ -138,7 +148,9 @@ class Demo:
         say("", "the sidecar is killed (SIGKILL)")
         sidecar.kill()
         self.sql("INSERT INTO shop.orders (customer, total) VALUES ('Edsger', 30)")
-        waiting = self.sql("SELECT waiting FROM lambda_udf.outbox_status WHERE function_name = 'OrderPlaced'")
+        waiting = self.sql(
+            "SELECT waiting FROM lambda_udf.outbox_status\nWHERE function_name = 'OrderPlaced'"
+        )
         expect(waiting == "1", "one event that waits")
         sidecar.start()
         self.placed("Edsger", "the sidecar is back, and sends what has waited:")
@@ -161,16 +173,16 @@ class Demo:
         expect(event["customer"] == customer, f"the order of {customer}")
 
     def many_rows(self, mysqld: Mysqld) -> None:
-        heading("Two hundred rows of a function that takes half a second, in the time of one")
+        heading("200 rows of a function that takes half a second, in the time of one")
         self.sql("CREATE TABLE shop.payments (amount DECIMAL(9,2), country CHAR(2))")
         self.sql(
             "INSERT INTO shop.payments\n"
-            "         WITH RECURSIVE numbers (n) AS\n"
-            "           (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 200)\n"
-            "         SELECT n, ELT(1 + n % 3, 'CH', 'FR', 'KR') FROM numbers"
+            "  WITH RECURSIVE numbers (n) AS\n"
+            "    (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 200)\n"
+            "  SELECT n, ELT(1 + n % 3, 'CH', 'FR', 'KR') FROM numbers"
         )
         began = time.monotonic()
-        scored = self.sql("SELECT JSON_LENGTH(lambda_batch('Score', amount, country)) FROM shop.payments")
+        scored = self.sql("SELECT JSON_LENGTH(lambda_batch('Score', amount, country))\nFROM shop.payments")
         say(f"    {time.monotonic() - began:.1f} s; one after the other they would take 100 s")
         expect(scored == "200", "a score for each row")
         say("", f"    examples/many_rows/{ENRICH_SQL.name} fills columns with lambda_map:")
@@ -180,44 +192,48 @@ class Demo:
         expect("| Zürich   | 47.37690 |   8.54170 |        40 |" in made.stdout, "Zürich's coordinates")
 
     def mail(self, mysqld: Mysqld, aws: AwsStandIn) -> None:
-        heading("Aurora's worked example: a procedure that sends a mail through a function and Amazon SES")
+        heading("Aurora's worked example: a procedure that sends a mail by Amazon SES")
         with contextlib.closing(aws.client("ses")) as ses:
             ses.verify_email_identity(EmailAddress="example_from@amazon.com")
         say("", f"    examples/aurora/{MAIL_SQL.name} makes the procedure SES_send_email")
         made = mysqld.client("shop", input=MAIL_SQL.read_text())
         expect(made.returncode == 0, f"{MAIL_SQL.name} to run: {made.stderr}")
         self.sql(
-            "CALL shop.SES_send_email('example_from@amazon.com', 'example_to@amazon.com',\n"
-            "                                'Email subject', 'Email content')"
+            "CALL shop.SES_send_email(\n"
+            "  'example_from@amazon.com', 'example_to@amazon.com',\n"
+            "  'Email subject', 'Email content')"
         )
         self.received("SES_send_email")
         (mail,) = aws.mails()
         shown = {key: mail[key] for key in ("source", "destinations", "subject", "body")}
-        say("", "the mail, as SES (moto's) has sent it:", f"    {json.dumps(shown)}")
+        say("", "the mail, as SES (moto's) has sent it:", *indented(json.dumps(shown)))
         expect((mail["subject"], mail["body"]) == ("Email subject", "Email content"), "the mail")
 
     def error(self) -> None:
         heading("A function that fails makes the statement fail, and says why")
-        statement = f"""SELECT lambda_sync('{ARN}Raise', '{{"message": "no such customer"}}')"""
+        statement = f"""SELECT lambda_sync(\n  '{ARN}Raise',\n  '{{"message": "no such customer"}}')"""
         try:
             self.sql(statement)
         except mysql.connector.Error as failure:
-            say(f"    ERROR {failure.errno} ({failure.sqlstate}): {failure.msg}")
+            shown = indented(f"ERROR {failure.errno} ({failure.sqlstate}): {failure.msg}")
+            say(*(painted(line, RED) for line in shown))
             expect(failure.errno == 3200 and "ValueError: no such customer" in str(failure.msg), "the error")
         else:
             raise WrongAnswerError("the call should have failed")
 
     def sql(self, statement: str) -> str:
         """Print a statement, run it, print its answer; the answer is one value, or none ('')."""
-        say("", f"mysql> {statement};")
+        say("")
+        for number, line in enumerate(f"{statement};".splitlines()):
+            say(painted("    -> " if number else "mysql> ", DIM) + painted(line, BOLD))
         with self.connection.cursor() as cursor:
             cursor.execute(statement)
             if cursor.description is None:
-                say("    OK")
+                say(painted("    OK", GREEN))
                 return ""
             row: Any = cursor.fetchone()
         answer = str(row[0])
-        say(f"    {answer}")
+        say(*(painted(line, GREEN) for line in indented(answer)))
         return answer
 
     def received(self, function: str, *, only: bool = False) -> Any:
@@ -240,25 +256,9 @@ class Demo:
         raise WrongAnswerError(f"{function} has not handled the event within 20 s")
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def expect(holds: bool, what: str) -> None:
     if not holds:
         raise WrongAnswerError(f"expected: {what}")
-
-
-def heading(text: str) -> None:
-    say("", f"== {text} ==")
-
-
-def say(*lines: str) -> None:
-    print(*lines, sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,20 @@ import os
 import shutil
 import signal
 import sys
+import tomllib
 from pathlib import Path
 
 from examples.checkout import CHECKOUT, FUNCTIONS, LIBRARY, mysql_home
+from examples.served import Served
 
 from lambda_sidecar.testing import mysqld, sidecar
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.process import ServerError, ServerProcess
 from lambda_sidecar.testing.stack import Stack
 
 PORT = 33306
+# The local Lambda serves what a web page cannot send, and does not look at the signature.
+LOOKS_SIGNED = "AWS4-HMAC-SHA256 x"
 SAMPLE = (
     "SELECT lambda_sync('arn:aws:lambda:us-east-1:123456789012:function:BasicTestLambda', "
     '\'{\\"operation\\": \\"ping\\"}\')'
@@ -71,11 +76,13 @@ def start(directory: Path, given: argparse.Namespace) -> int:
         endpoint=given.endpoint or None,
         settings={"function_name_format": given.function_name_format} if given.function_name_format else None,
         port=given.port,
+        local_port=local_port(directory),
         detached=True,
     )
     done = stack.start()
+    served = Served.by(stack.sidecar)
     say(*done or ["It runs already."])
-    for difference in differences(stack):
+    for difference in differences(stack, served, given.endpoint or None):
         say(f"Note: {difference}; `make down`, then `make up`, to change that.")
     say(
         "",
@@ -84,7 +91,16 @@ def start(directory: Path, given: argparse.Namespace) -> int:
         f"  {home}/bin/mysql --defaults-file={stack.my_cnf}        (TCP; password inside)",
         f'  make sql Q="{SAMPLE}"',
         "",
-        f"Calls go to {given.endpoint or f'the functions in {given.functions.absolute()}'}.",
+        *served.lines(),
+        "",
+    )
+    if served.local_port is not None:
+        say(
+            "What functions print, and events that fail: the sidecar's log",
+            f"Invocations so far: curl -sH 'Authorization: {LOOKS_SIGNED}' \\",
+            f"  http://127.0.0.1:{served.local_port}/_local/invocations",
+        )
+    say(
         f"Logs: {stack.mysqld.log}",
         f"      {stack.sidecar.log}",
         "Stop and remove all of it: make down",
@@ -92,12 +108,23 @@ def start(directory: Path, given: argparse.Namespace) -> int:
     return 0
 
 
-def differences(stack: Stack) -> list[str]:
+def local_port(directory: Path) -> int | None:
+    """The local Lambda's port: that of the sidecar which runs, if one does, and else any that is free."""
+    running = ServerProcess.find(sidecar.identity(directory))
+    if running is None:
+        return free_port()
+    settings = tomllib.loads((directory / "sidecar.toml").read_text(encoding="utf-8"))
+    port: int | None = settings.get("local", {}).get("port")
+    return port
+
+
+def differences(stack: Stack, served: Served, endpoint: str | None) -> list[str]:
     """One clause for each thing that was asked for now and does not hold for the servers that run."""
     found = []
     if not filecmp.cmp(stack.library, stack.mysqld.plugin_dir / "lambda_udf.so", shallow=False):
         found.append("mysqld runs an older build of the library")
-    if stack.sidecar.config_file.read_text(encoding="utf-8") != sidecar.toml_text(stack.sidecar.config):
+    settings = stack.sidecar.config_file.read_text(encoding="utf-8")
+    if settings != sidecar.toml_text(stack.sidecar.config) or served.endpoint != endpoint:
         found.append("the sidecar runs with another FUNCTIONS, LAMBDA_ENDPOINT or FUNCTION_NAME_FORMAT")
     return found
 

@@ -15,6 +15,15 @@ struct slice slice_or(struct slice text, size_t max, const char *instead) {
   return text;
 }
 
+struct slice slice_if_plain(struct slice text, size_t max) {
+  static const char allowed[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.+";
+  const struct slice none = {.data = ""};
+  if (text.length == 0 || text.length > max) return none;
+  for (size_t i = 0; i < text.length; i++)
+    if (text.data[i] == '\0' || strchr(allowed, text.data[i]) == NULL) return none;
+  return text;
+}
+
 static bool encode_slice(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
   const struct slice *slice = *arg;
   return pb_encode_tag_for_field(stream, field) &&

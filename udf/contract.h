@@ -16,13 +16,18 @@ struct slice {
 /* At most max bytes of text; instead (a C string) where it is empty. For printing with %.*s. */
 struct slice slice_or(struct slice text, size_t max, const char *instead);
 
+/* The text if it is of at most max letters, digits and -_.+ alone, which stand in JSON as they are; else
+ * empty, with data not NULL. */
+struct slice slice_if_plain(struct slice text, size_t max);
+
 /* Numbers as in the proto's enum InvocationType. */
 enum invocation_type {
   INVOCATION_AS_OPTIONS_SAY = 0, /* lambda_invoke */
   INVOCATION_REQUEST_RESPONSE = 1,
   INVOCATION_EVENT = 2,
   INVOCATION_DRY_RUN = 3,
-  INVOCATION_ROW = 4 /* lambda_map and lambda_batch */
+  INVOCATION_ROW = 4, /* lambda_map and lambda_batch */
+  INVOCATION_PING = 5 /* lambda_ping: the sidecar itself answers */
 };
 
 /* Numbers as in the proto's enum AnswerForm. */

@@ -25,16 +25,28 @@ static bool run(struct call *call, struct line *line, struct call_answer *answer
   }
 }
 
-bool invoke(const struct invoke_request *request, const struct settings *settings, MYSQL_THD session,
-            struct call_answer *answer, struct failure *failure) {
+/* On a line of its own, within settings->timeout_ms. */
+static bool carry_out(struct call *call, const struct settings *settings, MYSQL_THD session,
+                      struct call_answer *answer, struct failure *failure) {
   struct line line;
-  struct call call = {.request = *request};
   int64_t deadline_ms = wait_clock_ms() + settings->timeout_ms;
-  call_count_in(&call);
-  call.request.deadline_ms = (uint64_t)deadline_ms;
+  call->request.deadline_ms = (uint64_t)deadline_ms;
   line_start(&line, settings, session);
   line_wait_until(&line, deadline_ms);
-  bool done = run(&call, &line, answer, failure);
+  return run(call, &line, answer, failure);
+}
+
+bool invoke(const struct invoke_request *request, const struct settings *settings, MYSQL_THD session,
+            struct call_answer *answer, struct failure *failure) {
+  struct call call = {.request = *request};
+  call_count_in(&call);
+  bool done = carry_out(&call, settings, session, answer, failure);
   call_count_out(&call);
   return done;
+}
+
+bool invoke_ping(const struct invoke_request *request, const struct settings *settings, MYSQL_THD session,
+                 struct call_answer *answer, struct failure *failure) {
+  struct call call = {.request = *request};
+  return carry_out(&call, settings, session, answer, failure);
 }

@@ -19,4 +19,8 @@
 bool invoke(const struct invoke_request *request, const struct settings *settings, MYSQL_THD session,
             struct call_answer *answer, struct failure *failure);
 
+/* The same for a request that invokes nothing: it counts as no call, in flight or in time. */
+bool invoke_ping(const struct invoke_request *request, const struct settings *settings, MYSQL_THD session,
+                 struct call_answer *answer, struct failure *failure);
+
 #endif

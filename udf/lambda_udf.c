@@ -121,23 +121,14 @@ bool lambda_async_init(UDF_INIT *init, UDF_ARGS *args, char *message) {
 
 void lambda_async_deinit(UDF_INIT *init) { end_rows(init); }
 
-/* A request id goes into JSON as it is: it is a UUID, and nothing else is believed. */
-static struct slice checked_id(struct slice id) {
-  static const char allowed[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
-  const struct slice none = {.data = ""};
-  if (id.length == 0 || id.length > REQUEST_ID_MAX) return none;
-  for (size_t i = 0; i < id.length; i++)
-    if (id.data[i] == '\0' || strchr(allowed, id.data[i]) == NULL) return none;
-  return id;
-}
-
 char *lambda_async(UDF_INIT *init, UDF_ARGS *args, char *result, unsigned long *length,
                    unsigned char *is_null, unsigned char *error) {
   struct row_statement *row = (struct row_statement *)init->ptr;
   const struct invoke_result *answer = evaluate_row(init, args, is_null, error);
   (void)result;
   if (answer == NULL) return NULL;
-  struct slice id = checked_id(answer->request_id);
+  /* A request id goes into JSON as it is: it is a UUID, and nothing else is believed. */
+  struct slice id = slice_if_plain(answer->request_id, REQUEST_ID_MAX);
   *length = (unsigned long)snprintf(row->accepted, sizeof row->accepted,
                                     "{\"StatusCode\": %u, \"RequestId\": \"%.*s\"}", answer->status_code,
                                     (int)id.length, id.data);

@@ -164,6 +164,15 @@ enum statement_row statement_enter(struct statement *statement, struct failure *
   return row;
 }
 
+enum statement_row statement_enter_ping(struct statement *statement, struct failure *failure) {
+  bool variables = false;
+  if (is_explained(statement)) return ROW_LEFT_OUT;
+  if (!enter_component(statement, &variables, failure)) return ROW_FAILED;
+  if (know_settings(statement, variables, failure)) return ROW_RUNS;
+  component_leave();
+  return ROW_FAILED;
+}
+
 enum statement_row statement_enter_result(struct statement *statement, struct failure *failure) {
   bool variables = false;
   if (is_explained(statement)) return ROW_LEFT_OUT;

@@ -66,6 +66,9 @@ enum statement_row {
 enum statement_row statement_enter(struct statement *statement, struct failure *failure);
 void statement_leave(void);
 
+/* The same for a function that invokes nothing: it counts for nothing, and no mode leaves it out. */
+enum statement_row statement_enter_ping(struct statement *statement, struct failure *failure);
+
 /* The same for an aggregate's result, which counts for nothing: ROW_LEFT_OUT is EXPLAIN alone. */
 enum statement_row statement_enter_result(struct statement *statement, struct failure *failure);
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Builds the images lambda-udf/mysql and lambda-udf/sidecar; Docker's cache makes a second run a matter of seconds.
+# Builds the images lambda-udf/mysql, lambda-udf/sidecar and lambda-udf/development; Docker's cache makes a second run a matter of seconds.
 # Knows names and tags; what is in the images is in the Dockerfiles.
 # MYSQL_TAG: which of MySQL's official images, 9.7 or 8.4. Default 9.7.
 set -euo pipefail
@@ -35,9 +35,13 @@ build() { # IMAGE [ARGUMENT…]
 }
 
 packaging/containers/stand-ins.sh debian:bookworm-slim python:3.11-slim-bookworm "mysql:$tag" 9>&-
-build "lambda-udf/sidecar:${release%.*}" --file Dockerfile.sidecar --build-arg "LAMBDA_UDF_RELEASE=$release" 9>&- &
+sidecar_image=lambda-udf/sidecar:${release%.*}
+build "$sidecar_image" --file Dockerfile.sidecar --build-arg "LAMBDA_UDF_RELEASE=$release" 9>&- &
 sidecar=$!
 status=0
 build "lambda-udf/mysql:$tag" --file Dockerfile.mysql --build-arg "MYSQL_IMAGE=mysql:$tag" 9>&- || status=$?
 wait "$sidecar" || status=$?
-exit "$status"
+((status == 0)) || exit "$status"
+# Made of the other two.
+build "lambda-udf/development:$tag" --file Dockerfile.development --build-arg "MYSQL_IMAGE=lambda-udf/mysql:$tag" \
+  --build-arg "SIDECAR_IMAGE=$sidecar_image" 9>&-

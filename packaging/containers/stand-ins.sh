@@ -47,7 +47,6 @@ stand_in_debian() { # IMAGE CODENAME
 }
 
 stand_in_python() { # IMAGE CODENAME
-  "$root/packaging/debian/root-file-system.sh" --pip-settings >"$temporary/pip.conf"
   # After the packages: the one of ca-certificates would put its own there.
   cp -- "$CERTIFICATES" "$temporary/ca-certificates.crt" 2>/dev/null || : >"$temporary/ca-certificates.crt"
   docker build --quiet --label "$LABEL=yes" --tag "$1" --file - "$temporary" >"$temporary/python.log" 2>&1 <<EOF ||
@@ -77,6 +76,12 @@ socket=/var/run/mysqld/mysqld.sock
 
 !includedir /etc/mysql/conf.d/
 EOF
+  # Kept where a later installation of ca-certificates, which writes its own file, takes them from.
+  local -a certificates=()
+  if [[ -e $CERTIFICATES ]]; then
+    certificates=(--customize-hook='mkdir -p "$1/usr/local/share/ca-certificates"'
+      --customize-hook="upload $CERTIFICATES /usr/local/share/ca-certificates/of-this-machine.crt")
+  fi
   root_file_system sid apt,mysql-server-core,mysql-client-core,tzdata --skip=cleanup/run \
     --customize-hook='chroot "$1" groupadd --system --gid 999 mysql' \
     --customize-hook='chroot "$1" useradd --system --uid 999 --gid 999 --home-dir /var/lib/mysql --no-create-home mysql' \
@@ -84,6 +89,8 @@ EOF
     --customize-hook='chroot "$1" install -d -o mysql -g mysql -m 0750 /var/lib/mysql-files' \
     --customize-hook='mkdir -p "$1/docker-entrypoint-initdb.d" "$1/etc/mysql/conf.d"; rm -f "$1/etc/my.cnf"' \
     --customize-hook="upload $temporary/my.cnf /etc/my.cnf" \
+    --customize-hook="upload $temporary/pip.conf /etc/pip.conf" \
+    "${certificates[@]}" \
     --customize-hook="upload $here/mysql-entrypoint.sh /usr/local/bin/docker-entrypoint.sh" \
     --customize-hook='chmod 755 "$1/usr/local/bin/docker-entrypoint.sh"'
   import "$temporary/sid.tar" "$1" 'ENTRYPOINT ["docker-entrypoint.sh"]' 'CMD ["mysqld"]' 'VOLUME /var/lib/mysql' 'EXPOSE 3306 33060'
@@ -95,6 +102,7 @@ for image in "$@"; do pull "$image" || missing+=("$image"); done
 
 say "no image registry is reachable: building stand-ins from Debian's packages for ${missing[*]}"
 "$root/packaging/debian/install-packages.sh" stand-ins
+"$root/packaging/debian/root-file-system.sh" --pip-settings >"$temporary/pip.conf"
 debian='' other=()
 for image in "${missing[@]}"; do
   case $image in

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +19,8 @@ from lambda_sidecar.install import options as install_options
 from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.local import LocalLambdaError
 from lambda_sidecar.log.format import configure_logging
+from lambda_sidecar.log.journal import is_journal, mark
+from lambda_sidecar.process.standard_output import flush, leave, say
 
 # gRPC reads the variable once, when it is imported. Its newer listener hands every event from thread to
 # thread, which costs a call 50 µs (bench/README.md). What the environment says wins.
@@ -30,9 +34,20 @@ EXIT_USAGE = 2  # as argparse's own
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    status: int = options.run(options)
+    try:
+        options = _parser().parse_args(arguments)
+        status: int = options.run(options)
+    except BrokenPipeError:  # its reader has had enough
+        leave()
+        status = EXIT_OK
+    finally:
+        flush()
     return status
+
+
+def _refuse(why: str) -> int:
+    print(f"lambda-sidecar: {why}", file=sys.stderr)
+    return EXIT_USAGE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,22 +59,17 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="serve calls on the Unix socket until SIGTERM")
     serve.add_argument("--config", type=Path, metavar="FILE", help="TOML file (docs/configuration.md)")
     serve.set_defaults(run=_serve)
-    check = commands.add_parser("check", help="say step by step what a call would meet; invokes nothing")
-    check.add_argument("--config", type=Path, metavar="FILE", help="TOML file, as serve reads it")
-    check.add_argument("--function", metavar="NAME", help="the function, as SQL would name it")
-    check.add_argument(
-        "--as",
-        dest="account",
-        type=_account,
-        metavar="USER@HOST",
-        default=Account("root", "localhost"),
-        help="the MySQL account that would call, as CURRENT_USER() gives it (default root@localhost)",
+    check = commands.add_parser(
+        "check", help="ask the running sidecar step by step what a call would meet; invokes nothing"
     )
-    check.set_defaults(run=_check)
+    _add_check(check)
     health = commands.add_parser(
         "health", help="exit status 0 if the sidecar on this socket says that it can serve calls"
     )
     health.add_argument("--config", type=Path, metavar="FILE", help="TOML file, as serve reads it")
+    health.add_argument(
+        "--socket", type=Path, metavar="PATH", help="the sidecar's socket, whatever FILE says"
+    )
     health.set_defaults(run=_health)
     top = commands.add_parser("top", help="show what runs now and what was slow, in the terminal")
     top.add_argument("--config", type=Path, metavar="FILE", help="TOML file that names the socket")
@@ -83,6 +93,31 @@ def _parser() -> argparse.ArgumentParser:
     install_options.add_migrate_check(migrate)
     migrate.set_defaults(run=_migrate_check)
     return parser
+
+
+def _add_check(check: argparse.ArgumentParser) -> None:
+    check.add_argument("--config", type=Path, metavar="FILE", help="TOML file, as serve reads it")
+    check.add_argument(
+        "--socket",
+        dest="sidecar_socket",
+        type=Path,
+        metavar="PATH",
+        help="the sidecar's socket, whatever FILE says",
+    )
+    check.add_argument("--function", metavar="NAME", help="the function, as SQL would name it")
+    check.add_argument(
+        "--as",
+        dest="account",
+        type=_account,
+        metavar="USER@HOST",
+        default=Account("root", "localhost"),
+        help="the MySQL account that would call, as CURRENT_USER() gives it (default root@localhost)",
+    )
+    check.add_argument(
+        "--mysql", action="store_true", help="end with a round trip from mysqld to the sidecar and back"
+    )
+    install_options.add_server(check, socket="mysql-socket")
+    check.set_defaults(run=_check)
 
 
 class _Version(argparse.Action):
@@ -114,14 +149,15 @@ def _interval(text: str) -> float:
 
 # The parts are imported where they are used: each command does without the memory of the others.
 def _check(options: argparse.Namespace) -> int:
-    from lambda_sidecar.check import check
+    if install_options.names_server(options) and not options.mysql:
+        return _refuse("options of the MySQL server are for check --mysql")
+    from lambda_sidecar.check.command import check
 
     try:
-        config = load_config(options.config)
         configure_logging("error")  # the report says what is wrong
-        good = asyncio.run(check(config, options.config, options.function, options.account))
+        good = check(options, say)
     except ConfigError as error:
-        print(f"FAIL  configuration: {error}")
+        say(f"FAIL  configuration: {error}")
         return EXIT_USAGE
     return EXIT_OK if good else EXIT_FAILED
 
@@ -130,7 +166,7 @@ def _health(options: argparse.Namespace) -> int:
     from lambda_sidecar.process.socket_check import problem
 
     try:
-        socket = load_config(options.config).socket
+        socket = options.socket or load_config(options.config).socket
     except ConfigError as error:
         print(f"lambda-sidecar: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -144,7 +180,8 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         config = load_config(options.config)
     except ConfigError as error:
-        print(f"lambda-sidecar: {error}", file=sys.stderr)
+        begin = mark(logging.ERROR) if is_journal(2) else ""
+        print(f"{begin}lambda-sidecar: {error}", file=sys.stderr)
         return EXIT_USAGE
     configure_logging(config.log_level, config.log_format)
     os.environ.setdefault("GRPC_EXPERIMENTS", GRPC_EXPERIMENTS)
@@ -154,7 +191,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(Server(config, lambda: load_config(options.config)).serve())
+            runner.run(Server(config, lambda: load_config(options.config), options.config).serve())
     except ConfigError as error:  # a rule that only the AWS configuration makes wrong
         print(f"lambda-sidecar: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -184,9 +221,12 @@ def _top(options: argparse.Namespace) -> int:
 
 
 def _install(options: argparse.Namespace) -> int:
+    if options.default_role and not options.grant:
+        return _refuse("--default-role is for the accounts of --grant, and there are none")
+    from lambda_sidecar.check.server import after_install
     from lambda_sidecar.install.install import install
 
-    return _administer(install, options)
+    return _administer(functools.partial(install, afterwards=after_install), options)
 
 
 def _uninstall(options: argparse.Namespace) -> int:
@@ -199,7 +239,7 @@ def _migrate_check(options: argparse.Namespace) -> int:
     from lambda_sidecar.migrate.check import migrate_check
 
     try:
-        good = migrate_check(options, print)
+        good = migrate_check(options, say)
     except InstallError as error:
         print(f"lambda-sidecar: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -210,7 +250,7 @@ def _administer(
     work: Callable[[argparse.Namespace, Callable[[str], None]], None], options: argparse.Namespace
 ) -> int:
     try:
-        work(options, print)
+        work(options, say)
     except InstallError as error:
         print(f"lambda-sidecar: {error}", file=sys.stderr)
         return EXIT_FAILED

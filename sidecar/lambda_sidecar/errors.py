@@ -34,11 +34,13 @@ class ErrorKind(enum.IntEnum):
 class InvokeFailure(Exception):
     """A call that got no answer from the function. `code` and `request_id` are the Lambda API's, otherwise
     empty. `of_service`: Lambda or the way to it failed, and not the request, so that the same may succeed
-    later; whether the function has run is another question."""
+    later; whether the function has run is another question. `reason` says to operators what the text, which
+    is Aurora's own, does not; it holds no secret, and nothing of a payload."""
 
     kind = ErrorKind.INTERNAL
     request_id = ""
     of_service = False
+    reason = ""
 
     def __init__(self, text: str, *, code: str = "") -> None:
         # Others' words may be in it, and names out of SQL: cut, on one line, nothing that steers a terminal.
@@ -94,16 +96,19 @@ class MissingCredentials(InvokeFailure):
                 "Lambda API returned error: Missing Credentials: Cannot instantiate Lambda Client: "
                 f"{reason[:REASON_MAX]}"
             )
+        self.reason = _safe(reason[:REASON_MAX])
 
 
 class EndpointUnreachable(InvokeFailure):
-    """No connection was made, so nothing was sent. Aurora's own words."""
+    """No connection was made, so nothing was sent. Aurora's own words; `reason` says why: DNS, TCP, TLS, the
+    proxy."""
 
     kind = ErrorKind.NETWORK
     of_service = True
 
-    def __init__(self) -> None:
+    def __init__(self, reason: str = "") -> None:
         super().__init__("Lambda API returned error: Network Connection. Unable to connect to endpoint")
+        self.reason = _safe(reason[:REASON_MAX])
 
 
 class ConnectionLost(InvokeFailure):
@@ -116,6 +121,7 @@ class ConnectionLost(InvokeFailure):
         super().__init__(
             f"Lambda API returned error: Network Connection. {what}; the call may have been carried out"
         )
+        self.reason = _safe(what[:REASON_MAX])
 
 
 class ApiError(InvokeFailure):

@@ -5,34 +5,44 @@ Knows every part and what each needs; nothing of a single call."""
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import functools
-import gc
 import logging
 import os
 import signal
 import time
 import typing
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from lambda_sidecar.aws.configuration import AwsConfiguration
-from lambda_sidecar.aws.credentials import ChainCredentials, CredentialSource, PlaceholderCredentials
+from lambda_sidecar.aws.credentials import (
+    ChainCredentials,
+    CredentialSource,
+    PlaceholderCredentials,
+    end_tasks,
+)
+from lambda_sidecar.aws.identity import log_identity
 from lambda_sidecar.aws.lambda_api import Invoker
 from lambda_sidecar.aws.role_credentials import RoleCredentials
 from lambda_sidecar.aws.sts import Sts
+from lambda_sidecar.calls.diagnosis import AwsParts, Diagnosis
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import make_policy
 from lambda_sidecar.concurrency.slots import Concurrency
 from lambda_sidecar.config.config import Config
+from lambda_sidecar.contract.diagnosis import Diagnosis as DiagnosisService
 from lambda_sidecar.contract.listener import Listener
 from lambda_sidecar.contract.service import LambdaInvoker
 from lambda_sidecar.local import LocalLambda
 from lambda_sidecar.process.closers import Closers, going_on
 from lambda_sidecar.process.drain import LOOK_SECONDS, serve_on
+from lambda_sidecar.process.memory import settle_memory
+from lambda_sidecar.process.own_look import own_look
 from lambda_sidecar.process.service_manager import ServiceManager
 from lambda_sidecar.process.socket_file import SocketFile
 from lambda_sidecar.process.socket_file import StartError as StartError
 from lambda_sidecar.reload import Reload
+from lambda_sidecar.version import version
 
 if typing.TYPE_CHECKING:
     from lambda_sidecar.outbox.deliverer import Deliverer
@@ -40,10 +50,6 @@ if typing.TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Some payloads of the largest size and their copies.
-KEEP_FREED_BYTES = 64 * 1024 * 1024
-# glibc's malloc.h
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 # What closing everything may take beyond drain_seconds, before systemd loses patience.
 CLOSE_SECONDS = 10.0
 # What a sidecar that has been replaced takes to see it and to give the port of /metrics up; much more.
@@ -53,10 +59,11 @@ PORT_SECONDS = 5.0
 class Server:
     """startup → main_loop → shutdown. `shutdown` undoes whatever `startup` got done."""
 
-    def __init__(self, config: Config, load: Callable[[], Config]) -> None:
-        """`load` reads the configuration again, for SIGHUP."""
+    def __init__(self, config: Config, load: Callable[[], Config], source: Path | None = None) -> None:
+        """`load` reads the configuration again, for SIGHUP; `source` is the file that it reads, if any."""
         self._config = config
         self._load = load
+        self._source = source
         self._reload: Reload | None = None
         self._reload_wanted = False
         self._stop = asyncio.Event()
@@ -98,6 +105,8 @@ class Server:
         self._resources.add("connections to Lambda", invoker.close)
         if endpoint_url is None:
             await aws.try_out(region, roles=config.has_roles)
+        log.info("lambda-sidecar %s, configuration: %s", version(), self._source or "the environment alone")
+        log.info("region: %s", region or "none; functions must be named by ARNs that have one")
         rules = (len(config.allow or ()), len(config.role_rules or ()))
         log.info("access: %d allow entries, %d role_rules entries", *rules)
         concurrency = Concurrency(config.max_concurrency, config.max_concurrency_per_function)
@@ -106,7 +115,7 @@ class Server:
         start_metrics = functools.partial(self._start_metrics, self._service, invoker, credentials)
         if not self._socket.is_successor:
             await start_metrics()
-        await self._listen(self._service)
+        await self._listen(self._service, None if sts is None else AwsParts(aws, sts, invoker))
         if self._socket.is_successor:
             await _within(PORT_SECONDS, start_metrics)
         self._start_deliverer(pipeline)
@@ -114,7 +123,9 @@ class Server:
         self._manager.ready(f"serving on {config.socket}")
         if self._reload_wanted:
             self._hang_up()
-        _settle_memory()
+        if sts is not None:
+            self._introduce(aws, sts)
+        settle_memory()
 
     def _hang_up(self) -> None:
         """SIGHUP; while starting it is put off, while stopping it is too late."""
@@ -163,8 +174,20 @@ class Server:
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise StartError(f"metrics: cannot listen on {settings.listen}: {reason}") from None
 
-    async def _listen(self, service: LambdaInvoker) -> None:
-        listener = Listener(service, self._outbox_numbers)
+    def _introduce(self, aws: AwsConfiguration, sts: Sts) -> None:
+        """Has the log say whom AWS takes it for, while calls are served already."""
+        looking = asyncio.create_task(log_identity(aws, sts), name="identity")
+        self._resources.add("the look at who it is at AWS", functools.partial(end_tasks, {looking}))
+
+    async def _listen(self, service: LambdaInvoker, parts: AwsParts | None) -> None:
+        pipeline = service.pipeline
+        diagnosis = Diagnosis(
+            "the sidecar", lambda: pipeline.policy, has_roles=lambda: self._config.has_roles, parts=parts
+        )
+        look = own_look(self._config.socket, diagnosis)
+        listener = Listener(
+            service, DiagnosisService(service.sidecar_id, self._source, look), self._outbox_numbers
+        )
         self._resources.add("the watch over health", listener.close)
         await listener.start(self._socket.bind)
         self._listener = listener
@@ -235,15 +258,3 @@ async def _within(seconds: float, start: Callable[[], Awaitable[None]]) -> None:
                 log.error("%s", error)  # noqa: TRY400
                 return None
         await asyncio.sleep(LOOK_SECONDS)
-
-
-def _settle_memory() -> None:
-    """Objects of the start stay: the collector need not look at them again, between calls. Memory that
-    large payloads took is kept for the next ones: a third of a 5 MB call went into new pages
-    (bench/README.md)."""
-    gc.collect()
-    gc.freeze()
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024)  # the most that glibc takes
-        mallopt(M_TRIM_THRESHOLD, KEEP_FREED_BYTES)

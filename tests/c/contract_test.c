@@ -257,6 +257,22 @@ static void several_requests_are_the_first_and_its_more(void **state) {
   free(all);
 }
 
+static struct slice of(const char *text) { return (struct slice){.data = text, .length = strlen(text)}; }
+
+static void only_plain_text_of_few_bytes_stands_in_json_as_it_is(void **state) {
+  (void)state;
+  const char *const refused[] = {"", "a b", "\"", "\\", "\x1b", "\xc3\xa9", "a,b", "12345"};
+  assert_int_equal(slice_if_plain(of("0.1.412"), 7).length, 7);
+  assert_int_equal(slice_if_plain(of("aZ9_-+."), 7).length, 7);
+  for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+    struct slice left = slice_if_plain(of(refused[i]), 4);
+    assert_int_equal(left.length, 0);
+    assert_non_null(left.data);
+  }
+  assert_int_equal(slice_if_plain((struct slice){.data = "a\0b", .length = 3}, 4).length, 0);
+  assert_int_equal(slice_if_plain((struct slice){.data = NULL, .length = 0}, 4).length, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_result_decodes),
@@ -274,6 +290,7 @@ int main(void) {
       cmocka_unit_test(unknown_fields_are_skipped),
       cmocka_unit_test(an_error_kind_of_a_newer_sidecar_keeps_its_number),
       cmocka_unit_test(the_head_of_a_request_ends_with_the_payloads_length),
+      cmocka_unit_test(only_plain_text_of_few_bytes_stands_in_json_as_it_is),
   };
   return cmocka_run_group_tests_name("contract", tests, NULL, NULL);
 }

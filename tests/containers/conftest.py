@@ -14,12 +14,13 @@ os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
 
 from tests.support.containers import LABELS, build_images, leftovers, why_no_engine
 
-collect_ignore = ["test_compose.py", "test_container_kit.py", "test_images.py"] if why_no_engine() else []
+_NEED_ONE = ["compose", "container_habits", "container_kit", "development", "images"]
+collect_ignore = [f"test_{name}.py" for name in _NEED_ONE] if why_no_engine() else []
 
 
 @pytest.fixture(scope="session")
 def images() -> Iterator[None]:
-    """lambda-udf/mysql and lambda-udf/sidecar of this checkout."""
+    """lambda-udf/mysql, lambda-udf/sidecar and lambda-udf/development of this checkout."""
     build_images()
     yield
     ((name, value),) = LABELS.items()

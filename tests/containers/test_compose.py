@@ -93,8 +93,14 @@ def test_the_commands_for_development_answer_in_the_container_and_on_the_host_an
     assert leftovers(f"{PROJECT_LABEL}={shell.project}") == []
 
 
+def test_the_commands_for_one_container_answer_and_leave_nothing(shell: Shell) -> None:
+    _, one, *_ = documented(DOCUMENT)
+    assert shell.run(one.text).count('"message": "pong"') == 1
+    assert shell.run("docker ps --all --quiet --filter name=^lambda-udf-development$") == ""
+
+
 def test_the_commands_of_the_document_bring_a_mysql_that_asks_aws(shell: Shell) -> None:
-    _, start, install, remove = documented(DOCUMENT)
+    _, _, start, install, remove = documented(DOCUMENT)
     call = "docker exec lambda-udf-mysql mysql --user=root --password=secret --execute \"SELECT lambda_sync('f', '1')\" 2>&1"
     try:
         shell.run(start.text)

@@ -9,19 +9,28 @@ import subprocess
 
 import pytest
 from tests.support.checkout import ROOT
-from tests.support.containers import MYSQL_IMAGE, SIDECAR_IMAGE, build_images, engine, why_no_engine
+from tests.support.containers import (
+    DEVELOPMENT_IMAGE,
+    MYSQL_IMAGE,
+    SIDECAR_IMAGE,
+    build_images,
+    engine,
+    why_no_engine,
+)
 
 COMPOSE_FILE = (ROOT / "compose.yaml").read_text()
 
 
-def test_make_images_builds_both_and_a_second_run_changes_neither() -> None:
+def test_make_images_builds_all_and_a_second_run_changes_none() -> None:
     if reason := why_no_engine():
         pytest.skip(f"tests/containers is left out: {reason}")
     seen = []
     for _ in range(2):
         build_images()
         with engine() as client:
-            seen.append([client.images.get(name).id for name in (MYSQL_IMAGE, SIDECAR_IMAGE)])
+            seen.append(
+                [client.images.get(name).id for name in (MYSQL_IMAGE, SIDECAR_IMAGE, DEVELOPMENT_IMAGE)]
+            )
     assert seen[0] == seen[1]
 
 

@@ -121,7 +121,7 @@ def test_verify_invokes_a_function_and_reports_one_that_fails(bare: Bare) -> Non
 
 
 def test_the_socket_is_persisted(bare: Bare) -> None:
-    assert bare.install("--socket-of-sidecar", "/run/elsewhere/s.sock").status == 0
+    assert bare.install("--socket-of-sidecar", "/run/elsewhere/s.sock", "--without-sidecar").status == 0
     assert variables(bare)["socket"] == "/run/elsewhere/s.sock"
     bare.mysqld.stop()
     bare.mysqld.start()

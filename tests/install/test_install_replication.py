@@ -84,7 +84,7 @@ def test_a_replica_without_the_library_replicates_through_install_and_uninstall(
         ("install", "--library", other),
         ("install", "--library", library, "--socket-of-sidecar", "/run/s.sock"),
     ):
-        done = run(arguments[0], source, *arguments[1:])
+        done = run(arguments[0], source, *arguments[1:], "--without-sidecar")
         assert (done.status, done.err) == (0, ""), done
     assert query(source, "SELECT @@GLOBAL.gtid_executed") == [(installing,)]
     arrives(source, replica, 3)
@@ -105,7 +105,7 @@ def test_a_read_only_replica_that_is_made_writable_for_it_replicates_on_and_inve
     assert run("install", replica, "--library", Library.PLAIN.path).status == 1
     ((before,),) = query(replica, "SELECT @@GLOBAL.gtid_executed")
     query(replica, "SET GLOBAL super_read_only = OFF")
-    assert run("install", replica, "--library", Library.PLAIN.path).status == 0
+    assert run("install", replica, "--library", Library.PLAIN.path, "--without-sidecar").status == 0
     assert query(replica, "SELECT @@GLOBAL.gtid_executed") == [(before,)]
     query(replica, "SET GLOBAL super_read_only = ON")
     arrives(source, replica, 11)

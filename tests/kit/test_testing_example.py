@@ -12,7 +12,9 @@ from tests.support.checkout import ROOT
 from tests.support.markdown import blocks
 
 DOCUMENT = ROOT / "docs/testing.md"
-ORDERS, SERVER, OUTBOX, CONTAINER = (block.text for block in blocks(DOCUMENT) if block.language == "python")
+ORDERS, REFUSED, SERVER, OUTBOX, CONTAINER = (
+    block.text for block in blocks(DOCUMENT) if block.language == "python"
+)
 
 
 def run_pytest(folder: Path, *arguments: str) -> tuple[int, str]:
@@ -63,11 +65,12 @@ def test_the_example_of_another_server_starts_it(folder: Path) -> None:
     assert "4 passed" in output
 
 
-def test_the_example_of_the_outbox_passes_as_written(folder: Path) -> None:
+def test_the_examples_of_the_outbox_and_of_a_failure_pass_as_written(folder: Path) -> None:
     (folder / "test_outbox.py").write_text(OUTBOX)
-    status, output = run_pytest(folder, "test_outbox.py")
+    (folder / "test_refused.py").write_text(REFUSED)
+    status, output = run_pytest(folder, "test_outbox.py", "test_refused.py")
     assert status == 0, output
-    assert "1 passed" in output
+    assert "2 passed" in output
 
 
 def test_the_example_fails_where_the_trigger_is_broken(folder: Path) -> None:

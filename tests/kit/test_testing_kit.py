@@ -97,7 +97,11 @@ def test_an_arn_answers_for_its_region_and_account_only_and_a_qualifier_goes_fir
     assert len(kit.calls("f")) == 5
     assert len(kit.calls("arn:aws:lambda:eu-west-1:123456789012:function:f")) == 3
     assert len(kit.calls("f:prod")) == 1
-    assert "Function not found" in fails_with(kit, "SELECT lambda_sync('g', '1')")
+    assert kit.calls("g:7") == []
+    with pytest.raises(LookupError, match="888888888888:function:g is no function of this test"):
+        kit.calls("888888888888:function:g")
+    with kit.fails("g"):
+        assert "Function not found" in fails_with(kit, "SELECT lambda_sync('g', '1')")
 
 
 def test_what_a_handler_raises_is_a_function_error_with_its_type_and_text(kit: MySqlLambda) -> None:
@@ -105,16 +109,20 @@ def test_what_a_handler_raises_is_a_function_error_with_its_type_and_text(kit: M
         raise LookupError("no such order")
 
     kit.function("f", handler)
-    assert "Lambda function error: Unhandled: LookupError: no such order" in fails_with(
-        kit, "SELECT lambda_sync('f', '{}')"
-    )
-    document = value(kit, "SELECT lambda_invoke('f', '{}', '{}')")
+    with kit.fails("f"):
+        assert "Lambda function error: Unhandled: LookupError: no such order" in fails_with(
+            kit, "SELECT lambda_sync('f', '{}')"
+        )
+        document = value(kit, "SELECT lambda_invoke('f', '{}', '{}')")
     assert document["FunctionError"] == "Unhandled"
     error = document["Payload"]
     assert (error["errorType"], error["errorMessage"]) == ("LookupError", "no such order")
     assert "raise LookupError" in error["stackTrace"][-1]
     assert error["requestId"] == document["RequestId"] == kit.calls("f")[-1].request_id
-    assert kit.calls("f")[0].error == "LookupError: no such order"
+    (call, _) = kit.calls("f")
+    assert call.error == "LookupError: no such order"
+    assert call.traceback is not None
+    assert call.traceback.endswith('raise LookupError("no such order")\nLookupError: no such order\n')
 
 
 @pytest.mark.parametrize(
@@ -125,16 +133,22 @@ def test_also_what_is_no_exception_answers_the_statement(kit: MySqlLambda, given
         raise given
 
     kit.function("f", handler)
-    assert f"Unhandled: {type(given).__name__}: stop" in fails_with(kit, "SELECT lambda_sync('f', '{}')")
+    with kit.fails("f"):
+        assert f"Unhandled: {type(given).__name__}: stop" in fails_with(kit, "SELECT lambda_sync('f', '{}')")
 
 
 def test_an_answer_that_is_no_json_or_too_large_is_an_error_in_lambdas_words(kit: MySqlLambda) -> None:
     kit.function("set", lambda event: {1, 2})
     kit.function("large", lambda event: "x" * 6_291_556)
-    assert "Runtime.MarshalError: Unable to marshal response: Object of type set is not" in fails_with(
-        kit, "SELECT lambda_sync('set', '{}')"
-    )
-    assert "Function.ResponseSizeTooLarge" in fails_with(kit, "SELECT lambda_sync('large', '{}')")
+    with kit.fails("set"):
+        assert "Runtime.MarshalError: Unable to marshal response: Object of type set is not" in fails_with(
+            kit, "SELECT lambda_sync('set', '{}')"
+        )
+    with pytest.raises(
+        AssertionError, match=r"a call of large has failed, .*: Function.ResponseSizeTooLarge"
+    ):
+        assert "Function.ResponseSizeTooLarge" in fails_with(kit, "SELECT lambda_sync('large', '{}')")
+        kit.check()
 
 
 class Point(NamedTuple):
@@ -189,7 +203,8 @@ def test_a_result_of_the_kit_is_the_one_of_the_local_lambda(kit: MySqlLambda) ->
 
 def test_an_exception_of_the_runtime_client_is_the_error_that_it_makes(kit: MySqlLambda) -> None:
     kit.function("f", lambda event: {"when": datetime(2026, 1, 2, tzinfo=UTC)})
-    document = value(kit, "SELECT lambda_invoke('f', '{}', '{}')")["Payload"]
+    with kit.fails("f"):
+        document = value(kit, "SELECT lambda_invoke('f', '{}', '{}')")["Payload"]
     assert document == {
         "errorMessage": "Unable to marshal response: Object of type datetime is not JSON serializable",
         "errorType": "Runtime.MarshalError",
@@ -245,8 +260,13 @@ def test_an_event_returns_at_once_and_wait_for_calls_waits_for_its_function(kit:
     gate = threading.Event()
     kit.function("f", lambda event: gate.wait(20))
     accepted = value(kit, "SELECT lambda_async('f', '{\"n\": 1}')")
-    with pytest.raises(AssertionError, match=r"f: 0 of 1 calls have finished within 0.05 s \(1 still run\)"):
+    kit.function("g", str)
+    with pytest.raises(
+        AssertionError, match=r"f: 0 of 1 calls have finished within 0.05 s \(1 still run\); arrived: 1 of f$"
+    ):
         kit.wait_for_calls("f", timeout=0.05)
+    with pytest.raises(AssertionError, match=r"g: 0 of 2 .* \(0 still run\); arrived: 1 of f$"):
+        kit.wait_for_calls("g", 2, timeout=0.05)
     gate.set()
     (call,) = kit.wait_for_calls("f")
     assert (call.invocation_type, call.payload, call.finished) == ("Event", {"n": 1}, True)
@@ -266,6 +286,8 @@ def test_fails_makes_calls_fail_while_it_lasts_with_a_function_error(kit: MySqlL
         assert "Unhandled: ValueError: broken" in fails_with(kit, "SELECT lambda_sync('f', '1')")
         with kit.fails("f", KeyError):
             assert "Unhandled: KeyError" in fails_with(kit, "SELECT lambda_sync('f', '1')")
+        with kit.fails("f"):
+            assert value(kit, "SELECT lambda_sync('f', '1')") == "fine"
         assert "Unhandled: ValueError: broken" in fails_with(kit, "SELECT lambda_sync('f', '1')")
     assert value(kit, "SELECT lambda_sync('f', '1')") == "fine"
 
@@ -329,9 +351,10 @@ def test_the_caller_is_the_account_and_in_a_trigger_its_definer(kit: MySqlLambda
 
 
 def test_an_unknown_function_is_said_by_the_statement_and_recorded(kit: MySqlLambda) -> None:
-    assert f"ResourceNotFoundException: Function not found: {ARN}f" in fails_with(
-        kit, "SELECT lambda_sync('f', '1')"
-    )
+    with kit.fails("f"):
+        assert f"ResourceNotFoundException: Function not found: {ARN}f" in fails_with(
+            kit, "SELECT lambda_sync('f', '1')"
+        )
     (call,) = kit.calls("f")
     assert call.error is not None
     assert call.error.startswith("ResourceNotFoundException")
@@ -345,8 +368,9 @@ def test_reset_forgets_all_and_a_call_of_before_does_not_come_back(kit: MySqlLam
     kit.reset()
     gate.set()
     wait_until(lambda: before.finished, what="the end of the call of before")
-    assert kit.calls("f") == []
-    assert "Function not found" in fails_with(kit, "SELECT lambda_sync('f', '1')")
+    with kit.fails("f"):
+        assert kit.calls("f") == []
+        assert "Function not found" in fails_with(kit, "SELECT lambda_sync('f', '1')")
 
 
 def test_many_sessions_are_answered_at_once_and_a_handler_may_call_a_function_itself(

@@ -4,6 +4,7 @@ Each test's name is the sentence that it proves."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import runpy
@@ -138,7 +139,8 @@ def test_what_a_rollback_takes_back_deliver_outbox_has_not_kept(
     kit.function("f", lambda event: event)
     insert(transaction, "f", 1, keep_result=True, deduplication_key="k")
     insert(transaction, "missing", 2)
-    kit.deliver_outbox(transaction)
+    with kit.fails("missing"):
+        kit.deliver_outbox(transaction)
     assert counts(transaction) == {"outbox_dead": 1, "outbox_results": 1, "outbox_deduplication": 1}
     transaction.rollback()
     assert counts(transaction) == {}
@@ -151,7 +153,8 @@ def test_deliver_outbox_keeps_the_answer_of_a_row_with_keep_result(
     insert(transaction, "f", 21, keep_result=True)
     insert(transaction, "f", "x" * 3, keep_result=True)
     insert(transaction, "f", None, keep_result=True)
-    (first, _, third) = kit.deliver_outbox(transaction)
+    with kit.fails("f"):
+        (first, _, third) = kit.deliver_outbox(transaction)
     query = "SELECT payload, function_error, request_id FROM lambda_udf.outbox_results ORDER BY outbox_id"
     rows = execute(transaction, query)
     assert rows[0] == ('{"twice": 42}', None, first.request_id)
@@ -181,13 +184,27 @@ def test_deliver_outbox_buries_what_no_function_answers_and_what_has_expired(
     kit.function("f", lambda event: pytest.fail("it ran"))
     insert(transaction, "missing", 1)
     insert(transaction, "f", 2, expires_at="2020-01-01T00:00:00Z")
-    (refused,) = kit.deliver_outbox(transaction)
+    with kit.fails("missing"):
+        (refused,) = kit.deliver_outbox(transaction)
     assert refused.error == f"ResourceNotFoundException: Function not found: {ARN}missing"
     dead = execute(transaction, "SELECT attempts, error FROM lambda_udf.outbox_dead ORDER BY id")
     assert dead == [
         (1, f"Lambda API returned error: ResourceNotFoundException: Function not found: {ARN}missing"),
         (0, "expired: expires_at has passed before Lambda accepted it"),
     ]
+
+
+async def test_deliver_outbox_runs_a_coroutine_function_also_where_the_test_is_one(
+    kit: MySqlLambda, transaction: MySQLConnectionAbstract
+) -> None:
+    async def handler(event: int) -> int:
+        await asyncio.sleep(0)
+        return 2 * event
+
+    kit.function("f", handler)
+    insert(transaction, "f", 21)
+    (call,) = kit.deliver_outbox(transaction)
+    assert call.result == 42
 
 
 def test_deliver_outbox_drops_a_duplicate_and_fills_an_envelope(
@@ -255,8 +272,9 @@ def test_reset_empties_the_outbox_and_no_row_of_before_reaches_the_functions_of_
             insert(connection, "slow", 1, keep_result=True)
         for options in ({"delay_seconds": 3600}, {"delay_seconds": 3600, "deduplication_key": "k"}):
             insert(connection, "f", 1, **options)
-        insert(connection, "missing", 1)
-        wait_until(lambda: "outbox_dead" in counts(connection), what="the dead row")
+        with kit.fails("missing"):
+            insert(connection, "missing", 1)
+            wait_until(lambda: "outbox_dead" in counts(connection), what="the dead row")
         wait_until(lambda: len(kit.calls("slow")) > 1, what="the slow function's calls")
         kit.reset()
         assert counts(connection) == {}
@@ -272,10 +290,38 @@ def test_reset_waits_for_no_transaction_that_was_left_open(
 ) -> None:
     insert(transaction, "f", 1)
     with contextlib.closing(kit.connect()) as connection:
-        insert(connection, "missing", 1)
-        wait_until(lambda: counts(connection) == {"outbox_dead": 1}, what="the dead row")
+        with kit.fails("missing"):
+            insert(connection, "missing", 1)
+            wait_until(lambda: counts(connection) == {"outbox_dead": 1}, what="the dead row")
         kit.reset()
         assert counts(connection) == {}
+
+
+def test_wait_for_calls_says_which_events_the_outbox_still_has_and_why(kit: MySqlLambda) -> None:
+    for name in ("f", "g"):  # g's event is tried again
+        kit.function(name, lambda event: None)
+    with (
+        contextlib.closing(kit.connect()) as connection,
+        kit.fails("missing"),
+        kit.fails("g", ApiError("TooManyRequestsException")),
+    ):
+        insert(connection, "f", "later", delay_seconds=3600)
+        insert(connection, "missing", 1)
+        insert(connection, "g", 2)
+        refused = (
+            "(SELECT error FROM lambda_udf.outbox_waiting UNION ALL SELECT error FROM lambda_udf.outbox_dead)"
+        )
+        query = f"SELECT COUNT(error) FROM {refused} AS refused"
+        wait_until(lambda: execute(connection, query) == [(2,)], what="the rows that were refused")
+        with pytest.raises(AssertionError, match="f: 0 of 1 calls") as caught:
+            kit.wait_for_calls("f", timeout=0.05)
+    first, *lines = caught.value.__notes__[0].splitlines()
+    assert first == "In the outbox:"
+    said = {line.partition(": ")[0]: line.partition(" returned error: ")[2] for line in lines}
+    assert said.pop("missing is dead") == f"ResourceNotFoundException: Function not found: {ARN}missing"
+    # It is dead after its second attempt, soon.
+    assert list(said.values()) == ["TooManyRequestsException: refused by the test"]
+    assert set(said) <= {"g waits", "g is dead"}
 
 
 def test_reset_does_without_an_outbox(kit: MySqlLambda) -> None:

@@ -4,18 +4,26 @@ Knows the commands' promises, not what the library's functions answer beyond a p
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import pty
+import re
+import shlex
 import socket
 import subprocess
 import sys
+import unicodedata
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mysql.connector
 import pytest
-from examples.checkout import CHECKOUT, mysql_home
+from examples.checkout import CHECKOUT, FUNCTIONS, mysql_home
 from examples.playground import stop_all
+from examples.terminal import RED, indented, painted
 from tests.support.ports import free_port
 
 from lambda_sidecar.testing import mysqld, sidecar
@@ -100,11 +108,46 @@ def test_tcp_wants_the_password_of_my_cnf(stack: Commands) -> None:
             mysql.connector.connect(host=host, port=stack.port, user="root", password="")
 
 
-def test_a_second_up_says_that_it_runs_and_what_it_does_not_change(stack: Commands, folder: Path) -> None:
-    again = stack.up("--functions", str(folder))
-    assert again.returncode == 0
-    assert "runs already" in again.stdout
-    assert "another FUNCTIONS" in again.stdout
+def test_a_second_up_says_that_it_runs_what_it_serves_and_what_it_does_not_change(
+    stack: Commands, folder: Path
+) -> None:
+    served = f"Calls go to the functions in {FUNCTIONS}:\n  BasicTestLambda, Big, Echo,"
+    for arguments in (("--functions", str(folder)), ("--endpoint", "http://127.0.0.1:9")):
+        again = stack.up(*arguments)
+        assert again.returncode == 0
+        assert "runs already" in again.stdout
+        assert "another FUNCTIONS" in again.stdout
+        assert served in again.stdout
+        assert f"Calls go to {arguments[1]}" not in again.stdout
+        assert f"Calls go to the functions in {arguments[1]}" not in again.stdout
+    again = stack.up()
+    assert served in again.stdout
+    assert "Note:" not in again.stdout
+
+
+def test_up_says_which_folders_are_not_served_and_shows_the_way_to_output_and_invocations(
+    commands: Commands, folder: Path
+) -> None:
+    functions = folder / "functions"
+    for name, code in (
+        ("Prints", "def lambda_handler(event, context):\n    print('got', event)\n"),
+        ("docs", ""),
+    ):
+        (functions / name).mkdir(parents=True)
+        (functions / name / ("lambda_function.py" if code else "README.md")).write_text(code)
+    up = commands.up("--functions", str(functions))
+    assert f"Calls go to the functions in {functions}:\n  Prints\n" in up.stdout
+    assert f"Note: {functions}/docs is not served: it has no lambda_function.py" in up.stdout
+    assert commands("sql", "SELECT lambda_sync('Prints', '7')").returncode == 0
+    assert "Prints: got 7" in (commands.run / "sidecar.log").read_text()
+    shown = up.stdout.partition("Invocations so far: ")[2].partition("\nLogs: ")[0]
+    assert shown.startswith("curl ")
+    curl = shlex.split(shown.replace("\\\n", " "))
+    name, value = curl[curl.index("-sH") + 1].split(": ")
+    request = urllib.request.Request(curl[-1], headers={name: value})  # noqa: S310  of our own making
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+        (invocation,) = json.load(answer)
+    assert (invocation["function"], invocation["payload"]) == ("Prints", "7")
 
 
 @pytest.mark.parametrize("killed", [mysqld.identity, sidecar.identity])
@@ -198,18 +241,32 @@ def test_up_with_an_endpoint_calls_it_under_the_name_that_was_typed_with_placeho
     assert f"/{region or 'us-east-1'}/lambda/aws4_request".encode() in received
 
 
-def test_the_demo_shows_all_and_leaves_nothing(folder: Path) -> None:
-    done = subprocess.run(
+def test_the_demo_shows_all_in_colour_on_a_terminal_of_80_columns_and_leaves_nothing(folder: Path) -> None:
+    reader, writer = pty.openpty()
+    with subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "examples.demo"],
         cwd=CHECKOUT,
-        capture_output=True,
+        stdout=writer,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
         stdin=subprocess.DEVNULL,
-        env=os.environ | {"TMPDIR": str(folder)},
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    for shown in (
+        env={**os.environ, "TMPDIR": str(folder), "TERM": "xterm", "NO_COLOR": ""},
+    ) as running:
+        os.close(writer)
+        received = b""
+        with contextlib.suppress(OSError):  # EIO: the end of a terminal that nobody has open (pty(7))
+            while chunk := os.read(reader, 65536):
+                received += chunk
+        os.close(reader)
+        assert running.stderr is not None
+        assert running.stderr.read() == ""
+    assert running.returncode == 0
+    text = received.decode().replace("\r\n", "\n")
+    assert "\x1b[1;36m== A stock MySQL ==\x1b[0m\n" in text
+    lines = re.sub("\x1b\\[[0-9;]*m", "", text).splitlines()
+    assert [line for line in lines if width(line) > 80 or not line.isprintable()] == []
+    words = " ".join("\n".join(lines).split())
+    for part in (
         "VERSION()",
         "pong",
         "Grüße aus MySQL 🐬",
@@ -223,5 +280,29 @@ def test_the_demo_shows_all_and_leaves_nothing(folder: Path) -> None:
         '"subject": "Email subject"',
         "ERROR 3200",
     ):
-        assert shown in done.stdout
+        assert part in words
     assert list(folder.iterdir()) == []
+
+
+def width(line: str) -> int:
+    return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in line)
+
+
+def test_text_is_in_colour_only_on_a_terminal_that_can_and_shall(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert painted("text", RED) == "text"
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert painted("text", RED) == "\x1b[31mtext\x1b[0m"
+    for name, value in (("TERM", "dumb"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+        assert painted("text", RED) == "text"
+
+
+def test_long_text_is_broken_at_80_columns() -> None:
+    lines = indented("Grüße 🐬 " * 40)
+    assert {width(line) <= 80 for line in lines} == {True}
+    assert " ".join(line.strip() for line in lines) == ("Grüße 🐬 " * 40).strip()

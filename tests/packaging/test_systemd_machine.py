@@ -21,6 +21,9 @@ from tests.support.lambda_endpoint import Endpoint, held, lambda_endpoint
 from tests.support.systemd_machine import UNITS, SystemdMachine, why_not
 from tests.support.waiting import wait_until
 
+from lambda_sidecar.access.account import Account
+from lambda_sidecar.contract.diagnosis_client import diagnose
+
 REASON = why_not()
 pytestmark = pytest.mark.skipif(bool(REASON), reason=f"no systemd can be booted: {REASON}")
 
@@ -118,6 +121,30 @@ def test_it_starts_and_calls_with_the_keys_of_the_credential_store(
     assert call(machine) == b'"done"'
     assert key_of(endpoint.headers[-1]) == "AKIDCREDSTORE"
     assert machine.show(SERVICE, "StatusText") == f"serving on {SOCKET}"
+
+
+def test_it_looks_at_itself_in_its_sandbox_and_the_journal_knows_which_lines_are_warnings(
+    machine: SystemdMachine,
+) -> None:
+    start(machine)
+    answer = diagnose(machine.path(SOCKET), "Echo", Account("app", "%"))
+    found = [f"{finding.step}: {finding.text}" for finding in answer.findings]
+    assert answer.configuration == CONFIG
+    assert found[0] == (
+        "socket: belongs to lambda-sidecar, group mysql, mode 0660; "
+        "its folder belongs to lambda-sidecar, group mysql, mode 0750"
+    )
+    assert any(each.startswith("credentials: found; ") for each in found), found
+    with open_stream(machine.path(SOCKET)) as stream:
+        assert stream.error("no/name")
+    failed = "WARNING lambda_sidecar.call: call failed: "
+    wait_until(
+        lambda: failed in machine.journal(SERVICE, "--priority=warning", "--output=cat"), what="the line"
+    )
+    warnings = machine.journal(SERVICE, "--priority=warning", "--output=cat")
+    assert " INFO " not in warnings
+    assert "<4>" not in warnings
+    assert "lambda-sidecar" in machine.journal(SERVICE, "--priority=info", "--output=cat")
 
 
 def test_the_keys_may_be_encrypted(machine: SystemdMachine, endpoint: Endpoint) -> None:

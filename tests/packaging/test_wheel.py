@@ -59,6 +59,7 @@ def test_the_wheel_holds_the_sidecar_the_contract_the_sql_and_the_hardened_libra
     assert modules <= names
     assert {
         "lambda_sidecar/py.typed",
+        "lambda_sidecar/local/rapid_client.cjs",
         "lambda_udf/v1/invoker_pb2.py",
         "lambda_udf/v1/invoker_pb2_grpc.py",
     } <= names
@@ -121,7 +122,7 @@ def test_the_command_of_the_wheel_installs_its_own_library_on_a_server_and_takes
 ) -> None:
     command = wheel.environment() / "lambda-sidecar"
     place = server.plugin_dir / "lambda_udf.so"
-    done = wheel.run([command, "install", "--socket", server.socket], cwd=tmp_path)
+    done = wheel.run([command, "install", "--socket", server.socket, "--without-sidecar"], cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     assert place.read_bytes() == Library.PLAIN.path.read_bytes()
     with contextlib.closing(server.connect()) as connection:

@@ -90,3 +90,20 @@ def test_every_message_in_the_documentation_exists_in_the_code() -> None:
 def test_every_message_in_the_code_is_documented_once() -> None:
     assert sorted(failure_texts() - set(messages())) == []
     assert len(messages()) == len(set(messages()))
+
+
+def test_every_line_of_the_check_that_operations_lists_exists_in_the_code() -> None:
+    """Its fixed parts, between what varies."""
+    package = ROOT / "sidecar/lambda_sidecar"
+    places = ("check", "calls/diagnosis.py", "process/socket_check.py", "install/round_trip.py", "errors.py")
+    files = [path for place in places for path in [package / place, *(package / place).glob("*.py")]]
+    sources = "".join(path.read_text() for path in files if path.is_file())
+    sources = sources.replace("{MYSQL_USER}", "mysql")
+    (lines,) = (table.keys for table in tables(ROOT / "docs/operations.md") if table.columns[0] == "line")
+    assert len(lines) > 15
+    for line in lines:
+        found = re.fullmatch(r"(?:FAIL|WARN)  ([a-z ]+): (.+)", line)
+        assert found is not None, line
+        assert f'"{found[1]}"' in sources, line
+        parts = [part.strip(" ,;:") for part in found[2].split("…") if re.search("[a-z]{3}", part)]
+        assert [part for part in parts if part not in sources] == [], line

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 
+import yaml
 from tests.support.checkout import ROOT
 from tests.support.documents import DOCUMENTS, EVERY_DOCUMENT, anchors, runnable
 from tests.support.markdown import blocks
@@ -25,10 +26,20 @@ def test_few_blocks_are_left_out_and_each_says_why() -> None:
 
 
 def test_every_block_names_its_language() -> None:
-    known = {"sql", "sh", "toml", "json", "text", "python", "proto"}
+    known = {"sql", "sh", "toml", "json", "text", "python", "proto", "yaml", "js"}
     drawings = [block for document in DOCUMENTS for block in blocks(document) if block.language == ""]
     assert [str(block) for block in drawings if "┌" not in block.text] == []
     assert {block.language for document in DOCUMENTS for block in blocks(document)} <= known | {""}
+
+
+def test_every_workflow_is_a_job_of_some_ten_lines() -> None:
+    workflows = [block for document in DOCUMENTS for block in blocks(document) if block.language == "yaml"]
+    assert workflows
+    for block in workflows:
+        job = yaml.safe_load(block.text)
+        assert {"runs-on", "steps"} <= job.keys() <= {"runs-on", "services", "steps"}, str(block)
+        assert all("uses" in step or "run" in step for step in job["steps"]), str(block)
+        assert len(block.text.splitlines()) <= 11, str(block)
 
 
 def test_every_link_leads_to_a_file_and_a_heading_of_it() -> None:

@@ -35,14 +35,15 @@ WORLDS = {
     "httptools": {"http"},
     "ssl": {"http", "aws/configuration.py", "install"},
     "aiobotocore": {"aws"},
-    "botocore": {"aws", "calls/pipeline.py", "check.py", "reload.py", "testing"},
+    "botocore": {"aws", "calls/pipeline.py", "reload.py", "testing"},
     "aiohttp": {"local", "testing", "monitoring/metrics_listener.py", "aws/bounded_http.py"},
     "prometheus_client": {"monitoring"},
     "mysql": {"install", "migrate", "testing", "outbox/session.py"},
     "tomllib": {"config", "local/function.py", "testing/sidecar.py"},
-    "argparse": {"cli.py", "install", "migrate"},
+    "argparse": {"check", "cli.py", "install", "migrate"},
     "socket": {"http", "outbox/wakeup.py", "process", "monitoring/top.py", "local", "testing"},
     "termios": {"monitoring/top.py"},
+    "yaml": {"local/template/document.py"},
 }
 # Named in docstrings, and others': of a function's folder, and of AWS's runtime client.
 FOREIGN = {"lambda_function.py", "bootstrap.py", "lambda_runtime_client.py"}

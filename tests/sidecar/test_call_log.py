@@ -62,7 +62,7 @@ def test_a_failed_call_is_one_line_that_says_who_what_and_how_long(tmp_path: Pat
         ask_every_way(aws)
         lines = lines_of(aws)
     times = r" ms=\d+\.\d queued_ms=0\.0"
-    who = r".* INFO lambda_sidecar\.call: call failed: account='app'@'%' connection=7 "
+    who = r".* WARNING lambda_sidecar\.call: call failed: account='app'@'%' connection=7 "
     live = re.escape(f"function={ARN}f:live type=RequestResponse ")
     expected = [
         live + r"outcome=function_error code=Unhandled request_id=r-2",

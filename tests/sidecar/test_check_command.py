@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,12 +14,21 @@ from pathlib import Path
 
 import pytest
 from tests.support.account import ACCOUNT_ID, ARN, REGION, ROLE
-from tests.support.aws_sidecar import AwsSidecar, aws_sidecar, variables
+from tests.support.aws_sidecar import BASE_KEY, AwsSidecar, aws_sidecar, variables
+from tests.support.contract_server import Echo, serve
 from tests.support.invoker_client import open_stream
 from tests.support.lambda_endpoint import says
+from tests.support.ports import free_port
+from tests.support.stack import local_config
+from tests.support.sts_endpoint import sts_endpoint
 
+from lambda_sidecar.check.report import Report
+from lambda_sidecar.process.socket_check import look_at_rights
 from lambda_sidecar.testing.sidecar import SidecarProcess, toml_text
+from lambda_sidecar.version import version
 
+# Whether there is an account mysql.
+OF_THIS_MACHINE = "WARN  group: the account mysql is not in "
 RULES = [{"account": "app@*", "function": "orders-*", "role": ROLE + "orders"}]
 DRY = says(204)
 
@@ -46,11 +56,14 @@ def test_all_good_is_said_step_by_step_with_status_0(tmp_path: Path) -> None:
         done = check_beside(aws, "--function", "orders-new:live", "--as", "'app'@'%'")
         socket = aws.sidecar.socket
     me, group = getpass.getuser(), socket.parent.group()
-    assert done.stdout.splitlines() == [
+    lines = [line for line in done.stdout.splitlines() if not line.startswith(OF_THIS_MACHINE)]
+    assert lines == [
         f"ok    configuration: {aws.sidecar.config_file}",
         f"ok    socket: {socket} answers: serving",
+        f"ok    sidecar: version {version()}, configuration: {aws.sidecar.config_file}",
         f"ok    socket: belongs to {me}, group {group}, mode 0660; its folder belongs to {me}, group {group}, mode 0700",
         f"ok    group: nobody but mysql, root and the sidecar is in {group}",
+        f"ok    region: {REGION}; Lambda is at {aws.endpoint.url}",
         "ok    credentials: the sidecar is arn:aws:iam::123456789012:user/sidecar",
         f"ok    allow: account 'app'@'%' may invoke {ARN}orders-new:live: allow 1 (account = '*@*', function = '*')",
         f"ok    role: {ROLE}orders: role_rules 1 (account = 'app@*', function = 'orders-*')",
@@ -65,14 +78,14 @@ def test_all_good_is_said_step_by_step_with_status_0(tmp_path: Path) -> None:
 def test_without_a_function_the_role_is_not_looked_at(aws: AwsSidecar) -> None:
     done = check_beside(aws)
     assert "-     role: not looked at: name a function with --function" in done.stdout
-    assert (done.returncode, aws.endpoint.paths, aws.sts.callers) == (0, [], 1)
+    assert (done.returncode, aws.endpoint.paths) == (0, [])
 
 
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        ((403, "AccessDenied", "no trust"), "FAIL  credentials: Lambda API returned error: AccessDenied: no trust"),
-        (None, "FAIL  dry run: Lambda API returned error: AccessDeniedException: not yours"),
+        ((403, "AccessDenied", "no trust"), "FAIL  credentials: Lambda API returned error: AccessDenied: no trust; next: give the service credentials that AWS accepts"),
+        (None, "FAIL  dry run: Lambda API returned error: AccessDeniedException: not yours; next: let the identity above invoke it: lambda:InvokeFunction (docs/access.md)"),
     ],
 )  # fmt: skip
 def test_what_aws_refuses_is_said_and_the_status_is_1(
@@ -90,19 +103,28 @@ def test_a_refused_account_is_said_and_nothing_is_sent(tmp_path: Path) -> None:
     with aws_sidecar(tmp_path, role_rules=RULES) as aws:
         done = check_beside(aws, "--function", "orders-new", "--as", "other@%")
         assert (
-            f"FAIL  role: AccessDenied: no role rule gives account 'other'@'%' a role for {ARN}orders-new"
-            in done.stdout.splitlines()
+            f"FAIL  role: AccessDenied: no role rule gives account 'other'@'%' a role for {ARN}orders-new; next: correct"
+            in done.stdout
         )
         assert (done.returncode, aws.endpoint.paths, aws.sts.requests) == (1, [], [])
 
 
-def test_a_sidecar_that_does_not_run_is_said(aws: AwsSidecar) -> None:
+def test_a_sidecar_that_does_not_run_is_said_and_what_follows_is_not_taken_for_its_own(
+    aws: AwsSidecar,
+) -> None:
     aws.sidecar.stop()
     done = check_beside(aws)
+    lines = done.stdout.splitlines()
     assert (
-        f"FAIL  socket: {aws.sidecar.socket}: No such file or directory; is the sidecar running?"
-        in done.stdout
+        f"FAIL  socket: {aws.sidecar.socket}: is not there, or in a folder that this account may not enter; "
+        "is the sidecar running?; next: start the sidecar (systemctl start lambda-sidecar), or name its socket "
+        "with --socket"
+    ) in lines
+    assert (
+        "WARN  sidecar: it was not asked: what follows holds for this command, with its own account and environment"
+        in lines
     )
+    assert "ok    credentials: this command is arn:aws:iam::123456789012:user/sidecar" in lines
     aws.sidecar.start()
     aws.sidecar.kill()
     killed = check_beside(aws)
@@ -110,12 +132,137 @@ def test_a_sidecar_that_does_not_run_is_said(aws: AwsSidecar) -> None:
     assert (done.returncode, killed.returncode) == (1, 1)
 
 
+# ---- whose credentials, environment and configuration ----
+
+# Of the command: nothing in it is the service's.
+OTHER_SHELL = {
+    "AWS_ACCESS_KEY_ID": "",
+    "AWS_SECRET_ACCESS_KEY": "",
+    "AWS_ENDPOINT_URL_LAMBDA": "http://127.0.0.1:1",
+    "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:1",
+    "AWS_REGION": "eu-north-1",
+}
+
+
+def test_it_is_the_running_sidecar_that_looks_and_not_the_shell_that_asks(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path, DRY) as aws:
+        done = check(aws.sidecar.config_file, "--function", "f", environment=OTHER_SHELL)
+    lines = done.stdout.splitlines()
+    assert "ok    credentials: the sidecar is arn:aws:iam::123456789012:user/sidecar" in lines
+    assert f"ok    dry run: Lambda would invoke {ARN}f (status 204)" in lines
+    assert (done.returncode, aws.signed_by()) == (0, [BASE_KEY])
+
+
+def test_credentials_that_the_service_lacks_are_missing_whatever_the_shell_has(tmp_path: Path) -> None:
+    shell = variables(tmp_path, "http://127.0.0.1:1", "http://127.0.0.1:1")
+    service = {**shell, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    with SidecarProcess(tmp_path, {"region": REGION}, environment=service) as sidecar:
+        done = check(sidecar.config_file, environment=shell)
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert line == (
+        "FAIL  credentials: Lambda API returned error: Missing Credentials: Cannot instantiate Lambda Client; "
+        "next: give the service credentials (an instance profile, or /etc/credstore/lambda-sidecar.aws: "
+        "docs/systemd.md) and restart it"
+    )
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "begins", "says"),
+    [
+        ({"aws_default_lambda_role": ROLE + "one"}, "FAIL", ""),
+        ({}, "WARN", "; calls do not need it while there are no roles"),
+    ],
+)
+def test_sts_out_of_reach_is_named_with_endpoint_region_reason_and_next_step(
+    tmp_path: Path, settings: dict[str, str], begins: str, says: str
+) -> None:
+    sts = f"http://127.0.0.1:{free_port()}"
+    with aws_sidecar(tmp_path, DRY, sts_url=sts, **settings) as aws:
+        done = check_beside(aws)
+    (line,) = [line for line in done.stdout.splitlines() if "STS" in line]
+    assert line.startswith(
+        f"{begins}  credentials: found, but STS is out of reach: STS at {sts} ({REGION}): Connect"
+    )
+    assert f"{says}; next: look at DNS, routes, security groups and the proxy" in line
+    assert "(AWS_ENDPOINT_URL_STS)" in line
+    assert done.returncode == (1 if begins == "FAIL" else 0)
+
+
+def test_an_endpoint_out_of_reach_is_named_with_its_reason(tmp_path: Path) -> None:
+    with sts_endpoint() as sts:
+        environment = variables(tmp_path, "https://lambda.invalid", sts.url)
+        with SidecarProcess(
+            tmp_path, {"region": REGION, "account_id": ACCOUNT_ID}, environment=environment
+        ) as sidecar:
+            done = check(sidecar.config_file, "--function", "f")
+    assert f"ok    region: {REGION}; Lambda is at https://lambda.invalid" in done.stdout.splitlines()
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert re.fullmatch(
+        r"FAIL  dry run: .*Unable to connect to endpoint \(DNS: .+ \(lambda\.invalid\)\); next: look at DNS, .*",
+        line,
+    )
+
+
+def test_the_socket_can_be_named_and_another_configuration_than_the_sidecars_is_noticed(
+    aws: AwsSidecar, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text("")
+    done = check(other, "--socket", str(aws.sidecar.socket))
+    assert (
+        f"WARN  configuration: the sidecar has not read {other}, but {aws.sidecar.config_file}"
+        in done.stdout.splitlines()
+    )
+    assert "ok    credentials: the sidecar is arn:aws:iam::123456789012:user/sidecar" in done.stdout
+    assert done.returncode == 0
+
+
+def test_a_sidecar_of_an_older_release_is_told_from_one_that_does_not_run(tmp_path: Path) -> None:
+    config = tmp_path / "sidecar.toml"
+    config.write_text(toml_text({"socket": str(tmp_path / "s"), **local_config(free_port())}))
+    with serve(Echo(), tmp_path / "s"):  # it knows the first service alone
+        done = check(config)
+    assert (
+        f"FAIL  sidecar: the one on {tmp_path / 's'} is of an older release than this command; next: restart it"
+        in done.stdout
+    )
+    assert done.returncode == 1
+
+
+def test_an_account_mysql_outside_the_sockets_group_is_a_warning_with_the_next_step(
+    aws: AwsSidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lambda_sidecar.process.socket_check.MYSQL_USER", "nobody")
+    lines: list[str] = []
+    look_at_rights(aws.sidecar.socket, Report(lines.append))
+    group = aws.sidecar.socket.group()
+    assert (
+        f"WARN  group: the account nobody is not in {group}: if mysqld runs as nobody, it cannot connect; next: "
+        f"run the sidecar in mysqld's group (Group= in its unit), or put nobody into {group}"
+    ) in lines
+
+
+def test_options_of_the_mysql_server_want_the_option_mysql(aws: AwsSidecar) -> None:
+    done = check_beside(aws, "--user", "root")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "lambda-sidecar: options of the MySQL server are for check --mysql\n"
+
+
+def test_a_server_that_cannot_be_reached_is_a_failure_of_its_step(aws: AwsSidecar, tmp_path: Path) -> None:
+    done = check_beside(aws, "--mysql", "--no-defaults", "--mysql-socket", str(tmp_path / "no.sock"))
+    assert f"FAIL  mysql: no connection to MySQL at {tmp_path}/no.sock as root: " in done.stdout
+    assert "ok    credentials: " in done.stdout
+    assert done.returncode == 1
+
+
 def test_a_socket_that_everyone_can_open_is_a_failure(aws: AwsSidecar) -> None:
     aws.sidecar.socket.chmod(0o666)
     aws.sidecar.directory.chmod(0o755)
     done = check_beside(aws)
     assert (
-        "FAIL  socket: every account of this machine can connect and claim any MySQL account" in done.stdout
+        "FAIL  socket: every account of this machine can connect and claim any MySQL account; next: take the "
+        "rights of others" in done.stdout
     )
     assert done.returncode == 1
 
@@ -135,7 +282,7 @@ def test_without_credentials_the_step_says_so(tmp_path: Path) -> None:
     config.write_text(toml_text({"socket": "s", "region": REGION, "account_id": ACCOUNT_ID}))
     done = check(config, "--function", "x", environment=environment)
     missing = "Lambda API returned error: Missing Credentials: Cannot instantiate Lambda Client"
-    assert f"FAIL  credentials: {missing}" in done.stdout.splitlines()
+    assert f"FAIL  credentials: {missing}; next: give the service credentials" in done.stdout
     assert f"FAIL  dry run: {missing}" in done.stdout.splitlines()
     assert done.returncode == 1
 

@@ -14,9 +14,9 @@ from tests.support.stack import local_config
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
 
-def health(config: Path) -> subprocess.CompletedProcess[str]:
+def health(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "lambda_sidecar.cli", "health", "--config", str(config)],
+        [sys.executable, "-m", "lambda_sidecar.cli", "health", *arguments],
         capture_output=True,
         text=True,
         timeout=60,
@@ -26,9 +26,9 @@ def health(config: Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_status_is_0_while_the_sidecar_serves_and_1_afterwards(tmp_path: Path) -> None:
     with SidecarProcess(tmp_path, local_config(free_port())) as sidecar:
-        serving = health(sidecar.config_file)
+        serving = health("--config", sidecar.config_file)
         assert (serving.returncode, serving.stdout, serving.stderr) == (0, "", "")
-    gone = health(sidecar.config_file)
+    gone = health("--config", sidecar.config_file)
     assert gone.returncode == 1
     assert gone.stderr == (
         f"lambda-sidecar: {sidecar.socket}: is not there, or in a folder that this account may not enter; "
@@ -36,9 +36,16 @@ def test_the_status_is_0_while_the_sidecar_serves_and_1_afterwards(tmp_path: Pat
     )
 
 
+def test_the_socket_can_be_named_instead_of_a_configuration(tmp_path: Path) -> None:
+    with SidecarProcess(tmp_path, local_config(free_port())) as sidecar:
+        serving = health("--socket", sidecar.socket)
+    assert (serving.returncode, serving.stdout, serving.stderr) == (0, "", "")
+    assert health("--socket", sidecar.socket).returncode == 1
+
+
 def test_a_wrong_configuration_is_named_with_status_2(tmp_path: Path) -> None:
     config = tmp_path / "sidecar.toml"
     config.write_text("colour = 'red'\n")
-    done = health(config)
+    done = health("--config", config)
     assert done.returncode == 2
     assert done.stderr.startswith(f"lambda-sidecar: {config}: unknown key 'colour'")

@@ -13,6 +13,7 @@ import pymysql
 import pytest
 from tests.support import mysql2_client
 from tests.support.clients import CLIENTS
+from tests.support.npm import NoPackage
 from tests.support.stack import Stack
 
 DEFAULTS = {client.name: client.collation for client in CLIENTS}
@@ -32,7 +33,7 @@ def mysql2() -> Path:
     """Where the module is."""
     try:
         return mysql2_client.install()
-    except mysql2_client.NoMysql2 as error:
+    except NoPackage as error:
         pytest.skip(f"mysql2's tests are left out: {error}")
 
 

@@ -26,6 +26,7 @@ from tests.support.waiting import wait_until
 
 MYSQL_IMAGE = "lambda-udf/mysql:9.7"
 SIDECAR_IMAGE = f"lambda-udf/sidecar:{SERIES}"
+DEVELOPMENT_IMAGE = "lambda-udf/development:9.7"
 MYSQL_BASE = "mysql:9.7"
 SOCKETS = "/run/lambda-sidecar"
 MYSQLD = "/run/mysqld"

@@ -41,6 +41,21 @@ class Echo(invoker_pb2_grpc.LambdaInvokerServicer):
             yield invoker_pb2.InvokeResponse(call_id=request.call_id, result=result)
 
 
+class OldSidecar(invoker_pb2_grpc.LambdaInvokerServicer):
+    """A sidecar of before lambda_ping: what it says to an invocation type that it does not know."""
+
+    def Invoke(
+        self,
+        request_iterator: Iterator[invoker_pb2.InvokeRequest],
+        context: grpc.ServicerContext,
+    ) -> Iterator[invoker_pb2.InvokeResponse]:
+        context.send_initial_metadata(())
+        for request in request_iterator:
+            assert request.invocation_type == invoker_pb2.INVOCATION_TYPE_PING
+            error = invoker_pb2.InvokeError(kind="ERROR_KIND_INVALID", message="unknown invocation type")
+            yield invoker_pb2.InvokeResponse(call_id=request.call_id, error=error)
+
+
 @contextlib.contextmanager
 def serve(servicer: invoker_pb2_grpc.LambdaInvokerServicer, socket: Path) -> Iterator[Path]:
     limits = (("grpc.max_receive_message_length", 7 << 20), ("grpc.max_send_message_length", 7 << 20))

@@ -30,12 +30,12 @@ class Impostor:
 
 
 @contextlib.contextmanager
-def impostor(ask: bytes, tls: ssl.SSLContext | None) -> Iterator[Impostor]:
+def impostor(ask: bytes, tls: ssl.SSLContext | None, *, version: str = "9.7.4") -> Iterator[Impostor]:
     """Asks each client for its password by the packet `ask`; offers TLS if it has a context."""
     made = Impostor()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         made.port = listener.getsockname()[1]
-        thread = threading.Thread(target=_serve, args=(listener, made, ask, tls))
+        thread = threading.Thread(target=_serve, args=(listener, made, ask, tls, version))
         thread.start()
         try:
             yield made
@@ -44,7 +44,9 @@ def impostor(ask: bytes, tls: ssl.SSLContext | None) -> Iterator[Impostor]:
             thread.join(_SECONDS)
 
 
-def _serve(listener: socket.socket, made: Impostor, ask: bytes, tls: ssl.SSLContext | None) -> None:
+def _serve(
+    listener: socket.socket, made: Impostor, ask: bytes, tls: ssl.SSLContext | None, version: str
+) -> None:
     while True:
         try:
             client, _ = listener.accept()
@@ -52,12 +54,12 @@ def _serve(listener: socket.socket, made: Impostor, ask: bytes, tls: ssl.SSLCont
             return
         client.settimeout(_SECONDS)
         with contextlib.suppress(OSError, EOFError):  # ssl's errors are OSErrors
+            _send(client, 0, _greeting(version, offers_tls=tls is not None))
             _talk(client, made, ask, tls)
         client.close()
 
 
 def _talk(client: socket.socket, made: Impostor, ask: bytes, tls: ssl.SSLContext | None) -> None:
-    _send(client, 0, _greeting(offers_tls=tls is not None))
     number, packet = _packet(client, made)
     if tls is not None and len(packet) == 32:
         with tls.wrap_socket(client, server_side=True) as encrypted:
@@ -73,13 +75,13 @@ def _ask(client: socket.socket, number: int, made: Impostor, ask: bytes) -> None
     _send(client, number + 1, _REFUSED)
 
 
-def _greeting(*, offers_tls: bool) -> bytes:
+def _greeting(version: str, *, offers_tls: bool) -> bytes:
     flags = _LONG_PASSWORD | _WITH_DB | _PROTOCOL_41 | _TRANSACTIONS | _SECURE_CONNECTION | _PLUGIN_AUTH
     if offers_tls:
         flags |= _SSL
     return b"".join(
         (
-            b"\x0a9.7.4\0",
+            b"\x0a" + version.encode() + b"\0",
             struct.pack("<I", 7),
             b"12345678\0",
             struct.pack("<HBHHB", flags & 0xFFFF, 255, 2, flags >> 16, 21),

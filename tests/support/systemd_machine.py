@@ -179,8 +179,8 @@ class SystemdMachine(Server):
         """A property of a unit."""
         return self.systemctl("show", f"--property={name}", "--value", unit).stdout.strip()
 
-    def journal(self, unit: str) -> str:
-        return self.run("journalctl", "--no-pager", f"--unit={unit}").stdout
+    def journal(self, unit: str, *arguments: str) -> str:
+        return self.run("journalctl", "--no-pager", f"--unit={unit}", *arguments).stdout
 
 
 def _write(path: Path, text: str) -> None:

@@ -134,6 +134,7 @@ DROP USER IF EXISTS lambda_udf@localhost;
 DROP FUNCTION IF EXISTS lambda_sync;
 DROP FUNCTION IF EXISTS lambda_async;
 DROP FUNCTION IF EXISTS lambda_invoke;
+DROP FUNCTION IF EXISTS lambda_ping;
 DROP FUNCTION IF EXISTS lambda_map;
 DROP FUNCTION IF EXISTS lambda_batch;
 DROP FUNCTION IF EXISTS lambda_outbox_hint;

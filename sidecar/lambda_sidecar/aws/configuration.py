@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiobotocore.session
 from aiobotocore.config import AioConfig
@@ -26,6 +27,8 @@ from lambda_sidecar.errors import InvalidRequest, InvokeFailure
 
 # One request to STS or SSO. botocore's own 60 s to connect and 60 s to read are more than a call waits.
 REQUEST_SECONDS = 5
+# Where AWS's own endpoints are, VPC endpoints too (general reference, "AWS service endpoints").
+_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
 # Settings are tried out in some region even where none is configured.
 ANY_REGION = "us-east-1"
 
@@ -65,6 +68,15 @@ class AwsConfiguration:
         if region is not None and not re.fullmatch(r"[a-z0-9-]+", region):
             raise ConfigError(f"AWS configuration: region: not a region's name: {region!r}")
         return region
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether the environment leads Lambda's calls to another place than AWS, and STS's not: then AWS
+        would be asked about keys that were never its own."""
+        url = os.environ.get("AWS_ENDPOINT_URL_LAMBDA", "")
+        is_elsewhere = bool(url) and not (urlsplit(url).hostname or "").endswith(_AWS_HOSTS)
+        has_sts = any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"))
+        return is_elsewhere and not has_sts
 
     def tls(self) -> ssl.SSLContext:
         """The TLS context. It trusts AWS_CA_BUNDLE, else the profile's ca_bundle, else the system's

@@ -90,13 +90,16 @@ class ChainCredentials:
             async with asyncio.timeout(self._read_seconds) as limit:
                 return await self._ask()
         except InvokeFailure as failure:
-            log.warning("the AWS credential chain has no credentials")
+            log.warning(
+                "no credentials found: the AWS credential chain has none (environment, profile, web "
+                "identity, container, instance profile); docs/systemd.md says where a service gets them"
+            )
             raise failure from None
         except Exception as error:
             reason = describe(error)
             if limit.expired():
                 reason = f"they could not be read within {self._read_seconds:g} s"
-            log.warning("the AWS credential chain failed: %s", reason)
+            log.warning("no credentials found: the AWS credential chain failed: %s", reason)
             raise MissingCredentials(reason) from None
 
     async def _ask(self) -> Session:

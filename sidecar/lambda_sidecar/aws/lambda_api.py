@@ -106,7 +106,7 @@ class Invoker:
                 target.origin, head, invocation.payload, body_max=RESPONSE_MAX, deadline=invocation.deadline
             )
         except ConnectFailed as error:
-            raise EndpointUnreachable from error
+            raise EndpointUnreachable(error.reason) from error
         except ConnectionBroken as error:
             raise ConnectionLost(str(error)) from error
         except ResponseTooLarge:

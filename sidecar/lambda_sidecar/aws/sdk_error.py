@@ -4,7 +4,7 @@ Knows botocore's exceptions, not when they occur. Must let no secret through."""
 
 from __future__ import annotations
 
-from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
+from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError, SSLError
 
 # botocore's name for the provider (ProcessProvider.METHOD). Its errors quote the program's own output.
 _PROCESS = "custom-process"
@@ -28,3 +28,20 @@ def describe(error: Exception) -> str:
     else:
         text = kind
     return " ".join(text.split())
+
+
+def unreachable_reason(error: Exception) -> str:
+    """Why a service could not be reached, as far as the SDK says: the system's words, TLS', the proxy's
+    status, or that there was no answer in time."""
+    inner = error.kwargs.get("error") if isinstance(error, BotoCoreError) else None
+    system = getattr(inner, "os_error", None)
+    status = getattr(inner, "status", None)
+    if isinstance(error, SSLError):
+        return f"TLS: {getattr(inner, 'certificate_error', None) or inner}"
+    if status is not None:
+        return f"The proxy answered {status}"
+    if isinstance(system, OSError) and system.strerror:
+        return system.strerror
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return describe(error)

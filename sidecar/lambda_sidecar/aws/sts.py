@@ -19,7 +19,7 @@ from lambda_sidecar.access.rules import Role
 from lambda_sidecar.aws.configuration import AwsConfiguration
 from lambda_sidecar.aws.credentials import ChainCredentials
 from lambda_sidecar.aws.kept_credentials import Session
-from lambda_sidecar.aws.sdk_error import describe
+from lambda_sidecar.aws.sdk_error import describe, unreachable_reason
 from lambda_sidecar.errors import EndpointUnreachable, InvokeFailure, RoleNotAssumed
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,8 @@ class Sts:
     def __init__(self, aws: AwsConfiguration, base: ChainCredentials, region: str | None) -> None:
         """Asks `region`'s endpoint, to which the network is known; without one, that of a call's region."""
         self._aws = aws
-        self._base = base
+        self.base = base
+        """What its questions are signed with."""
         self.region = region
         self._clients: dict[str, Any] = {}
         self._making = asyncio.Lock()
@@ -49,7 +50,7 @@ class Sts:
 
     async def assume(self, role: Role, account: Account, region: str) -> Session:
         """Assumes `role` for `account`; `region` is the call's. Raises InvokeFailure."""
-        base = await self._base.get()
+        base = await self.base.get()
         seconds = role.duration_seconds
         if base.token is not None:  # temporary themselves, as an instance's: this is role chaining
             seconds = min(seconds, CHAINED_SECONDS_MAX)
@@ -75,7 +76,7 @@ class Sts:
 
     async def caller(self, region: str) -> str:
         """The ARN of the chain's own identity. Raises InvokeFailure."""
-        await self._base.get()
+        await self.base.get()
         answer = await self._ask("get_caller_identity", region, {})
         arn = answer.get("Arn")
         if not isinstance(arn, str):
@@ -100,11 +101,18 @@ class Sts:
             botocore.exceptions.ConnectionError,
             botocore.exceptions.HTTPClientError,
         ) as error:
-            log.warning("STS could not be reached: %s", type(error).__name__)
-            raise EndpointUnreachable from None
+            reason = f"STS at {self._endpoint(region)}: {unreachable_reason(error)}"
+            log.warning("STS could not be reached: %s", reason)
+            raise EndpointUnreachable(reason) from None
         except Exception as error:
             raise _no_answer(operation, error) from None
         return answer
+
+    def _endpoint(self, region: str) -> str:
+        """Where it is asked, as far as that is known."""
+        where = self.region or region
+        client = self._clients.get(where)
+        return f"{client.meta.endpoint_url} ({where})" if client is not None else where
 
     async def _client(self, region: str) -> Any:
         """A region's client, made once. Raises InvokeFailure where the AWS configuration allows none."""

@@ -78,7 +78,12 @@ class Traffic:
             known = failure.code in self.api_errors or len(self.api_errors) < CODES_MAX
             self.api_errors[failure.code if known else OTHER] += 1
         self._end(
-            call, self._counts(call), Outcome(failure.kind), code=failure.code, request_id=failure.request_id
+            call,
+            self._counts(call),
+            Outcome(failure.kind),
+            code=failure.code,
+            request_id=failure.request_id,
+            reason=failure.reason,
         )
 
     def cancelled(self, call: Call) -> None:
@@ -102,7 +107,14 @@ class Traffic:
         return self.other if call.function is None else self.functions.get(call.function.name, self.other)
 
     def _end(
-        self, call: Call, counts: FunctionTraffic, outcome: Outcome, *, code: str = "", request_id: str = ""
+        self,
+        call: Call,
+        counts: FunctionTraffic,
+        outcome: Outcome,
+        *,
+        code: str = "",
+        request_id: str = "",
+        reason: str = "",
     ) -> None:
         now = time.monotonic()
         seconds = now - call.began
@@ -118,4 +130,4 @@ class Traffic:
         if seconds > self.slow.floor or now >= self.slow.window_ends:
             self.slow.note(call, outcome, seconds, now)
         if outcome is not _SUCCESS or call_log.is_debug():
-            call_log.log_call(call, outcome, seconds, code=code, request_id=request_id)
+            call_log.log_call(call, outcome, seconds, code=code, request_id=request_id, reason=reason)

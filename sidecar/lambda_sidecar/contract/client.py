@@ -16,7 +16,7 @@ from lambda_udf.v1 import monitor_pb2, monitor_pb2_grpc
 # Some turns of an event loop under load.
 HEALTH_SECONDS = 3.0
 SNAPSHOT_SECONDS = 5.0
-_AUTHORITY = ("grpc.default_authority", "localhost")
+AUTHORITY = ("grpc.default_authority", "localhost")
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
@@ -36,7 +36,7 @@ class NoAnswer(Exception):
 
 def is_serving(path: Path) -> bool:
     """Whether the sidecar behind `path` says that it serves. Raises NoAnswer."""
-    with grpc.insecure_channel(f"unix:{path}", options=(_AUTHORITY,)) as channel:
+    with grpc.insecure_channel(f"unix:{path}", options=(AUTHORITY,)) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
             answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=HEALTH_SECONDS)
@@ -47,7 +47,7 @@ def is_serving(path: Path) -> bool:
 
 async def is_serving_now(path: Path) -> bool:
     """The same for an event loop. Raises NoAnswer."""
-    options = (_AUTHORITY, ("grpc.use_local_subchannel_pool", 1))
+    options = (AUTHORITY, ("grpc.use_local_subchannel_pool", 1))
     async with grpc.aio.insecure_channel(f"unix:{path}", options=options) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
@@ -82,5 +82,5 @@ class MonitorClient:
 @contextlib.contextmanager
 def monitor(path: Path) -> Iterator[MonitorClient]:
     """Nothing is connected before the first snapshot."""
-    with grpc.insecure_channel(f"unix:{path.absolute()}", options=(_AUTHORITY,)) as channel:
+    with grpc.insecure_channel(f"unix:{path.absolute()}", options=(AUTHORITY,)) as channel:
         yield MonitorClient(monitor_pb2_grpc.MonitorStub(channel))

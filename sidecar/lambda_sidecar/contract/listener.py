@@ -9,10 +9,11 @@ from collections.abc import Callable
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 
+from lambda_sidecar.contract.diagnosis import Diagnosis
 from lambda_sidecar.contract.health_watch import HealthWatch
 from lambda_sidecar.contract.monitor import LookAtOutbox, Monitor
 from lambda_sidecar.contract.service import MESSAGE_MAX, LambdaInvoker
-from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc, monitor_pb2_grpc
+from lambda_udf.v1 import diagnosis_pb2_grpc, invoker_pb2, invoker_pb2_grpc, monitor_pb2_grpc
 
 SERVICE_NAME = invoker_pb2.DESCRIPTOR.services_by_name["LambdaInvoker"].full_name
 
@@ -25,7 +26,7 @@ STREAMS_MAX = 16
 class Listener:
     """`start` it, then `enter_shutdown`, then `stop`."""
 
-    def __init__(self, service: LambdaInvoker, look_at_outbox: LookAtOutbox) -> None:
+    def __init__(self, service: LambdaInvoker, diagnosis: Diagnosis, look_at_outbox: LookAtOutbox) -> None:
         """In a running event loop."""
         self._health = health.aio.HealthServicer()
         self._watch = HealthWatch(service.pipeline.defect, self._health, ("", SERVICE_NAME))
@@ -39,6 +40,7 @@ class Listener:
         )
         invoker_pb2_grpc.add_LambdaInvokerServicer_to_server(service, self._server)
         monitor_pb2_grpc.add_MonitorServicer_to_server(Monitor(service, look_at_outbox), self._server)
+        diagnosis_pb2_grpc.add_DiagnosisServicer_to_server(diagnosis, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 
     async def start(self, bind: Callable[[Callable[[str], object]], None]) -> None:

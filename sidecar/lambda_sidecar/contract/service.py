@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import secrets
 from typing import Any
 
 import grpc
@@ -22,6 +23,7 @@ from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.contract.stream import Stream
 from lambda_sidecar.errors import ApiError, InvalidRequest, InvokeFailure
 from lambda_sidecar.quotas import RESPONSE_MAX
+from lambda_sidecar.version import version
 from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc
 
 Request = invoker_pb2.InvokeRequest
@@ -51,6 +53,8 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
+        self.sidecar_id = secrets.token_hex(8)
+        """Of this process: lambda_ping() gives it, too."""
         self._draining = asyncio.Event()
         self._streams: set[asyncio.Task[Any]] = set()
 
@@ -97,6 +101,9 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             options, shape = options_json, self._document
         else:
             options, shape = _PLAIN.get(request.invocation_type), _result
+            if options is None and request.invocation_type == invoker_pb2.INVOCATION_TYPE_PING:
+                result = Result(executed_version=version(), request_id=self.sidecar_id)
+                return _response(request, result, 0)
         call = _call(request, payload, options, request.timeout_ms, share)
         answer = await self.pipeline.run(call, shape)
         return _response(request, answer, call.queued_us)

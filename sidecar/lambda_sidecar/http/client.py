@@ -21,6 +21,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiohappyeyeballs
 
+from lambda_sidecar.http.connect_reason import connect_reason
 from lambda_sidecar.http.connection import Connection
 from lambda_sidecar.http.exchange import ConnectionBroken, Exchange, Response
 from lambda_sidecar.http.name_lookup import NameLookup
@@ -36,7 +37,11 @@ HAPPY_EYEBALLS_SECONDS = 0.25
 
 
 class ConnectFailed(Exception):
-    """No connection was made, so nothing was sent."""
+    """No connection was made, so nothing was sent. `reason` says why, for people."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(kind)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +142,10 @@ class HttpClient:
                 await self._open(origin, made)
         # UnicodeError: a host that is no name at all.
         except (OSError, ConnectionBroken, UnicodeError) as error:  # TimeoutError and SSLError are OSErrors
-            raise ConnectFailed(type(error).__name__) from error
+            reason = connect_reason(error, *_far_ends(origin), seconds=self.connect_timeout)
+            raise ConnectFailed(type(error).__name__, reason) from error
         if not made.is_open:  # its end came before this task's turn: nothing was sent
-            raise ConnectFailed(ConnectionBroken.__name__)
+            raise ConnectFailed(ConnectionBroken.__name__, "the endpoint closed the connection at once")
         return made
 
     async def _open(self, origin: Origin, connection: Connection) -> None:
@@ -188,6 +194,14 @@ async def _unless_connected() -> AsyncIterator[Connection]:
     except BaseException:
         connection.close()
         raise
+
+
+def _far_ends(origin: Origin) -> tuple[str, str]:
+    """The endpoint, and the proxy before it, if there is one: host and port alone."""
+    if origin.proxy is None:
+        return origin.authority, ""
+    address = urlsplit(origin.proxy if "://" in origin.proxy else f"http://{origin.proxy}").netloc
+    return origin.authority, address.rpartition("@")[2]
 
 
 def _keep_alive(made: socket.socket) -> None:

@@ -15,6 +15,9 @@ from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.install.server_options import gather
 from lambda_sidecar.install.session import Session
 
+Connection = MySQLConnectionAbstract
+"""For those who only hand one on."""
+
 # While a backup holds a lock, the command should fail with an error, not wait for a year (MySQL's default).
 _LOCK_WAIT_SECONDS = 30
 _ADMINISTRATION = (

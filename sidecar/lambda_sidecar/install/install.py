@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import mysql.connector
@@ -32,23 +33,33 @@ _SETTLE_SECONDS = 0.5
 _NO_BINLOG = "SET SESSION sql_log_bin = 0"
 
 
-def install(options: argparse.Namespace, say: Say) -> None:
+Afterwards = Callable[..., None]
+"""Is called at the end with the connection, `say`, and is_local=; raises InstallError."""
+
+
+def install(options: argparse.Namespace, say: Say, afterwards: Afterwards) -> None:
     """Prints each step. Raises InstallError; if no step was printed before, nothing was changed."""
     library = None if options.no_copy else library_file.find(options.library)
     with contextlib.closing(connect(options)) as connection:
         try:
-            _Install(connection, options, library, say).run()
+            _Install(connection, options, library, say, afterwards).run()
         except mysql.connector.Error as error:
             raise InstallError(f"MySQL error {error.errno}: {error.msg}") from None
 
 
 class _Install:
     def __init__(
-        self, connection: MySQLConnectionAbstract, options: argparse.Namespace, library: Path | None, say: Say
+        self,
+        connection: MySQLConnectionAbstract,
+        options: argparse.Namespace,
+        library: Path | None,
+        say: Say,
+        afterwards: Afterwards,
     ) -> None:
         self.connection = connection
         self.options = options
         self.library = library
+        self.afterwards = afterwards
         self.script = sql_script.read("install.sql")
         self.names = sql_script.functions(self.script)
         self.state = look(connection, self.names)
@@ -149,6 +160,8 @@ class _Install:
                 "in a function while it was dropped, and then MySQL keeps its library until mysqld restarts"
             )
         self.steps.say(f"verify: {', '.join(self.names)} answer; the socket is {values['lambda_udf.socket']}")
+        if not self.options.without_sidecar:
+            self.afterwards(self.connection, self.steps.say, is_local=self.state.is_local)
         if function := self.options.verify:
             try:
                 execute(self.connection, f"SELECT lambda_sync({quoted(function)}, '{{}}')")

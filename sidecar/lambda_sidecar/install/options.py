@@ -87,6 +87,11 @@ def add_install(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="CALL mysql.lambda_async writes into the outbox; without this it invokes at once",
     )
+    parser.add_argument(
+        "--without-sidecar",
+        action="store_true",
+        help="the sidecar does not run yet: end without the round trip from mysqld to it",
+    )
     parser.add_argument("--verify", metavar="FUNCTION", help="invoke this Lambda function with {} at the end")
 
 
@@ -111,8 +116,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add_server(parser)
 
 
-def add_server(parser: argparse.ArgumentParser) -> None:
-    """The options of option_names.py, with `_` for `-` in their names."""
+def add_server(parser: argparse.ArgumentParser, *, socket: str = "socket") -> None:
+    """The options of option_names.py, with `_` for `-` in their names; `socket` is how the command line calls
+    mysqld's own."""
     server = parser.add_argument_group("the server, as for the mysql client")
     files = server.add_mutually_exclusive_group()
     files.add_argument(
@@ -124,7 +130,9 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--no-defaults", action="store_true", help="read no option file")
     for name, meaning in TEXTS.items():
         kind = int if name in ("port", "connect-timeout") else str
-        server.add_argument(f"--{name}", type=kind, metavar="VALUE", help=meaning)
+        flag = socket if name == "socket" else name
+        dest = name.replace("-", "_")
+        server.add_argument(f"--{flag}", dest=dest, type=kind, metavar="VALUE", help=meaning)
     for name, meaning in FLAGS.items():
         server.add_argument(f"--{name}", action="store_true", help=meaning)
     server.add_argument(
@@ -132,3 +140,9 @@ def add_server(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="ask for the password; otherwise the option file's or MYSQL_PWD",
     )
+
+
+def names_server(options: argparse.Namespace) -> bool:
+    """Whether any option of add_server was given."""
+    names = (*TEXTS, *FLAGS, "defaults-file", "defaults-extra-file", "no-defaults", "password")
+    return any(getattr(options, name.replace("-", "_")) not in (None, False) for name in names)

@@ -16,7 +16,7 @@ from lambda_sidecar.install.options import Account, quoted
 
 COMPONENT = "file://lambda_udf"
 _RETURNED = {0: "STRING", 1: "REAL", 2: "INTEGER", 4: "DECIMAL"}  # udf_registration_types.h
-_CANT_INITIALIZE_UDF = 1123  # mysqld_error.h; our init functions refuse a call without arguments
+_CANT_INITIALIZE_UDF = 1123  # mysqld_error.h; our init functions refuse a wrong number of arguments
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,10 @@ def _declaration(name: str, kind: str, returned: int) -> str:
 
 
 def answers(connection: MySQLConnectionAbstract, function: str) -> bool:
-    """Whether the function is loaded. Called without arguments, it refuses by itself or invokes nothing."""
+    """Whether the function is loaded. Called with one argument, which none of ours takes, it refuses by
+    itself; a NULL invokes nothing."""
     try:
-        execute(connection, f"SELECT `{function}`()")
+        execute(connection, f"SELECT `{function}`(NULL)")
     except mysql.connector.Error as error:
         return error.errno == _CANT_INITIALIZE_UDF
     return True
@@ -105,6 +106,22 @@ def answers(connection: MySQLConnectionAbstract, function: str) -> bool:
 def variables(connection: MySQLConnectionAbstract) -> dict[str, str]:
     """The component's global variables by their full names."""
     return dict(execute(connection, r"SHOW GLOBAL VARIABLES LIKE 'lambda\_udf.%'"))
+
+
+def has_anything(connection: MySQLConnectionAbstract) -> bool:
+    """Whether anything is there that install, or a run of it or of uninstall that was cut off, has made."""
+    ((found,),) = execute(connection, _ANYTHING)
+    return bool(found)
+
+
+_ANYTHING = rf"""SELECT EXISTS (SELECT 1 FROM mysql.func WHERE dl = {quoted(library_file.NAME)})
+    OR EXISTS (SELECT 1 FROM mysql.component WHERE component_urn = {quoted(COMPONENT)})
+    OR EXISTS (SELECT 1 FROM mysql.user WHERE User IN ('AWS_LAMBDA_ACCESS', 'lambda_udf'))
+    OR EXISTS (SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'mysql' AND ROUTINE_NAME IN
+               ('lambda_async', 'lambda_udf_install', 'lambda_udf_uninstall', 'lambda_udf_uninstall_outbox'))
+    OR EXISTS (SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'lambda_udf')
+    OR EXISTS (SELECT 1 FROM performance_schema.persisted_variables
+               WHERE VARIABLE_NAME LIKE 'lambda\_udf.%')"""  # noqa: S608
 
 
 def statements_in_use(connection: MySQLConnectionAbstract) -> int:

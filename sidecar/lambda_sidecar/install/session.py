@@ -16,6 +16,7 @@ from mysql.connector.constants import ClientFlag
 from mysql.connector.errors import InterfaceError
 from mysql.connector.network import MySQLSocket, MySQLTCPSocket, MySQLUnixSocket
 
+from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.install.server_options import CLEARTEXT_PLUGIN, PLUGINS, ServerOptions, SslMode, Tls
 
 # errmsg.h of MySQL
@@ -59,11 +60,22 @@ class Session(MySQLConnection):
         """The server's greeting says what it has; here we say what we want."""
         self._ssl_disabled = not self._link.wants_tls
         super()._do_handshake()
+        self._refuse_mariadb(str((self._handshake or {}).get("server_version_original", "")))
         if self._link.must_have_tls and not self._client_flags & ClientFlag.SSL:
             raise _tls_error("SSL is required but the server doesn't support it")
         greeting: dict[str, Any] = self._handshake or {}
         if greeting["auth_plugin"] not in _plugins(self._options):
             greeting["auth_plugin"] = "caching_sha2_password"  # the server then names the account's own
+
+    def _refuse_mariadb(self, version: str) -> None:
+        """By its greeting, before anything is sent: its accounts log in by plugins that MySQL has not. Raises
+        InstallError."""
+        if "mariadb" not in version.lower():
+            return
+        self._link.close_connection()
+        # It says 5.5.5- before its own number, for the replicas of old servers.
+        own = version.removeprefix("5.5.5-")
+        raise InstallError(f"this server is MariaDB ({own}), and lambda-udf is for MySQL 8.0.29 or newer")
 
 
 def _plugins(options: ServerOptions) -> frozenset[str]:

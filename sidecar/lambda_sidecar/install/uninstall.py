@@ -15,7 +15,7 @@ from lambda_sidecar.install.connection import connect
 from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.install.idle import wait_until_idle
 from lambda_sidecar.install.replacement import dead_rows
-from lambda_sidecar.install.server_state import ServerState, look
+from lambda_sidecar.install.server_state import ServerState, has_anything, look
 from lambda_sidecar.install.steps import Say, Steps
 
 
@@ -30,6 +30,9 @@ def uninstall(options: argparse.Namespace, say: Say) -> None:
 
 def _uninstall(connection: MySQLConnectionAbstract, options: argparse.Namespace, steps: Steps) -> None:
     state = look(connection, [])
+    if not has_anything(connection) and (options.no_remove or not state.place.exists()):
+        steps.say("nothing left: this server has nothing of lambda-udf")
+        return
     read_only = preflight.read_only(connection, state, "uninstall")
     if read_only:
         for line in read_only:

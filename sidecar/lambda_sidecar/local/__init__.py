@@ -6,13 +6,16 @@ The way of an invocation, file by file:
 
     guard.py         which requests pass at all
     invoke_api.py    the Invoke API: request -> invocation -> answer; invoke_request.py how both are written
-    function.py      the functions folder, read anew at every invocation
+    sources.py       what the functions folder is: function.py folders of functions, template/ a project with
+                     a template; read anew at every invocation
+    runtimes.py      Python, Node.js or a bootstrap; rapid_client.cjs helps AWS's client for Node.js
     slots.py         concurrency limits
     events.py        invocations of type Event: queue and retries
     fleet.py         a warm worker, or a new one
     worker.py        one invocation on one worker: timeout, exit, log
     runtime_api.py   the Runtime API that its process speaks
     process.py       its process; launcher.py ties it to the sidecar's life
+    output.py        what it prints, in the sidecar's log
     record.py        what was invoked; record_api.py serves it to tests
 
 It does not have: operations other than Invoke, response streaming, layers, extensions, versions (every

@@ -1,5 +1,5 @@
 """Invocations of type Event: a bounded queue in front of the workers, and Lambda's two retries.
-Knows nothing of HTTP."""
+Nobody waits for them, so the log says how they fail. Knows nothing of HTTP."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from lambda_sidecar.local.errors import FunctionConfigError
 from lambda_sidecar.local.function import Function
-from lambda_sidecar.local.invocation import Invocation, Outcome
+from lambda_sidecar.local.invocation import Invocation, Outcome, error_text
 from lambda_sidecar.local.record import Record
 from lambda_sidecar.local.slots import Slots
 from lambda_sidecar.local.tasks import Tasks
@@ -59,6 +59,8 @@ class Events:
 
     async def stop(self) -> None:
         """Forgets the events that wait and ends those that run."""
+        if self._events:
+            _logger.warning("local Lambda: accepted events that are forgotten: %d", self._events)
         self._queues.clear()
         for timer in self._timers:
             timer.cancel()
@@ -73,35 +75,50 @@ class Events:
     def _pump_one(self, name: str) -> None:
         queue = self._queues.get(name)
         while queue:
-            function = self._function(name)
-            if function is None:
-                self._ended(queue.popleft(), "error")
+            try:
+                function = self._function(name)
+            except FunctionConfigError as error:
+                self._ended(queue.popleft(), str(error))
                 continue
             if self._slots.take(function) is not None:
                 return
             self._tasks.start(self._attempt(function, queue.popleft()), name=f"event for {name}")
         self._queues.pop(name, None)
 
-    def _function(self, name: str) -> Function | None:
-        try:
-            return self._find(name)
-        except FunctionConfigError as error:
-            _logger.warning("local Lambda: an event cannot run: %s", error)
-            return None
+    def _function(self, name: str) -> Function:
+        function = self._find(name)
+        if function is None:
+            raise FunctionConfigError("the function is not there any more")
+        return function
 
     async def _attempt(self, function: Function, invocation: Invocation) -> None:
-        failed = True
+        failure: str | None = "it could not run"
         try:
-            failed = (await self._run(function, invocation)).function_error
+            outcome = await self._run(function, invocation)
+            failure = error_text(outcome.payload) if outcome.function_error else None
         except Exception:
             _logger.exception("local Lambda: an event for %s could not run", function.name)
         finally:
             self._slots.release(function)
-        self._ended(invocation, "error" if failed else "ok")
+        self._ended(invocation, failure)
 
-    def _ended(self, invocation: Invocation, outcome: str) -> None:
-        invocation.finish(outcome)
-        if outcome == "ok" or invocation.attempt > len(self._retry_seconds):
+    def _ended(self, invocation: Invocation, failure: str | None) -> None:
+        invocation.finish("ok" if failure is None else "error")
+        is_last = invocation.attempt > len(self._retry_seconds)
+        if failure is not None:
+            _logger.warning(
+                "local Lambda: an event for %s has failed, %s (RequestId: %s): %s",
+                invocation.target.name,
+                f"attempt {invocation.attempt} of {len(self._retry_seconds) + 1}"
+                + (
+                    ", the last"
+                    if is_last
+                    else f", the next in {self._retry_seconds[invocation.attempt - 1]:g} s"
+                ),
+                invocation.request_id,
+                failure,
+            )
+        if failure is None or is_last:
             self._events -= 1
             self._bytes -= len(invocation.event)
             return

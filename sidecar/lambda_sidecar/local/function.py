@@ -3,14 +3,14 @@ Looks at the disk only; knows nothing of invocations or workers."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from lambda_sidecar.local import runtimes
 from lambda_sidecar.local.errors import FunctionConfigError, LocalLambdaError
 from lambda_sidecar.local.inventory import Inventory
+from lambda_sidecar.local.runtimes import Runtime
 from lambda_sidecar.local.target import is_function_name
 from lambda_sidecar.quotas import (
     MEMORY_DEFAULT_MB,
@@ -22,12 +22,19 @@ from lambda_sidecar.quotas import (
 
 _SETTINGS = "function.toml"
 _BOOTSTRAP = "bootstrap"
-_DEFAULT_HANDLER = "lambda_function.lambda_handler"
+_PYTHON_HANDLER = "lambda_function.lambda_handler"
+_NODE_HANDLER = "index.handler"
+# A folder with one of them is a function.
+_MARKS = ("lambda_function.py", "index.js", "index.mjs", _BOOTSTRAP, _SETTINGS)
+_MARKS_IN_WORDS = f"{', '.join(_MARKS[:-1])} or {_MARKS[-1]}"
+# Folders with others' code or with none: npm's, Python's, hidden ones.
+_NO_FUNCTIONS = ("node_modules", ".", "__")
 _KEYS = ("handler", "timeout", "environment", "concurrency", "memory_size")
 # Variables that the service itself sets; "Defined runtime environment variables",
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 _RESERVED = ("_HANDLER", "_X_AMZN_TRACE_ID", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV")
 _RESERVED_PREFIX = "AWS_LAMBDA_"
+RESERVED_MAX = 10_000  # reserved concurrency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +44,8 @@ class Function:
     name: str
     folder: Path
     revision: str
-    bootstrap: bool
-    handler: str = _DEFAULT_HANDLER
+    runtime: Runtime
+    handler: str = _PYTHON_HANDLER
     timeout: float = TIMEOUT_DEFAULT_SECONDS  # seconds
     environment: tuple[tuple[str, str], ...] = ()
     concurrency: int | None = None  # reserved concurrency; None: only the service's limit
@@ -63,6 +70,23 @@ class FunctionFolder:
         except OSError as error:
             raise LocalLambdaError(f"local Lambda: cannot read {self._folder}: {error.strerror}") from error
         return [function for name in names if (function := self.find(name)) is not None]
+
+    def unserved(self) -> list[str]:
+        """A sentence for each folder that is no function, and for a folder of functions without any: why,
+        and what to change. Raises as `check` does."""
+        served = {function.name for function in self.check()}
+        others = [
+            entry
+            for entry in sorted(self._folder.iterdir())
+            if entry.is_dir() and entry.name not in served and not entry.name.startswith(_NO_FUNCTIONS)
+        ]
+        reasons = [f"{entry} is not served: {_why_not(entry)}" for entry in others]
+        if served:
+            return reasons
+        what = f"{self._folder} is itself a function: name the folder that holds it"
+        if not _is_function(self._folder):
+            what = f"{self._folder} has no function: each is a folder in it, with {_MARKS_IN_WORDS}"
+        return [what, *reasons]
 
     def find(self, name: str) -> Function | None:
         """The function of that name as it is on disk now; None if there is none.
@@ -94,36 +118,66 @@ class FunctionFolder:
         return inventory.revision()
 
 
+def _is_function(folder: Path) -> bool:
+    return any((folder / mark).exists() for mark in _MARKS)
+
+
+def _why_not(folder: Path) -> str:
+    if not is_function_name(folder.name):
+        return "its name can be no function's (at most 64 letters, digits, hyphens and underscores)"
+    for ending, default in ((".py", _PYTHON_HANDLER), (".js", _NODE_HANDLER), (".mjs", _NODE_HANDLER)):
+        if modules := sorted(module.stem for module in folder.glob(f"*{ending}")):
+            handler = f"{modules[0]}.{default.partition('.')[2]}"
+            return f'for another handler than {default}, it needs a {_SETTINGS} with handler = "{handler}"'
+    return f"it has no {_MARKS_IN_WORDS}"
+
+
 def _read(name: str, folder: Path, revision: str) -> Function | None:
-    settings, bootstrap = folder / _SETTINGS, folder / _BOOTSTRAP
-    if not (settings.exists() or bootstrap.exists() or (folder / "lambda_function.py").exists()):
-        return None  # some other folder, not a function
-    if bootstrap.exists() and not os.access(bootstrap, os.X_OK):
-        raise FunctionConfigError(f"{bootstrap} is not executable; run chmod +x on it")
-    is_python = not bootstrap.exists()
-    if is_python and importlib.util.find_spec("awslambdaric") is None:
-        raise FunctionConfigError(
-            f"{folder} is a Python function and needs awslambdaric; run pip install 'lambda-udf[local]'"
-        )
+    if not _is_function(folder):
+        return None  # some other folder
+    settings = folder / _SETTINGS
     table = _table(settings) if settings.exists() else {}
     for key in table:
         if key not in _KEYS:
             raise FunctionConfigError(f"{settings}: unknown key {key!r}; known are {', '.join(_KEYS)}")
-    handler = table.get("handler", _DEFAULT_HANDLER)
-    if not isinstance(handler, str) or not handler or (is_python and "." not in handler):
-        raise FunctionConfigError(f"{settings}: handler must be a string such as {_DEFAULT_HANDLER!r}")
+    handler = table.get("handler", _default_handler(folder))
+    if not isinstance(handler, str) or not handler:
+        raise FunctionConfigError(f"{settings}: handler must be a string such as {_PYTHON_HANDLER!r}")
     concurrency = table.get("concurrency")
     return Function(
         name=name,
         folder=folder,
         revision=revision,
-        bootstrap=not is_python,
+        runtime=_runtime(settings, handler),
         handler=handler,
         timeout=_number(settings, table, "timeout", TIMEOUT_DEFAULT_SECONDS, TIMEOUT_MAX_SECONDS),
-        environment=_environment(settings, table.get("environment", {})),
-        concurrency=None if concurrency is None else _integer(settings, table, "concurrency", 0, 0, 10_000),
+        environment=check_environment(str(settings), table.get("environment", {})),
+        concurrency=None
+        if concurrency is None
+        else _integer(settings, table, "concurrency", 0, 0, RESERVED_MAX),
         memory_size=_integer(settings, table, "memory_size", MEMORY_DEFAULT_MB, MEMORY_MIN_MB, MEMORY_MAX_MB),
     )
+
+
+def _is_nodejs(folder: Path, handler: str) -> bool:
+    return runtimes.nodejs_file(folder, handler) is not None
+
+
+def _default_handler(folder: Path) -> str:
+    is_python = (folder / "lambda_function.py").exists() or not _is_nodejs(folder, _NODE_HANDLER)
+    return _PYTHON_HANDLER if is_python else _NODE_HANDLER
+
+
+def _runtime(settings: Path, handler: str) -> Runtime:
+    """A bootstrap before a handler; whether that is JavaScript is seen from the file in which it must be."""
+    folder = settings.parent
+    if (folder / _BOOTSTRAP).exists():
+        return runtimes.bootstrap(folder)
+    if "." not in handler:
+        raise FunctionConfigError(f"{settings}: handler must be a string such as {_PYTHON_HANDLER!r}")
+    if _is_nodejs(folder, handler) and runtimes.python_file(folder, handler) is None:
+        return runtimes.nodejs(folder, handler, folder.parent)
+    return runtimes.python(folder, handler)
 
 
 def _table(settings: Path) -> dict[str, object]:
@@ -149,14 +203,13 @@ def _integer(settings: Path, table: dict[str, object], key: str, default: int, l
     return value
 
 
-def _environment(settings: Path, value: object) -> tuple[tuple[str, str], ...]:
+def check_environment(where: str, value: object) -> tuple[tuple[str, str], ...]:
+    """A function's variables. Raises FunctionConfigError for what is none, or is reserved by Lambda."""
     if not isinstance(value, dict):
-        raise FunctionConfigError(f"{settings}: environment must be a table of strings")
+        raise FunctionConfigError(f"{where}: environment must be a table of strings")
     for name, text in value.items():
         if not isinstance(text, str) or "\0" in text:
-            raise FunctionConfigError(f"{settings}: environment.{name} must be a string")
+            raise FunctionConfigError(f"{where}: environment.{name} must be a string")
         if not name or "=" in name or "\0" in name or name in _RESERVED or name.startswith(_RESERVED_PREFIX):
-            raise FunctionConfigError(
-                f"{settings}: environment.{name} is reserved by Lambda or no valid name"
-            )
+            raise FunctionConfigError(f"{where}: environment.{name} is reserved by Lambda or no valid name")
     return tuple(value.items())

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from lambda_sidecar.local.target import Target
 from lambda_sidecar.quotas import RESPONSE_MAX
 
+_TEXT_MAX = 500  # characters of an error in the log
+
 
 def _trace_id() -> str:
     # "AWS X-Ray concepts", tracing header: version 1, epoch seconds in hex, 96 random bits.
@@ -65,6 +67,15 @@ class Outcome:
 def error_document(error_type: str, message: str) -> bytes:
     """Lambda's error document in the form that the caller gets."""
     return json.dumps({"errorType": error_type, "errorMessage": message}).encode()
+
+
+def error_text(document: bytes) -> str:
+    """An error document in one line: `ValueError: no such order`. The function may have sent anything."""
+    try:
+        found = json.loads(document)
+        return f"{found['errorType']}: {found['errorMessage']}"[:_TEXT_MAX]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "an error without a type"
 
 
 def timeout_document(request_id: str, seconds: float) -> bytes:

@@ -12,7 +12,7 @@ from lambda_sidecar.config.local import LocalLambdaSettings
 from lambda_sidecar.local import errors
 from lambda_sidecar.local.events import Events
 from lambda_sidecar.local.fleet import Fleet
-from lambda_sidecar.local.function import Function, FunctionFolder
+from lambda_sidecar.local.function import Function
 from lambda_sidecar.local.invocation import Invocation, Outcome
 from lambda_sidecar.local.invoke_request import (
     PATH,
@@ -25,6 +25,7 @@ from lambda_sidecar.local.invoke_request import (
 )
 from lambda_sidecar.local.record import OpenRequests, Record
 from lambda_sidecar.local.slots import Slots
+from lambda_sidecar.local.sources import Functions
 from lambda_sidecar.local.target import Target
 from lambda_sidecar.local.tasks import Tasks
 
@@ -38,7 +39,7 @@ class InvokeApi:
         self,
         settings: LocalLambdaSettings,
         *,
-        functions: FunctionFolder,
+        functions: Functions,
         fleet: Fleet,
         slots: Slots,
         events: Events,

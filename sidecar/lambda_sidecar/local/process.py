@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from lambda_sidecar.local.log_tail import LogTail
+from lambda_sidecar.local.output import Output
 
 _logger = logging.getLogger(__name__)
 _LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -23,31 +24,32 @@ class WorkerProcess:
     """A process that the constructor starts. The kernel ends it when the thread that started it ends.
 
     exited: its return code as subprocess reports it, once it has ended and the rest of its group was killed.
-    log: stdout and stderr.
+    log: stdout and stderr, which `output` gets too.
     """
 
-    def __init__(self, command: list[str], environment: dict[str, str], folder: Path) -> None:
+    def __init__(self, command: list[str], environment: dict[str, str], folder: Path, output: Output) -> None:
         """Raises OSError."""
         self.log = LogTail()
+        self._printed = output
         self._loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[int] = self._loop.create_future()
-        self._output, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._output, pipe = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            os.set_blocking(output, True)  # the worker's end: it waits when it prints faster than we read
+            os.set_blocking(pipe, True)  # the worker's end: it waits when it prints faster than we read
             self._process = subprocess.Popen(  # noqa: S603 - the command is the function that the user configured
                 [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), *command],
                 env=environment,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdout=pipe,
+                stderr=pipe,
                 start_new_session=True,
             )
         except BaseException:
             os.close(self._output)
             raise
         finally:
-            os.close(output)
+            os.close(pipe)
         self.pid = self._process.pid
         try:
             self._pidfd = os.pidfd_open(self.pid)
@@ -68,7 +70,8 @@ class WorkerProcess:
         """Reads the output that was printed until now."""
         for _ in range(_DRAIN_READS):
             if not self._read():
-                return
+                break
+        self._printed.flush()
 
     def max_memory_mb(self) -> int:
         """The most memory the process had resident, in MB; 0 once it has ended."""
@@ -90,6 +93,7 @@ class WorkerProcess:
             self._close_output()
             return False
         self.log.write(chunk)
+        self._printed.write(chunk)
         return True
 
     def _close_output(self) -> None:

@@ -14,7 +14,6 @@ from lambda_sidecar.config.local import LocalLambdaSettings
 from lambda_sidecar.local.errors import LocalLambdaError
 from lambda_sidecar.local.events import Events
 from lambda_sidecar.local.fleet import Fleet
-from lambda_sidecar.local.function import FunctionFolder
 from lambda_sidecar.local.guard import answer_failures, guard
 from lambda_sidecar.local.invoke_api import InvokeApi
 from lambda_sidecar.local.quiet import quiet
@@ -22,6 +21,7 @@ from lambda_sidecar.local.record import OpenRequests, Record
 from lambda_sidecar.local.record_api import RecordApi
 from lambda_sidecar.local.scratch import Scratch
 from lambda_sidecar.local.slots import Slots
+from lambda_sidecar.local.sources import Functions
 
 _logger = logging.getLogger(__name__)
 
@@ -49,8 +49,9 @@ class LocalLambda:
         """Checks every function and listens. Raises LocalLambdaError with a text that says what to change."""
         if self._runner is not None:
             raise LocalLambdaError("the local Lambda is started already")
-        functions = FunctionFolder(self._settings.functions)
+        functions = Functions(self._settings)
         found = await asyncio.to_thread(functions.check)
+        unserved = await asyncio.to_thread(functions.unserved)
         if not hasattr(os, "pidfd_open"):
             raise LocalLambdaError("the local Lambda needs Linux 5.3 or newer")
         try:
@@ -61,6 +62,8 @@ class LocalLambda:
         _logger.info(
             "local Lambda: %d functions of %s on %s", len(found), self._settings.functions, self.endpoint
         )
+        for sentence in unserved:
+            _logger.warning("local Lambda: %s", sentence)
 
     async def stop(self) -> None:
         """Kills every worker, closes every connection, removes every file of its own. Safe to call twice."""
@@ -76,7 +79,7 @@ class LocalLambda:
         if scratch is not None:
             await asyncio.to_thread(scratch.remove)
 
-    async def _start(self, functions: FunctionFolder) -> None:
+    async def _start(self, functions: Functions) -> None:
         settings = self._settings
         try:
             self._scratch = await asyncio.to_thread(Scratch)

@@ -10,7 +10,6 @@ import math
 import os
 import secrets
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from lambda_sidecar.local.invocation import (
     exit_text,
     timeout_document,
 )
+from lambda_sidecar.local.output import Output
 from lambda_sidecar.local.process import WorkerProcess
 from lambda_sidecar.local.runtime_api import RuntimeApi
 from lambda_sidecar.quotas import INIT_MAX_SECONDS
@@ -152,11 +152,10 @@ class Worker:
         await self._api.start()
         self._folder.mkdir(mode=0o700)
         function = self.function
-        command = [str(function.folder / "bootstrap")]
-        if not function.bootstrap:
-            command = [sys.executable, "-m", "awslambdaric", function.handler]
         started = time.monotonic()
-        process = self._process = WorkerProcess(command, self._environment(), function.folder)
+        process = self._process = WorkerProcess(
+            list(function.runtime.command), self._environment(), function.folder, Output(function.name)
+        )
         await _first(INIT_MAX_SECONDS, self._api.ready, self._api.init_error, process.exited)
         self._init_seconds = time.monotonic() - started
         if self._api.ready.done():
@@ -200,9 +199,8 @@ class Worker:
             "AWS_LAMBDA_LOG_STREAM_NAME": f"{now:%Y/%m/%d}/[$LATEST]{secrets.token_hex(16)}",
             "AWS_LAMBDA_RUNTIME_API": self._api.address,
         }
-        if not function.bootstrap:  # not defined for OS-only runtimes
-            version = f"{sys.version_info.major}.{sys.version_info.minor}"
-            environment["AWS_EXECUTION_ENV"] = f"AWS_Lambda_python{version}"
+        if function.runtime.execution_environment is not None:
+            environment["AWS_EXECUTION_ENV"] = function.runtime.execution_environment
         return environment
 
     def _report(self, request_id: str, seconds: float, memory: int) -> str:

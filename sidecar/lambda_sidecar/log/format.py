@@ -11,6 +11,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any, TextIO, cast
 
+from lambda_sidecar.log.journal import JournalFormatter, is_journal, mark
 from lambda_sidecar.log.writer import LogStream, LogWriter
 from lambda_sidecar.text.safe_text import visible
 
@@ -64,12 +65,14 @@ class JsonFormatter(logging.Formatter):
 
 def configure_logging(level: str, log_format: str = "text") -> None:
     """Logs to standard error, and never waits for the reader; from now on, whatever is printed there goes the
-    same way. Level debug never turns on the debug logs of botocore, aiohttp or grpc."""
+    same way. Where the journal reads it, each line says its priority. Level debug never turns on the debug
+    logs of botocore, aiohttp or grpc."""
     if sys.stderr is not None:  # closed: another file may have its number
         descriptor = sys.stderr.fileno()
         writer = LogWriter(descriptor)
         logging.getLogger().addHandler(writer)
-        sys.stderr = cast(TextIO, LogStream(writer, descriptor))
+        begin = mark(logging.WARNING) if is_journal(descriptor) else ""
+        sys.stderr = cast(TextIO, LogStream(writer, descriptor, begin))
     for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     set_logging(level, log_format)
@@ -80,7 +83,9 @@ def set_logging(level: str, log_format: str) -> None:
     root = logging.getLogger()
     root.setLevel(level.upper())
     for handler in root.handlers:
-        handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+        formatter = JsonFormatter() if log_format == "json" else TextFormatter()
+        is_marked = isinstance(handler, LogWriter) and is_journal(handler.descriptor)
+        handler.setFormatter(JournalFormatter(formatter) if is_marked else formatter)
 
 
 def dropped_lines() -> int:

@@ -32,7 +32,7 @@ class LogWriter(logging.Handler):
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self.dropped = 0
         """Lines, since the start."""
         self._reported = 0  # of them, those that a line has reported
@@ -118,10 +118,10 @@ class LogWriter(logging.Handler):
         left = memoryview(data)
         while left:
             try:
-                left = left[os.write(self._descriptor, left) :]
+                left = left[os.write(self.descriptor, left) :]
             except BlockingIOError:  # somebody who shares it made it so
                 with contextlib.suppress(OSError):
-                    select.select([], [self._descriptor], [], 1.0)
+                    select.select([], [self.descriptor], [], 1.0)
             except OSError:
                 time.sleep(0.01)  # a reader that has gone: lines go the same way, without haste
                 return False
@@ -135,9 +135,11 @@ class LogStream(io.TextIOBase):
     encoding = "utf-8"
     errors = "backslashreplace"
 
-    def __init__(self, writer: LogWriter, descriptor: int) -> None:
+    def __init__(self, writer: LogWriter, descriptor: int, begin: str = "") -> None:
+        """`begin` comes before each line."""
         self._writer = writer
         self._descriptor = descriptor
+        self._begin = begin
         self._begun = ""
 
     def writable(self) -> bool:
@@ -149,8 +151,8 @@ class LogStream(io.TextIOBase):
     def write(self, text: str) -> int:
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
-            self._writer.write_line(visible(line))
+            self._writer.write_line(self._begin + visible(line))
         if len(self._begun) > LINE_MAX:
-            self._writer.write_line(visible(self._begun))
+            self._writer.write_line(self._begin + visible(self._begun))
             self._begun = ""
         return len(text)

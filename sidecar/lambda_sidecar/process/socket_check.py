@@ -19,34 +19,54 @@ MYSQL_USER = "mysql"
 
 class Report(Protocol):
     def ok(self, step: str, text: str) -> None: ...
-    def warn(self, step: str, text: str) -> None: ...
-    def fail(self, step: str, text: str) -> None: ...
+    def warn(self, step: str, text: str, next: str = "") -> None: ...
+    def fail(self, step: str, text: str, next: str = "") -> None: ...
 
 
-def look_at_socket(path: Path, report: Report) -> None:
+def look_at_rights(path: Path, report: Report) -> None:
+    """Who may connect. Asks the machine's user database, which may be slow."""
     try:
         status, folder = path.stat(), path.parent.stat()
     except OSError as error:
-        report.fail("socket", f"{error.filename}: {error.strerror}; is the sidecar running?")
+        report.fail("socket", f"{error.filename}: {error.strerror}", _START)
         return
     if not stat.S_ISSOCK(status.st_mode):
-        report.fail("socket", f"{path} is not a socket")
+        report.fail("socket", f"{path} is not a socket", "name the sidecar's socket")
         return
-    if (found := problem(path)) is None:
-        report.ok("socket", f"{path} answers: serving")
-    else:
-        report.fail("socket", f"{path}: {found}")
     report.ok("socket", f"{_described(status)}; its folder {_described(folder)}")
     if status.st_mode & stat.S_IWOTH and folder.st_mode & stat.S_IXOTH:
-        report.fail("socket", "every account of this machine can connect and claim any MySQL account")
-    others = sorted(_members(status.st_gid) - {MYSQL_USER, "root", _user(status.st_uid)})
-    group = _group(status.st_gid)
+        report.fail(
+            "socket",
+            "every account of this machine can connect and claim any MySQL account",
+            "take the rights of others from the socket's folder (docs/access.md)",
+        )
+        return
+    _look_at_group(status, report)
+
+
+def _look_at_group(status: os.stat_result, report: Report) -> None:
+    group, members = _group(status.st_gid), _members(status.st_gid)
+    others = sorted(members - {MYSQL_USER, "root", _user(status.st_uid)})
+    if _is_account(MYSQL_USER) and MYSQL_USER not in members and _user(status.st_uid) != MYSQL_USER:
+        report.warn(
+            "group",
+            f"the account {MYSQL_USER} is not in {group}: if mysqld runs as {MYSQL_USER}, it cannot connect",
+            f"run the sidecar in mysqld's group (Group= in its unit), or put {MYSQL_USER} into {group}",
+        )
     if status.st_mode & stat.S_IWGRP and others:
         report.warn(
             "group", f"{group} has members besides {MYSQL_USER}, who can connect too: {', '.join(others)}"
         )
     else:
         report.ok("group", f"nobody but {MYSQL_USER}, root and the sidecar is in {group}")
+
+
+_START = "start the sidecar (systemctl start lambda-sidecar), or name its socket"
+
+
+def described(path: Path) -> str:
+    """The file's owner, group and mode. Raises OSError."""
+    return _described(path.stat())
 
 
 def problem(path: Path) -> str | None:
@@ -78,6 +98,14 @@ def _group(number: int) -> str:
         return grp.getgrgid(number).gr_name
     except KeyError:
         return str(number)
+
+
+def _is_account(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
 
 
 def _members(group: int) -> set[str]:

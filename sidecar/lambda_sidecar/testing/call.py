@@ -26,6 +26,7 @@ class Call:
     finished: whether the handler has returned or raised, or the call was refused.
     result: what the handler returned.
     error: "ValueError: …" if it raised, "TooManyRequestsException: …" if the call was refused.
+    traceback: what the handler raised, as Python prints it; None if it did not.
     """
 
     function: str
@@ -37,6 +38,7 @@ class Call:
     finished: bool = False
     result: Any = None
     error: str | None = None
+    traceback: str | None = None
 
 
 class ApiError(errors.ApiError):

@@ -15,12 +15,14 @@ from typing import Any, Self
 
 import mysql.connector
 
-from lambda_sidecar.testing.kit import MySqlLambdaKit, sidecar_environment, sidecar_settings
+from lambda_sidecar.testing.kit import sidecar_environment, sidecar_settings
+from lambda_sidecar.testing.like_testcontainers import PORT, LikeTestcontainers
 from lambda_sidecar.testing.process import ServerError
 from lambda_sidecar.testing.sidecar import toml_text
 
 try:
     from docker.errors import DockerException, NotFound
+    from testcontainers.core.config import testcontainers_config
     from testcontainers.core.container import DockerContainer
     from testcontainers.core.docker_client import DockerClient
     from testcontainers.core.labels import LABEL_SESSION_ID, SESSION_ID
@@ -39,19 +41,22 @@ _OUTBOX = {
     "mysql_socket": f"{_MYSQL_SOCKET_FOLDER}/mysqld.sock",
     "password_file": "/etc/lambda-sidecar/outbox.password",
 }
-_PORT = 3306
 # What containers call this machine, on every platform (docker run --add-host, "host-gateway").
 _HOST = "host.docker.internal"
 # A fresh data directory on a busy machine.
 _READY_SECONDS = 180.0
 
 
-class MySqlLambdaContainer(MySqlLambdaKit):
+class MySqlLambdaContainer(LikeTestcontainers):
     """A context manager that starts two containers; they and their volumes are gone afterwards.
 
     mysql_image, sidecar_image   built from Dockerfile.mysql and Dockerfile.sidecar (docs/testing.md)
     mysqld_options               more options for mysqld, as on its command line
     settings                     more of the sidecar's configuration, as in its TOML file
+    dbname                       a database that is there from the beginning
+    dialect                      in get_connection_url(): mysql+DIALECT://
+    reaper                       False: without testcontainers' reaper, whose image need not be there then.
+                                 None: as TESTCONTAINERS_RYUK_DISABLED says
     """
 
     def __init__(
@@ -61,24 +66,27 @@ class MySqlLambdaContainer(MySqlLambdaKit):
         *,
         mysqld_options: Sequence[str] = (),
         settings: Mapping[str, Any] | None = None,
+        dbname: str = "test",
+        dialect: str | None = None,
+        reaper: bool | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(dbname, dialect)
         self._images = (mysql_image, sidecar_image or _sidecar_image())
-        self._options = list(mysqld_options)
+        self._mysqld_options += mysqld_options
         self._settings = {**sidecar_settings(), **(settings or {})}
         self._password = secrets.token_hex(16)
+        self._reaper = reaper
         self._resources = contextlib.ExitStack()
-        self._mysql: Any = None
         self._sidecar: Any = None
 
     def start(self) -> Self:
         """Starts both containers. If that fails, leaves nothing running and raises ServerError."""
         try:
-            with contextlib.ExitStack() as resources:
+            with contextlib.ExitStack() as resources, _reaper_is(self._reaper):
                 self._start(resources)
                 self._resources = resources.pop_all()
         except DockerException as error:
-            raise ServerError(f"the containers could not be started: {error}") from None
+            raise ServerError(f"the containers could not be started: {error}{_advice(error)}") from None
         return self
 
     def _start(self, resources: contextlib.ExitStack) -> None:
@@ -116,9 +124,10 @@ class MySqlLambdaContainer(MySqlLambdaKit):
             container.with_volume_mapping(volume, folder, "rw")
         container.with_env("MYSQL_ROOT_PASSWORD", self._password)
         container.with_env("LAMBDA_OUTBOX_PASSWORD", self._password)
+        container.with_env("MYSQL_DATABASE", self.dbname)
         # Nobody but this machine: docker-py takes (address, any port) where testcontainers' types say a port.
-        container.ports[f"{_PORT}/tcp"] = ("127.0.0.1", None)
-        return container.with_command(self._options) if self._options else container
+        container.ports[f"{PORT}/tcp"] = ("127.0.0.1", None)
+        return self._changed(container)
 
     def _wait_until_ready(self, sidecar: Any) -> None:
         """Waits for a connection over TCP: the server that runs the image's init scripts has none, so that
@@ -152,21 +161,9 @@ class MySqlLambdaContainer(MySqlLambdaKit):
         yield
         self._sidecar.get_wrapped_container().start()
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
     @property
     def host(self) -> str:
         return "127.0.0.1"
-
-    @property
-    def port(self) -> int:
-        if self._mysql is None:
-            raise ServerError("MySqlLambdaContainer is not started: use it in a with statement")
-        return int(self._mysql.get_exposed_port(_PORT))
 
     @property
     def socket(self) -> None:
@@ -175,6 +172,28 @@ class MySqlLambdaContainer(MySqlLambdaKit):
     @property
     def password(self) -> str:
         return self._password
+
+
+@contextlib.contextmanager
+def _reaper_is(wanted: bool | None) -> Iterator[None]:
+    """testcontainers asks its one configuration for all containers, whenever it starts one."""
+    disabled = testcontainers_config.ryuk_disabled
+    testcontainers_config.ryuk_disabled = disabled if wanted is None else not wanted
+    try:
+        yield
+    finally:
+        testcontainers_config.ryuk_disabled = disabled
+
+
+def _advice(error: DockerException) -> str:
+    """It is an image that people who have the other images do not expect to need."""
+    reaper = testcontainers_config.ryuk_image.rpartition("/")[2].partition(":")[0]
+    if reaper not in str(error):
+        return ""
+    return (
+        "; that is testcontainers' reaper: MySqlLambdaContainer(reaper=False), "
+        "or TESTCONTAINERS_RYUK_DISABLED=true, does without it"
+    )
 
 
 def _sidecar_image() -> str:

@@ -1,15 +1,19 @@
 """Runs a Python callable as a Lambda function: its arguments, and the result of its answer or its exception.
 
-Knows nothing of HTTP, names or threads."""
+Knows nothing of HTTP, or of names."""
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from types import SimpleNamespace
+from pathlib import Path
+from types import SimpleNamespace, TracebackType
 from typing import Any
 
 from lambda_sidecar.local.invocation import Invocation, Outcome, too_large_document
@@ -18,6 +22,9 @@ from lambda_sidecar.testing import runtime_json
 from lambda_sidecar.testing.call import Call
 
 Handler = Callable[..., Any]
+
+# Between this file and a handler that is a coroutine function there are only the event loop's frames.
+_NOT_THE_HANDLERS = (__file__, f"{Path(asyncio.__file__).parent}/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +47,8 @@ class Context:
 
 def wants_context(handler: Handler) -> bool:
     """Whether it takes (event, context), not (event) alone. Raises TypeError for what can be no handler."""
-    if not callable(handler) or inspect.iscoroutinefunction(handler):
-        raise TypeError(f"a handler must be a plain callable, not {handler!r}")
+    if not callable(handler):
+        raise TypeError(f"a handler must be callable, not {handler!r}")
     try:
         parameters = inspect.signature(handler).parameters.values()
     except ValueError:  # built-in, without a signature
@@ -58,14 +65,16 @@ def run(handler: Handler, invocation: Invocation, call: Call) -> Outcome:
     handler gets an event of its own: changes that it makes there do not show in `call`."""
     try:
         event = runtime_json.read_event(invocation.event)
-        if wants_context(handler):
-            call.result = handler(event, _context(invocation))
-        else:
-            call.result = handler(event)
+        arguments = (event, _context(invocation)) if wants_context(handler) else (event,)
+        result = handler(*arguments)
+        call.result = _wait_for(result) if inspect.isawaitable(result) else result
         payload = runtime_json.write_result(call.result)
     except BaseException as error:  # pytest.fail() and its like too: there is a statement to be answered
-        name, text, stack = runtime_json.describe(error)
+        frames = _frames(error)
+        name, text, stack = runtime_json.describe(error, frames)
         call.error = f"{name}: {text}"
+        if not runtime_json.is_fault(error):
+            call.traceback = "".join(traceback.format_exception(type(error), error, frames))
         document = runtime_json.error_document(name, text, stack, call.request_id)
         return Outcome(payload=document, function_error=True)
     if len(payload) > RESPONSE_MAX:
@@ -83,3 +92,32 @@ def _context(invocation: Invocation) -> Context:
         aws_request_id=invocation.request_id,
         client_context=None if custom is None else SimpleNamespace(**known),
     )
+
+
+def _wait_for(result: Awaitable[Any]) -> Any:
+    """The result of an `async def`, which runs in an event loop of its own."""
+
+    async def wait() -> Any:
+        return await result
+
+    if not _in_a_loop():
+        return asyncio.run(wait())
+    # deliver_outbox, in a test that is a coroutine itself: the loop of this thread is busy with the test.
+    with ThreadPoolExecutor(1, thread_name_prefix="lambda-function") as thread:
+        return thread.submit(asyncio.run, wait()).result()
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _frames(error: BaseException) -> TracebackType | None:
+    """The traceback from the handler's first frame on; all of it where the handler has none."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_NOT_THE_HANDLERS):
+        frames = frames.tb_next
+    return frames or error.__traceback__

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Self
 from urllib.parse import parse_qsl
 
@@ -24,7 +24,9 @@ from lambda_sidecar.local.invoke_request import (
     read_type,
 )
 from lambda_sidecar.local.quiet import quiet
-from lambda_sidecar.testing.functions import ACCOUNT_ID, REGION, Functions
+from lambda_sidecar.testing.function_name import ACCOUNT_ID, REGION
+from lambda_sidecar.testing.functions import Functions
+from lambda_sidecar.testing.handler_threads import HandlerThreads
 from lambda_sidecar.testing.process import ServerError
 from lambda_sidecar.testing.sessions import Sessions
 
@@ -45,7 +47,7 @@ class LambdaEndpoint:
         self._stop: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="lambda-endpoint", daemon=True)
-        self._handlers = ThreadPoolExecutor(_THREADS, thread_name_prefix="lambda-function")
+        self._handlers = HandlerThreads(_THREADS)
 
     def start(self, *hosts: str) -> Self:
         """Returns when it listens: on the first of these addresses that is this machine's, and on any free
@@ -63,7 +65,7 @@ class LambdaEndpoint:
         if self._loop is not None and self._stop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
-        self._handlers.shutdown(wait=False, cancel_futures=True)
+        self._handlers.stop()
 
     def _run(self) -> None:
         asyncio.run(self._serve())

@@ -5,7 +5,6 @@ Knows how they are started and joined; kit.py has what a test can ask for."""
 from __future__ import annotations
 
 import contextlib
-import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from lambda_sidecar.install.connection import execute
 from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.testing.installed_mysql import mysql_home
 from lambda_sidecar.testing.kit import MySqlLambdaKit, sidecar_environment, sidecar_settings
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.process import ServerError
 from lambda_sidecar.testing.stack import Stack
 
@@ -62,12 +62,6 @@ class MySqlLambda(MySqlLambdaKit):
         self._resources.close()
         self._running = None
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
     def _start_stack(self, folder: Path, home: Path, library: Path) -> Stack:
         for attempt in range(1, _START_ATTEMPTS + 1):
             stack = Stack(
@@ -77,7 +71,7 @@ class MySqlLambda(MySqlLambdaKit):
                 aws=sidecar_environment(self._endpoint, "127.0.0.1"),
                 settings=self._settings,
                 options=self._options,
-                port=_free_port(),
+                port=free_port(),
                 admin_host="%",
             )
             try:
@@ -126,10 +120,3 @@ class MySqlLambda(MySqlLambdaKit):
     @property
     def password(self) -> str:
         return self._stack.password
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -22,7 +22,8 @@ from lambda_sidecar.outbox.sql_text import COLUMNS, TABLES, literal
 from lambda_sidecar.outbox.transaction import statements
 from lambda_sidecar.outbox.verdict import EXPIRED, Accepted, Dead, Later, judge
 from lambda_sidecar.testing.call import Call
-from lambda_sidecar.testing.functions import ACCOUNT_ID, REGION, Functions
+from lambda_sidecar.testing.function_name import ACCOUNT_ID, REGION
+from lambda_sidecar.testing.functions import Functions
 
 # The defaults of [outbox]'s max_attempts and deduplication_hours.
 _ATTEMPTS, _HOURS = 30, 24.0
@@ -37,6 +38,11 @@ _KEYS = {
     "outbox_results": "outbox_id",
     "outbox_deduplication": "outbox_id",
 }
+# What the sidecar has not brought to a function, with the reason.
+_REFUSED = " UNION ALL ".join(
+    f"SELECT function_name, CAST('{state}' AS CHAR), error FROM lambda_udf.{table} WHERE error IS NOT NULL"
+    for table, state in (("outbox_waiting", "waits"), ("outbox_dead", "is dead"))
+)
 _TABLES = (
     "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'lambda_udf'"
     f" AND TABLE_NAME IN ({', '.join(map(repr, _KEYS))})"
@@ -140,20 +146,39 @@ def _result(status: int, invocation: Invocation, outcome: Outcome | None = None)
     )
 
 
-def empty(connection: Any, stopped: Callable[[], AbstractContextManager[object]]) -> None:
-    """Empties the tables. The sidecar may hold rows that were committed: it gets a moment to deliver them to
-    the functions of the test that has ended. Rows that are left are deleted while it is `stopped`."""
-    if _rows(connection, _TABLES) != [(len(_KEYS),)]:
-        return  # a test has dropped it
+def settle(connection: Any) -> bool:
+    """Gives the sidecar a moment to deliver the rows that were committed. Whether all are, of those that are
+    due."""
+    if not _exists(connection):
+        return True
     _run(connection, "SET SESSION transaction_isolation = 'READ-COMMITTED'")
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while _rows(connection, _UNDELIVERED) == [(1,)]:
         if time.monotonic() >= deadline:
-            with stopped():
-                _delete_all(connection)
-            return
+            return False
         time.sleep(0.01)
-    _delete_all(connection)
+    return True
+
+
+def empty(connection: Any, stopped: Callable[[], AbstractContextManager[object]]) -> None:
+    """Empties the tables, once the functions of the test that has ended have had what the sidecar can deliver
+    in a moment. The sidecar may hold what is left then, which is deleted while it is `stopped`."""
+    with contextlib.nullcontext() if settle(connection) else stopped():
+        if _exists(connection):
+            _delete_all(connection)
+
+
+def refused(connection: Any) -> str:
+    """The committed events that were tried in vain, each with the reason; empty without any."""
+    if not _exists(connection):
+        return ""
+    lines = [f"{name} {state}: {error}" for name, state, error in _rows(connection, _REFUSED)]
+    return "\n".join(["In the outbox:", *lines]) if lines else ""
+
+
+def _exists(connection: Any) -> bool:
+    """Whether its tables are there: a test may have dropped them."""
+    return bool(_rows(connection, _TABLES) == [(len(_KEYS),)])
 
 
 def _delete_all(connection: Any) -> None:

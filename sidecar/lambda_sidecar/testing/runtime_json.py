@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 import sys
 import traceback
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import Any
 
 
@@ -43,12 +43,17 @@ def write_result(result: Any) -> bytes:
     return written if isinstance(written, bytes) else written.encode()
 
 
-def describe(error: BaseException) -> tuple[str, str, list[str]]:
-    """errorType, errorMessage and stackTrace of what was raised."""
-    if isinstance(error, _runtime_client()[1].FaultException):
-        return error.exception_type, error.msg, error.trace or []
-    stack = traceback.extract_tb(error.__traceback__)[1:]
-    return type(error).__name__, str(error), traceback.format_list(stack)
+def is_fault(error: BaseException) -> bool:
+    """Whether the runtime client itself has raised it, because the result cannot be written."""
+    return isinstance(error, _runtime_client()[1].FaultException)
+
+
+def describe(error: BaseException, frames: TracebackType | None) -> tuple[str, str, list[str]]:
+    """errorType, errorMessage and stackTrace of what was raised; `frames` are the handler's own."""
+    if is_fault(error):
+        fault: Any = error
+        return fault.exception_type, fault.msg, fault.trace or []
+    return type(error).__name__, str(error), traceback.format_list(traceback.extract_tb(frames))
 
 
 def error_document(name: str, text: str, stack: list[str], request_id: str) -> bytes:

@@ -18,7 +18,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from lambda_sidecar.local.errors import ApiError, forbidden
-from lambda_sidecar.testing.functions import ACCOUNT_ID
+from lambda_sidecar.testing.function_name import ACCOUNT_ID
 
 ROLE = f"arn:aws:iam::{ACCOUNT_ID}:role/lambda-udf-testing"
 _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
