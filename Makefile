@@ -1,10 +1,15 @@
 # lambda-udf: one command each for what people do with a checkout. `make help` lists them.
 # Sets up what is missing by itself; says what to install where it cannot.
 
-PYTHON3 ?= python3
+# The first that is new enough: a shell's own (pyenv's, say) may be another one, or be none at all.
+PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3
+PYTHON3 ?= $(shell for name in $(PYTHONS); do \
+  $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$name && exit; done; echo python3)
+PYTHON3 := $(PYTHON3)
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 BUILD := build
+DIST := $(BUILD)/dist
 FUNCTIONS ?= examples/functions
 LAMBDA_ENDPOINT ?=
 FUNCTION_NAME_FORMAT ?=
@@ -20,21 +25,33 @@ JOBS ?= $(shell expr $$(nproc) + 1)
 CONTRACT := $(patsubst protos/%.proto,sidecar/%_pb2.py,$(wildcard protos/lambda_udf/v1/*.proto))
 PACKAGED_SQL := $(patsubst udf/sql/%,sidecar/lambda_sidecar/sql/%,$(wildcard udf/sql/*.sql))
 LIBRARY := $(BUILD)/lambda_udf.so
+# As Debian names architectures: this machine's, and the one for which the library is cross-built.
+NATIVE := $(if $(filter aarch64,$(shell uname -m)),arm64,amd64)
+OTHER := $(if $(filter arm64,$(NATIVE)),amd64,arm64)
+ARCH ?= $(NATIVE)
+LIBRARY_OF_arm64 := $(if $(filter arm64,$(NATIVE)),$(LIBRARY),$(BUILD)/arm64/lambda_udf.so)
+LIBRARY_OF_amd64 := $(if $(filter amd64,$(NATIVE)),$(LIBRARY),$(BUILD)/amd64/lambda_udf.so)
+TRIPLET_arm64 := aarch64-linux-gnu
+TRIPLET_amd64 := x86_64-linux-gnu
+CROSS = CC=$(TRIPLET_$(OTHER))-gcc TRIPLET=$(TRIPLET_$(OTHER)) FOREIGN=$(abspath $(BUILD)/$(OTHER)/root) \
+  BUILD=$(abspath $(BUILD)/$(OTHER)) PYTHON=$(abspath $(PYTHON))
+# A checkout in which everything runs; `build` alone does without what tests and checks need.
+WHOLE = build $(VENV)/.ready
 SANITIZED := $(BUILD)/sanitized/lambda_udf.so
 STACK = $(PYTHON) -m examples.playground
 C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h tests/fuzz/*.c tests/fuzz/*.h bench/load/*.c bench/load/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick orders planted faults chaos chaos-outbox soak check build images wheel fresh clean up sql down format fuzz pictures bench bench-million bench-backlog bench-profile bench-programs
+.PHONY: help demo foreign-tests test test-quick orders planted faults chaos chaos-outbox soak check build images wheel packages fresh clean up sql down format fuzz pictures bench bench-million bench-backlog bench-profile bench-programs
 .DELETE_ON_ERROR:
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: build ## the main job, shown on a real MySQL with a real Lambda runtime
+demo: $(WHOLE) ## the main job, shown on a real MySQL with a real Lambda runtime
 	@$(PYTHON) -m examples.demo
 
-test: build $(SANITIZED) ## every test; PYTEST_ARGS='-k trigger -x' chooses
+test: $(WHOLE) $(BUILD)/.test-packages $(SANITIZED) ## every test; PYTEST_ARGS='-k trigger -x' chooses
 	@$(MAKE) --no-print-directory -s -C tests/c BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))
 	@$(PYTHON) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
@@ -48,32 +65,32 @@ orders: $(VENV)/.ready $(CONTRACT) ## every order of what happens, at greater le
 planted: $(VENV)/.ready $(CONTRACT) ## faults that were mended, planted again one by one: which tests find each; FAULT=part of a name
 	@$(PYTHON) -m tests.planted.run "$(FAULT)"
 
-chaos: build ## calls while the sidecar, the endpoint, sessions and clients fail at random: N=100000 calls, SEED=7
+chaos: $(WHOLE) ## calls while the sidecar, the endpoint, sessions and clients fail at random: N=100000 calls, SEED=7
 	@LAMBDA_UDF_CHAOS=1 $(if $(N),LAMBDA_UDF_CHAOS_N=$(N)) $(if $(SEED),LAMBDA_UDF_CHAOS_SEED=$(SEED)) \
 	  $(PYTHON) -m pytest -s -p no:cacheprovider tests/chaos/test_chaos_calls.py $(PYTEST_ARGS)
 
-soak: build ## mixed SQL, kills and upgrades for T=60 minutes: do memory, descriptors or times grow? SEED=7
+soak: $(WHOLE) ## mixed SQL, kills and upgrades for T=60 minutes: do memory, descriptors or times grow? SEED=7
 	@$(if $(SEED),LAMBDA_UDF_CHAOS_SEED=$(SEED)) $(PYTHON) -m tests.soak.run $(T)
 
 # Without N each scenario has the length that it has by hand; `make test` runs them short.
-chaos-outbox: build ## kill -9, failover, throttling for as long as one likes; SCENARIO=sidecar, N=1000, SEED=7
+chaos-outbox: $(WHOLE) ## kill -9, failover, throttling for as long as one likes; SCENARIO=sidecar, N=1000, SEED=7
 	@LAMBDA_UDF_CHAOS=1 $(if $(N),LAMBDA_UDF_CHAOS_N=$(N)) $(if $(SEED),LAMBDA_UDF_CHAOS_SEED=$(SEED)) \
 	  $(PYTHON) -m pytest -s -p no:cacheprovider tests/chaos --ignore=tests/chaos/test_chaos_calls.py $(if $(SCENARIO),-k "$(SCENARIO)") $(PYTEST_ARGS)
 
 # Every row must have one outcome.
-faults: build ## brings every fault of docs/reliability.md about and writes its tables; N=3 times each
+faults: $(WHOLE) $(BUILD)/.test-packages ## brings every fault of docs/reliability.md about and writes its tables; N=3 times each
 	@$(MAKE) --no-print-directory -s -C tests/c BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))
 	@$(PYTHON) -m tests.faults.run $(or $(N),3)
 
 # What `make test` does in seconds, under libFuzzer and with new examples, for as long as one likes.
-fuzz: build $(BUILD)/.fuzz-packages ## T=60 seconds of each fuzz target; TARGETS='calls wire' chooses
+fuzz: $(WHOLE) $(BUILD)/.test-packages $(BUILD)/.fuzz-packages ## T=60 seconds of each fuzz target; TARGETS='calls wire' chooses
 	@$(PYTHON) -m tests.fuzz.run $(T) $(TARGETS)
 
 # From servers that run for it: `top` takes seconds; `dashboard` four minutes, and Debian's package prometheus.
-pictures: build ## draws docs/pictures/ anew; ONLY=top or dashboard
+pictures: $(WHOLE) ## draws docs/pictures/ anew; ONLY=top or dashboard
 	@$(PYTHON) -m tests.pictures.run $(ONLY)
 
-check: build ## formatting, warnings, types, lint
+check: $(WHOLE) ## formatting, warnings, types, lint
 	$(VENV)/bin/clang-format --dry-run --Werror $(C_FILES)
 	$(MAKE) --no-print-directory -C udf tidy BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))
 	$(VENV)/bin/ruff format --check .
@@ -87,10 +104,21 @@ format: $(VENV)/.ready ## rewrites C and Python as `make check` wants them
 
 build: $(LIBRARY) $(CONTRACT) $(PACKAGED_SQL) ## the library, the Python environment, the generated contract
 
-wheel: build ## build/dist/lambda_udf-…whl for this platform: the command and the library together
-	@rm -rf $(BUILD)/dist
-	@$(PYTHON) -m pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps -w $(BUILD)/dist .
-	@ls $(BUILD)/dist/*.whl
+# The second is for machines that need no library: Macs, and those whose MySQL is in a container.
+PIP_WHEEL = $(PYTHON) -m pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps -w $(DIST)
+wheel: build $(filter-out $(LIBRARY),$(LIBRARY_OF_$(ARCH))) ## build/dist/lambda_udf-…whl: the command and the library, and without it; ARCH=arm64 or amd64
+	@rm -rf $(DIST)
+	@$(PIP_WHEEL) --config-settings library=$(abspath $(LIBRARY_OF_$(ARCH))) .
+	@$(PIP_WHEEL) --config-settings library=none .
+	@ls $(DIST)/*.whl
+
+# Each from its wheel, which stays beside it.
+ARCHITECTURES ?= amd64 arm64
+packages: build $(VENV)/.packages $(foreach name,$(ARCHITECTURES),$(filter-out $(LIBRARY),$(LIBRARY_OF_$(name)))) ## build/dist/lambda-udf….deb and .rpm for amd64 and arm64; ARCHITECTURES=amd64 for one
+	@rm -rf $(DIST)
+	@$(PIP_WHEEL) --config-settings library=none .
+	@$(foreach name,$(ARCHITECTURES),$(PIP_WHEEL) --config-settings library=$(abspath $(LIBRARY_OF_$(name))) . && \
+	  $(PYTHON) packaging/packages/build.py $(name) $(DIST) && ) true
 
 fresh: ## `make demo` and `make test` on a fresh Debian, in a root file system of its own; SUITE=bookworm or trixie
 	@JOBS=$(JOBS) PYTEST_ARGS='$(PYTEST_ARGS)' packaging/debian/fresh-machine.sh $(SUITE) demo test
@@ -98,7 +126,7 @@ fresh: ## `make demo` and `make test` on a fresh Debian, in a root file system o
 images: ## the container images, by Docker Engine: lambda-udf/mysql, /sidecar, /development; MYSQL_TAG=8.4
 	@PYTHON=$(PYTHON3) packaging/containers/build.sh
 
-up: build ## a private MySQL and the sidecar in .run/; FUNCTIONS=dir, LAMBDA_ENDPOINT=url
+up: $(WHOLE) ## a private MySQL and the sidecar in .run/; FUNCTIONS=dir, LAMBDA_ENDPOINT=url
 	@$(STACK) up --functions "$(FUNCTIONS)" --endpoint "$(LAMBDA_ENDPOINT)" \
 	  --function-name-format "$(FUNCTION_NAME_FORMAT)"
 
@@ -133,7 +161,12 @@ clean: ## removes what was built; `make down` first if something runs
 # the environment Python alone.
 $(BUILD)/.packages: packaging/debian/install-packages.sh
 	@mkdir -p $(BUILD)
-	@packaging/debian/install-packages.sh
+	@PYTHON3=$(PYTHON3) packaging/debian/install-packages.sh
+	@touch $@
+
+$(BUILD)/.test-packages: packaging/debian/install-packages.sh
+	@mkdir -p $(BUILD)
+	@packaging/debian/install-packages.sh tests
 	@touch $@
 
 $(BUILD)/.python-packages: packaging/debian/install-packages.sh
@@ -145,13 +178,25 @@ $(PYTHON): | $(BUILD)/.python-packages
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON3=…")'
 	@$(PYTHON3) -m venv --clear $(VENV)
 
-$(VENV)/.ready: pyproject.toml constraints.txt | $(PYTHON)
-	@echo "Setting up $(VENV) …" >&2
-	@$(PYTHON) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[local,dev]'
+# Each says what it does: the first time, over a minute passes here.
+PIP_INSTALL = $(PYTHON) -m pip install -qq --disable-pip-version-check -c constraints.txt
+$(VENV)/.build: pyproject.toml constraints.txt | $(PYTHON)
+	@echo "Setting up $(VENV): the sidecar's packages and the contract's generator …" >&2
+	@$(PIP_INSTALL) -e '.[build]'
 	@touch $@
 
+$(VENV)/.packages: $(VENV)/.build
+	@echo "Setting up $(VENV): what makes packages …" >&2
+	@$(PIP_INSTALL) -e '.[build,packages]'
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.build
+	@echo "Setting up $(VENV): what tests and checks need …" >&2
+	@$(PIP_INSTALL) -e '.[build,packages,local,dev]'
+	@touch $(VENV)/.packages $@
+
 $(VENV)/.bench: $(VENV)/.ready
-	@$(PYTHON) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[local,dev,bench]'
+	@$(PIP_INSTALL) -e '.[build,packages,local,dev,bench]'
 	@touch $@
 
 $(BUILD)/.bench-packages: packaging/debian/install-packages.sh
@@ -164,10 +209,10 @@ $(BUILD)/.fuzz-packages: packaging/debian/install-packages.sh
 	@packaging/debian/install-packages.sh fuzz
 	@touch $@
 
-bench-programs: build $(VENV)/.bench $(BUILD)/.bench-packages
+bench-programs: $(WHOLE) $(VENV)/.bench $(BUILD)/.bench-packages
 	@$(MAKE) --no-print-directory -s -C bench/load BUILD=$(abspath $(BUILD))
 
-sidecar/lambda_udf/v1/%_pb2.py: protos/lambda_udf/v1/%.proto $(VENV)/.ready
+sidecar/lambda_udf/v1/%_pb2.py: protos/lambda_udf/v1/%.proto $(VENV)/.build
 	@$(PYTHON) -m grpc_tools.protoc -I protos --python_out=sidecar --pyi_out=sidecar --grpc_python_out=sidecar \
 	  lambda_udf/v1/$*.proto
 	@touch $@
@@ -177,10 +222,21 @@ sidecar/lambda_sidecar/sql/%.sql: udf/sql/%.sql
 	@mkdir -p $(@D)
 	@cp $< $@
 
-$(LIBRARY): $(VENV)/.ready FORCE | $(BUILD)/.packages
+$(LIBRARY): $(VENV)/.build FORCE | $(BUILD)/.packages
 	@$(MAKE) --no-print-directory -s -C udf all BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))
 
-$(SANITIZED): $(VENV)/.ready FORCE | $(BUILD)/.packages
+$(SANITIZED): $(VENV)/.build FORCE | $(BUILD)/.packages
 	@$(MAKE) --no-print-directory -s -C udf sanitized BUILD=$(abspath $(BUILD)) PYTHON=$(abspath $(PYTHON))
+
+$(BUILD)/$(OTHER)/lambda_udf.so: $(VENV)/.build FORCE | $(BUILD)/.packages $(BUILD)/$(OTHER)/root
+	@$(MAKE) --no-print-directory -s -C udf all $(CROSS)
+
+$(BUILD)/$(OTHER)/root: packaging/debian/foreign-root.sh
+	@packaging/debian/foreign-root.sh $(OTHER) $(abspath $@)
+	@touch $@
+
+# The C tests that need nothing but their program, for the other architecture: build/arm64/tests/*_test, for qemu.
+foreign-tests: $(BUILD)/$(OTHER)/lambda_udf.so
+	@$(MAKE) --no-print-directory -s -C tests/c pure LIBRARIES=all SANITIZERS='-O2 -g' $(CROSS)
 
 FORCE:

@@ -211,7 +211,9 @@ static bool decode_outcome(pb_istream_t *stream, const pb_field_t *field, void *
   return true;
 }
 
-struct slice contract_checked_id(struct slice id) { return slice_if_plain(id, CONTRACT_REQUEST_ID_MAX); }
+struct slice contract_checked_id(struct slice id) {
+  return slice_if_plain(id, CONTRACT_REQUEST_ID_MAX);
+}
 
 bool contract_decode(const uint8_t *bytes, size_t length, struct invoke_response *response) {
   struct cursor cursor = {.next = bytes};

@@ -10,6 +10,8 @@ export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd -- "$here/../.." && pwd)
 LABEL=lambda-udf.stand-in
+# Of what makes them: a stand-in that an older release of this project has made is made anew.
+recipe=$(cat "$here/stand-ins.sh" "$here/mysql-entrypoint.sh" "$root/packaging/debian/root-file-system.sh" | sha256sum | cut -c1-16)
 CERTIFICATES=/etc/ssl/certs/ca-certificates.crt
 
 say() { printf 'images: %s\n' "$*" >&2; }
@@ -21,8 +23,10 @@ docker buildx version >/dev/null 2>&1 || export DOCKER_BUILDKIT=${DOCKER_BUILDKI
 
 # Where the registry has answered (no such tag, a limit), that is what the user must hear.
 pull() {
-  local reason
-  docker image inspect "$1" >/dev/null 2>&1 && return
+  local reason made
+  if made=$(docker image inspect --format "{{index .Config.Labels \"$LABEL\"}}" "$1" 2>/dev/null); then
+    case $made in '' | '<no value>' | "$recipe") return ;; esac
+  fi
   if reason=$(docker pull --quiet "$1" 2>&1 >/dev/null); then return; fi
   if grep -qiE 'manifest|not found|denied|unauthorized|toomanyrequests|no space' <<<"$reason"; then die "$1: ${reason##*$'\n'}"; fi
   return 1
@@ -34,7 +38,7 @@ root_file_system() {
 }
 
 import() { # FILE IMAGE [INSTRUCTION…]
-  local -a changes=(--change "LABEL $LABEL=yes")
+  local -a changes=(--change "LABEL $LABEL=$recipe")
   local instruction
   for instruction in "${@:3}"; do changes+=(--change "$instruction"); done
   docker import "${changes[@]}" "$1" "$2" >/dev/null
@@ -49,7 +53,7 @@ stand_in_debian() { # IMAGE CODENAME
 stand_in_python() { # IMAGE CODENAME
   # After the packages: the one of ca-certificates would put its own there.
   cp -- "$CERTIFICATES" "$temporary/ca-certificates.crt" 2>/dev/null || : >"$temporary/ca-certificates.crt"
-  docker build --quiet --label "$LABEL=yes" --tag "$1" --file - "$temporary" >"$temporary/python.log" 2>&1 <<EOF ||
+  docker build --quiet --label "$LABEL=$recipe" --tag "$1" --file - "$temporary" >"$temporary/python.log" 2>&1 <<EOF ||
 FROM debian:$2-slim
 RUN apt-get update -qq && apt-get install -qq -y --no-install-recommends python3 python3-venv && rm -rf /var/lib/apt/lists/* \
  && ln -s /usr/bin/python3 /usr/local/bin/python

@@ -1,15 +1,14 @@
 """How pip and `make wheel` build lambda-udf: setuptools, with the library and install.sql in the wheel.
 
 Knows what belongs into a distribution and on which platform; how the library is made is udf/Makefile's.
-The setting library=none (`pip wheel --config-settings library=none`) leaves the library out: for the
-sidecar's image."""
+The setting library=none (`pip wheel --config-settings library=none`) leaves the library out: for every
+system and the sidecar's image. library=FILE takes another one, whose architecture is then the wheel's."""
 
 from __future__ import annotations
 
 import contextlib
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,6 +35,8 @@ Settings = Mapping[str, Any] | None
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "build/lambda_udf.so"
 SQL = ROOT / "udf/sql"
+# elf(5), e_machine: at the 18th byte of a file, in the file's own order of bytes.
+MACHINES = {62: "x86_64", 183: "aarch64"}
 PROTOS = ROOT / "protos"
 # setuptools' own default, build/, holds the library and more; what it finds there of an earlier run it packs.
 BUILD_BASE = ROOT / "build/wheel"
@@ -44,10 +45,13 @@ HOW = "install a wheel of it, or make one on such a machine: `make wheel` in a c
 
 def missing(settings: Settings) -> str | None:
     """Why no wheel can be built here, as one sentence; None if one can."""
-    needed = [] if _is_pure(settings) else [(LIBRARY, "library")]
+    needed = [] if _is_pure(settings) else [(_library(settings), "library")]
     needed += [(path, "generated contract") for path in _contract()] + [(SQL, "SQL")]
-    if not sys.platform.startswith("linux"):
-        return f"lambda-udf is for Linux, this is {sys.platform}: MySQL loads its library there alone; {HOW}"
+    if not _is_pure(settings) and not sys.platform.startswith("linux"):
+        return (
+            f"lambda-udf's library is for Linux, this is {sys.platform}: install the wheel without it, "
+            f"lambda_udf-…-py3-none-any.whl, which `make wheel` builds too"
+        )
     for path, made in needed:
         if not path.exists():
             return f"lambda-udf cannot be built from here, its {made} is not there: {HOW}"
@@ -77,11 +81,16 @@ def _is_pure(settings: Settings) -> bool:
     return (settings or {}).get("library") == "none"
 
 
+def _library(settings: Settings) -> Path:
+    """The library that the wheel gets, if it gets one."""
+    return Path((settings or {}).get("library", LIBRARY)).absolute()
+
+
 def _prepare(settings: Settings) -> None:
     """Ends pip's build with one line where it cannot be; tells the commands below what is wanted."""
     if (reason := missing(settings)) is not None:
         sys.exit(f"error: {reason}")
-    BuildPy.has_library = not _is_pure(settings)
+    BuildPy.library = None if _is_pure(settings) else _library(settings)
 
 
 def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: Settings = None) -> str:
@@ -95,7 +104,7 @@ def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: S
 def build_wheel(
     wheel_directory: str, config_settings: Settings = None, metadata_directory: str | None = None
 ) -> str:
-    """The wheel of this machine's platform."""
+    """The wheel of the library's platform, or of every one."""
     _prepare(config_settings)
     with _alone():
         shutil.rmtree(BUILD_BASE, ignore_errors=True)
@@ -135,7 +144,7 @@ class BuildPy(build_py):
     """The package's modules, and what lies elsewhere in a checkout. A checkout itself (an editable
     installation) uses those where they are, and may have none of them yet."""
 
-    has_library = True
+    library: Path | None = LIBRARY
 
     def run(self) -> None:
         super().run()
@@ -145,8 +154,8 @@ class BuildPy(build_py):
         (package / "sql").mkdir(exist_ok=True)
         for script in SQL.glob("*.sql"):
             shutil.copyfile(script, package / "sql" / script.name)
-        if self.has_library:
-            shutil.copyfile(LIBRARY, package / LIBRARY.name)
+        if self.library is not None:
+            shutil.copyfile(self.library, package / LIBRARY.name)
             (package / LIBRARY.name).chmod(0o755)
 
 
@@ -155,26 +164,27 @@ class BdistWheel(bdist_wheel):
 
     def finalize_options(self) -> None:
         # What setuptools asks about extension modules decides where a wheel's files belong.
-        self.distribution.has_ext_modules = lambda: BuildPy.has_library
+        self.distribution.has_ext_modules = lambda: BuildPy.library is not None
         super().finalize_options()
 
     def get_tag(self) -> tuple[str, str, str]:
-        platform = super().get_tag()[2] if BuildPy.has_library else "any"
-        if BuildPy.has_library and LIBRARY.exists():  # not yet in an editable installation
-            platform = _platform(platform)
-        return "py3", "none", platform
+        if BuildPy.library is None:
+            return "py3", "none", "any"
+        if BuildPy.library.exists():
+            return "py3", "none", _platform(BuildPy.library)
+        return "py3", "none", super().get_tag()[2]  # an editable installation, before the first build
 
 
-def _platform(machine: str) -> str:
-    """`linux_x86_64` as PEP 600 has it, with the oldest glibc that can load the library: pip then refuses the
-    wheel on an older one, where mysqld would refuse the library."""
-    command = ["objdump", "-p", str(LIBRARY)]
-    objdump = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-    needed = [(int(major), int(minor)) for major, minor in re.findall(r"GLIBC_(\d+)\.(\d+)", objdump.stdout)]
-    if not machine.startswith("linux_") or not needed:
-        sys.exit(f"error: {LIBRARY} is no library for glibc: nothing says where the wheel can be used")
-    major, minor = max(needed)
-    return f"manylinux_{major}_{minor}_{machine.removeprefix('linux_')}"
+def _platform(library: Path) -> str:
+    """`manylinux_2_34_x86_64` as PEP 600 has it: its machine, and the oldest glibc that loads it. pip
+    then refuses the wheel on an older one, where mysqld would refuse the library."""
+    content = library.read_bytes()
+    machine = MACHINES.get(int.from_bytes(content[18:20], "little"))
+    needed = re.findall(rb"\0GLIBC_(\d+)\.(\d+)(?:\.\d+)?(?=\0)", content)
+    if not content.startswith(b"\x7fELF") or machine is None or not needed:
+        sys.exit(f"error: {library} is no library for glibc: nothing says where the wheel can be used")
+    major, minor = max((int(major), int(minor)) for major, minor in needed)
+    return f"manylinux_{major}_{minor}_{machine}"
 
 
 class Sdist(sdist):

@@ -55,5 +55,12 @@ def test_mysqld_may_connect_to_the_socket_and_map_the_library(tmp_path: Path) ->
     assert ("rm:rm", "/usr/lib{,64}/mysql/plugin/lambda_udf.so") in found
 
 
+def test_the_package_puts_that_line_into_the_profile() -> None:
+    script = (ROOT / "packaging/packages/machine.sh").read_text()
+    (rule,) = re.findall(r"^RULE='(.+)'$", script, re.MULTILINE)
+    assert f"#   {rule}\n" in SNIPPET.read_text()
+    assert f"echo '{rule}' >>" in (ROOT / "docs/install.md").read_text()
+
+
 def test_a_wrong_rule_is_refused(tmp_path: Path) -> None:
     assert parse(tmp_path, SNIPPET.read_text().replace(" rw,", " rw")).returncode != 0

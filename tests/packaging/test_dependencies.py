@@ -31,7 +31,8 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 RUN_TIME = [Requirement(text) for text in PROJECT["dependencies"]]
 # Distributions of ours, and modules that a build generates.
-OWN = {"lambda_sidecar", "lambda_udf", "lambda_udf_build", "release_number", "tests", "bench", "examples"}
+OWN = {"lambda_sidecar", "lambda_udf", "lambda_udf_build", "release_number", "manual", "vendored"}
+OWN |= {"tests", "bench", "examples"}
 
 
 def declared(*extras: str) -> set[str]:
@@ -57,9 +58,10 @@ def imported(folder: str) -> dict[str, Path]:
     ("folder", "extras"),
     [
         ("sidecar/lambda_sidecar", ("local", "testing")),
-        ("tests", ("local", "testing", "dev")),
+        ("tests", ("local", "testing", "dev", "build", "packages")),
         ("bench", ("local", "dev", "bench")),
-        ("packaging/wheel", ("dev",)),
+        ("packaging/wheel", ("build",)),
+        ("packaging/packages", ("build", "packages")),
     ],
 )
 def test_every_distribution_that_is_imported_is_declared(folder: str, extras: tuple[str, ...]) -> None:

@@ -27,6 +27,8 @@ SOURCES = (
     "README.md",
     "LICENSE",
     ".gitignore",
+    "packaging/apparmor",
+    "packaging/systemd",
     "packaging/wheel",
     "protos",
     "udf/sql",
@@ -103,7 +105,7 @@ def make_wheel(repository: Path, folder: Path) -> Path:
     """`make wheel`, with what `make build` has built in this checkout; the wheel, moved to `folder`."""
     environment = [f"VENV={Path(sys.prefix)}", f"PYTHON={sys.executable}"]
     run(["make", "--old-file=build", "wheel", *environment], repository)
-    (made,) = (repository / "build/dist").glob("*.whl")
+    (made,) = (repository / "build/dist").glob("*-manylinux*.whl")
     folder.mkdir(exist_ok=True)
     return made.rename(folder / made.name)
 

@@ -64,7 +64,48 @@ def test_the_wheel_holds_the_sidecar_the_contract_the_sql_and_the_hardened_libra
         "lambda_udf/v1/invoker_pb2_grpc.py",
     } <= names
     folders = {name.split("/")[0] for name in names}
-    assert folders == {"lambda_sidecar", "lambda_udf", f"lambda_udf-{VERSION}.dist-info"}
+    distribution = f"lambda_udf-{VERSION}"
+    assert folders == {"lambda_sidecar", "lambda_udf", f"{distribution}.data", f"{distribution}.dist-info"}
+
+
+def test_an_environment_with_the_wheel_has_unit_account_configuration_and_rules_as_in_the_checkout() -> None:
+    shared = wheel.environment().parent / "share/lambda-udf"
+    shipped = {path.name: path for path in (ROOT / "packaging/systemd").iterdir()}
+    assert {"lambda-sidecar.service", "lambda-sidecar.sysusers", "sidecar.toml"} <= set(shipped)
+    assert {path.name for path in shared.iterdir()} == set(shipped) | {"apparmor"}
+    for name, path in {**shipped, "apparmor/lambda-udf": ROOT / "packaging/apparmor/lambda-udf"}.items():
+        assert (shared / name).read_bytes() == path.read_bytes(), name
+
+
+def test_make_wheel_makes_one_with_the_library_and_one_for_every_system_and_names_no_test_tool() -> None:
+    planned = subprocess.run(
+        ["make", "-n", "-B", "--no-print-directory", "wheel"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert re.findall(r"--config-settings library=(\S+)", planned) == [
+        str(ROOT / "build/lambda_udf.so"),
+        "none",
+    ]
+    assert re.findall(r"install-packages\.sh ?(\w*)", planned) == ["python", ""]
+    assert re.findall(r"-e '(.+)'", planned) == [".[build]"]
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_a_wheels_platform_is_that_of_its_library(machine: str, tmp_path: Path) -> None:
+    number = {"x86_64": 62, "aarch64": 183}[machine]
+    content = b"\x7fELF".ljust(18, b"\0") + number.to_bytes(2, "little")
+    (tmp_path / "library").write_bytes(content + b"\0GLIBC_2.17\0GLIBC_2.4\0")
+    script = f"import lambda_udf_build as b; print(b._platform(b.Path({str(tmp_path / 'library')!r})))"
+    assert wheel.backend(script).stdout == f"manylinux_2_17_{machine}\n"
+
+
+def test_a_library_that_is_none_for_linux_makes_no_wheel(tmp_path: Path) -> None:
+    (tmp_path / "library").write_bytes(b"\xcf\xfa\xed\xfe".ljust(64, b"\0"))
+    script = f"import lambda_udf_build as b; print(b._platform(b.Path({str(tmp_path / 'library')!r})))"
+    assert "is no library for glibc" in wheel.backend(script).stdout
 
 
 def test_the_command_of_the_wheel_says_its_version_and_its_commands(tmp_path: Path) -> None:
@@ -113,9 +154,19 @@ def test_another_platform_is_named_in_one_sentence(hook: str, tmp_path: Path) ->
         f"import lambda_udf_build; sys.platform = 'darwin'; lambda_udf_build.{hook}({str(tmp_path)!r})"
     )
     assert done.returncode == 1
-    assert done.stdout.startswith("error: lambda-udf is for Linux, this is darwin: ")
+    assert done.stdout.startswith(
+        "error: lambda-udf's library is for Linux, this is darwin: install the wheel without"
+    )
     assert done.stdout.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_platform_makes_the_wheel_without_the_library(tmp_path: Path) -> None:
+    setting = {"library": "none"}
+    script = f"import lambda_udf_build as b; sys.platform = 'darwin'; b.build_wheel({str(tmp_path)!r}, {setting!r})"
+    done = wheel.backend(script)
+    assert done.returncode == 0, done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == [f"lambda_udf-{VERSION}-py3-none-any.whl"]
 
 
 def test_the_kit_says_which_extra_brings_what_its_containers_need(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Boots the machine's own systemd as process 1 of new namespaces, on a throw-away copy of the root file system.
+# Boots a systemd as process 1 of new namespaces, on a throw-away copy of a root file system: this machine's, or BASE's.
 # usage: boot-systemd.sh CGROUP ROOT FILES [FROM TO]…  - a control group and a folder, both empty; what is copied
 # into the new root file system; folders that are mounted there, read-only
+# BASE: a folder with the root file system of another machine, which then has all of its units
 set -eu
 
 if [ "${IN_NAMESPACES-}" != yes ]; then
@@ -15,7 +16,7 @@ mount --make-rprivate /
 mount -t tmpfs -o mode=0755 tmpfs "$root"
 mkdir "$root/upper" "$root/work" "$root/new"
 # What the machine writes lands in memory and goes with the namespace.
-mount -t overlay -o "lowerdir=/,upperdir=$root/upper,workdir=$root/work" overlay "$root/new"
+mount -t overlay -o "lowerdir=${BASE:-/},upperdir=$root/upper,workdir=$root/work" overlay "$root/new"
 cp -r "$files/." "$root/new/"
 while [ $# -gt 0 ]; do
   mkdir -p "$root/new$2"
@@ -41,7 +42,7 @@ pivot_root . .
 umount -l .
 cd /
 mount --make-rshared / # as on any machine: services get their credentials mounted that way
-# Only the units that are in /etc; `container` keeps systemd off hardware and kernel settings.
-exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=lambda-udf-test \
-  SYSTEMD_UNIT_PATH=/etc/lambda-udf-test/units SYSTEMD_GENERATOR_PATH=/nonexistent \
-  /lib/systemd/systemd --system --unit=basic.target --show-status=false
+# Of this machine only the units that are in /etc; `container` keeps systemd off hardware and kernel settings.
+set -- /lib/systemd/systemd --system --unit=basic.target --show-status=false
+if [ -z "${BASE-}" ]; then set -- SYSTEMD_UNIT_PATH=/etc/lambda-udf-test/units "$@"; fi
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=lambda-udf-test SYSTEMD_GENERATOR_PATH=/nonexistent "$@"

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support.checkout import ROOT
@@ -84,6 +84,20 @@ class SystemdMachine(Server):
     def _spawn(self) -> ServerProcess:
         root, files = self.directory / "root", self.directory / "files"
         root.mkdir(parents=True)
+        self._write_own(files)
+        for path, text in self._files.items():
+            _write(files / path.strip("/"), text)
+        self._group.mkdir()
+        script = str(ROOT / "tests/support/boot-systemd.sh")
+        return ServerProcess.spawn(
+            [script, str(self._group), str(root), str(files), *self._mounts()],
+            log=self.log,
+            environment=self._environment(),
+            dies_with_us=signal.SIGKILL,
+        )
+
+    def _write_own(self, files: Path) -> None:
+        """The units that a service needs, and the command."""
         units = files / UNITS.strip("/")
         for name in OWN_UNITS:
             _write(units / name, (SYSTEMD.parent / "system" / name).read_text())
@@ -93,10 +107,10 @@ class SystemdMachine(Server):
         command = files / "opt/lambda-udf/bin/lambda-sidecar"
         _write(command, COMMAND)
         command.chmod(0o755)
-        for path, text in self._files.items():
-            _write(files / path.strip("/"), text)
-        self._group.mkdir()
-        mounts = (
+
+    def _mounts(self) -> Sequence[str]:
+        """Folders here, each followed by its place there."""
+        return (
             sys.base_prefix,
             PYTHON,
             sysconfig.get_path("purelib"),
@@ -104,13 +118,10 @@ class SystemdMachine(Server):
             str(ROOT / "sidecar"),
             SOURCE,
         )
-        script = str(ROOT / "tests/support/boot-systemd.sh")
-        return ServerProcess.spawn(
-            [script, str(self._group), str(root), str(files), *mounts],
-            log=self.log,
-            environment={},
-            dies_with_us=signal.SIGKILL,
-        )
+
+    def _environment(self) -> dict[str, str]:
+        """Of boot-systemd.sh."""
+        return {}
 
     @property
     def init(self) -> int:
@@ -151,13 +162,13 @@ class SystemdMachine(Server):
         """A file of the machine, from here."""
         return Path(f"/proc/{self.init}/root{path}")
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """A command in the machine, as root."""
         return subprocess.run(
             ["nsenter", f"--target={self.init}", *_NAMESPACES, "--", *command],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=seconds,
             check=False,
         )
 

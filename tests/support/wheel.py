@@ -46,7 +46,7 @@ def run(
 def wheel() -> Path:
     """The wheel of the checkout as it is now."""
     with _alone():
-        folder = BUILD / "wheels" / f"{release_number.release()}-{_fingerprint(_inputs())}"
+        folder = BUILD / "wheels" / f"{release_number.release()}-{fingerprint(inputs())}"
         if not folder.is_dir():
             shutil.rmtree(folder.parent, ignore_errors=True)
             new = folder.with_name("new")
@@ -62,7 +62,7 @@ def environment(extra: str = "", constraints: Path = ROOT / "constraints.txt") -
     made = wheel()
     with _alone():
         folder = BUILD / f"environment-{constraints.stem}{extra and '-'}{extra}"
-        dependencies = _fingerprint([ROOT / "pyproject.toml", constraints])
+        dependencies = fingerprint([ROOT / "pyproject.toml", constraints])
         dependencies += f" {sys.executable} {sys.hexversion:x}"
         ready = folder / "ready"
         kept = ready.read_text().splitlines() if ready.exists() else []
@@ -102,9 +102,12 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _inputs() -> list[Path]:
+def inputs() -> list[Path]:
+    """The files that a wheel is made of."""
     folders = [
-        path for name in ("sidecar", "udf/sql", "packaging/wheel") for path in (ROOT / name).rglob("*")
+        path
+        for name in ("sidecar", "udf/sql", "packaging/wheel", "packaging/systemd", "packaging/apparmor")
+        for path in (ROOT / name).rglob("*")
     ]
     made_by_tools = ("__pycache__", ".egg-info")
     files = [
@@ -113,7 +116,8 @@ def _inputs() -> list[Path]:
     return [ROOT / "pyproject.toml", ROOT / "README.md", BUILD / "lambda_udf.so", *sorted(files)]
 
 
-def _fingerprint(files: Sequence[Path]) -> str:
+def fingerprint(files: Sequence[Path]) -> str:
+    """Another one if a file is."""
     digest = hashlib.sha256()
     for file in files:
         content = hashlib.sha256(file.read_bytes()).hexdigest()
