@@ -54,7 +54,8 @@ static bool is_killed(void) {
 /* Calls do without the table, and where MySQL cannot create it, the component comes without. But a KILL
  * meanwhile has rolled back its row in mysql.component too (tried on 9.7.4): MySQL would have a component
  * then that it neither uninstalls nor starts with. MySQL forgets that KILL; what is seen of it is that the
- * second try succeeds. False: this is so, and the table is not there. */
+ * second try succeeds, unless a view reads the table (docs/errors.md, 3544). False: there was a KILL, and the
+ * table is not there. */
 static bool add_table(void) {
   if (calls_table_add()) return true;
   if (!is_killed() && !calls_table_add()) return true;
