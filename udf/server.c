@@ -352,9 +352,15 @@ void server_warn(MYSQL_THD session, const char *function, const char *text) {
     services.mysql_runtime_warning->emit(session, ER_UDF_ERROR, function, text);
 }
 
+/* Whether a table can be removed again without harm. 8.x removes it, and so may wait for a reader, with the
+ * registry of services locked (source of 8.0.44 and 8.4.8): every statement that acquires one would wait too.
+ */
+static bool can_remove_tables(void) { return !server_is_8() && functions.options != NULL; }
+
 bool server_add_table(struct PFS_engine_table_share_proxy *share) {
-  return services.pfs_plugin_table_v1 != NULL && services.pfs_plugin_column_bigint_v1 != NULL &&
-         services.pfs_plugin_column_string_v2 != NULL && services.pfs_plugin_column_timestamp_v2 != NULL &&
+  return can_remove_tables() && services.pfs_plugin_table_v1 != NULL &&
+         services.pfs_plugin_column_bigint_v1 != NULL && services.pfs_plugin_column_string_v2 != NULL &&
+         services.pfs_plugin_column_timestamp_v2 != NULL &&
          services.pfs_plugin_table_v1->add_tables != NULL &&
          services.pfs_plugin_table_v1->add_tables(&share, 1) == 0;
 }
