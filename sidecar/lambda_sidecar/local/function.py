@@ -111,6 +111,13 @@ class FunctionFolder:
             self._known[name] = function
         return function
 
+    def why_none(self, name: str) -> str:
+        """Why `find` has found no function of that name, and what to change."""
+        folder = self._folder / name
+        if not folder.is_dir():
+            return f"there is no folder {folder}"
+        return f"{folder} is no function: {_why_not(folder)}"
+
     def _revision(self, name: str, folder: Path) -> str:
         inventory = self._inventories.get(name)
         if inventory is None:

@@ -29,13 +29,18 @@ class Functions:
     def unserved(self) -> list[str]:
         """A sentence for each function, folder or template that is not served, with what to change. Raises as
         `check` does."""
-        first, *others = self._templates() or [None]
-        return [*self._source().unserved(), *(f"{other} is not read: {first} is" for other in others)]
+        templates = self._templates()
+        others = [f"{other} is not read: {templates[0]} is" for other in templates[1:]]
+        return [*self._source().unserved(), *others]
 
     def find(self, name: str) -> Function | None:
         """The function of that name as it is on disk now; None if there is none. Raises FunctionConfigError
         when it is there but cannot be used."""
         return self._source().find(name)
+
+    def why_none(self, name: str) -> str:
+        """Why there is no function of that name, which `find` has not found, and what to change."""
+        return self._source().why_none(name)
 
     def _source(self) -> FunctionFolder | Project:
         templates = self._templates()

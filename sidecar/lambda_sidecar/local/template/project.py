@@ -74,6 +74,10 @@ class Project:
         declared = self._by_name.get(name)
         return None if declared is None else self._function(declared)
 
+    def why_none(self, name: str) -> str:
+        """Why `find` has found no function of that name: those that there are."""
+        return f"{self.file} has no function {name}, only {', '.join(sorted(self._by_name)) or 'none at all'}"
+
     def _function(self, declared: Declared) -> Function:
         try:
             revision = self._revision(declared)
