@@ -324,6 +324,21 @@ def test_wait_for_calls_says_which_events_the_outbox_still_has_and_why(kit: MySq
     assert set(said) <= {"g waits", "g is dead"}
 
 
+def test_another_attempt_at_an_event_whose_refusal_was_expected_is_expected_after_the_block_too(
+    kit: MySqlLambda,
+) -> None:
+    with contextlib.closing(kit.connect()) as connection:
+        with kit.fails("nobody", ApiError("ServiceException")):
+            insert(connection, "nobody", 1)
+            kit.wait_for_calls("nobody")
+        wait_until(lambda: counts(connection) == {"outbox_dead": 1}, what="the last attempt")
+        kit.check()
+        insert(connection, "nobody", 2)
+        wait_until(lambda: counts(connection) == {"outbox_dead": 2}, what="another event's only attempt")
+        with pytest.raises(AssertionError, match="nobody was called, and no handler answers for it"):
+            kit.check()
+
+
 def test_reset_does_without_an_outbox(kit: MySqlLambda) -> None:
     with contextlib.closing(kit.connect()) as connection:
         execute(connection, "RENAME TABLE lambda_udf.outbox TO lambda_udf.away")

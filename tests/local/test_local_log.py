@@ -116,6 +116,28 @@ async def test_a_folder_that_is_not_served_is_a_warning_with_the_reason(
     ]
 
 
+async def test_a_call_of_a_function_that_is_not_there_is_a_warning_with_the_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also of what was copied in after the start, which has warned of nothing then."""
+    write_function(tmp_path, "F", PID)
+    async with running(tmp_path) as local:
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "app.py").touch()
+        for name in ("mine", "f"):
+            assert (await local.error(name))["Code"] == "ResourceNotFoundException"
+        (tmp_path / "template.yaml").write_text(
+            "Resources: {G: {Type: AWS::Serverless::Function, Properties: {FunctionName: shop}}}\n"
+        )
+        assert (await local.error("F"))["Code"] == "ResourceNotFoundException"
+    assert lines(caplog, logging.WARNING) == [
+        f"local Lambda: {tmp_path}/mine is no function: for another handler than lambda_function.lambda_handler,"
+        ' it needs a function.toml with handler = "app.lambda_handler"',
+        f"local Lambda: there is no folder {tmp_path}/f",
+        f"local Lambda: {tmp_path}/template.yaml has no function F, only G, shop",
+    ]
+
+
 async def test_a_folder_of_functions_without_any_is_a_warning_and_so_is_one_that_is_a_function_itself(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,15 +7,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from tests.local.local_support import running
 from tests.support.lambda_ric import link_node_modules, version
+from tests.support.npm import NoPackage, node
 
-from lambda_sidecar.local import LocalLambdaError
+from lambda_sidecar.local import LocalLambdaError, runtimes
 from lambda_sidecar.local.function import FunctionFolder
+
+STAND_IN = Path(runtimes.__file__).with_name("rapid_client.cjs")
 
 
 def write_js(folder: Path, name: str, code: str, settings: str = "", *, file: str = "index.js") -> None:
@@ -186,3 +192,39 @@ def test_without_aws_lambda_ric_the_command_that_installs_it_is_named(
         match=r"no node is on PATH; install Node.js, or run pip install 'lambda-udf\[nodejs\]'",
     ):
         folder.find("F")
+
+
+def test_an_event_that_is_refused_ends_the_runtime_and_is_no_event(tmp_path: Path) -> None:
+    """As with the compiled client, which gives the status."""
+    client = "require('./rapid-client.node').next().then(() => process.exit(0), (error) => { throw error; });"
+
+    class Refuses(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(403)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    try:
+        program = node()
+    except NoPackage as reason:
+        pytest.skip(f"the stand-in's test is left out: {reason}")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        done = subprocess.run(
+            [program, "--require", str(STAND_IN), "--eval", client],
+            cwd=tmp_path,
+            env={**os.environ, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{server.server_port}"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        server.shutdown()
+        serving.join()
+    assert done.returncode == 1
+    assert "Failed to get next invocation, error 403" in done.stderr

@@ -323,3 +323,137 @@ def test_without_pyyaml_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
         str(refused.value)
         == f"{tmp_path}/template.yaml needs PyYAML to be read; run pip install 'lambda-udf[local]'"
     )
+
+
+FUNCTION = "{Type: AWS::Serverless::Function, Properties: {Runtime: python3.12, Handler: app.f%s}}"
+
+
+@pytest.mark.parametrize(
+    ("head", "again", "use"),
+    [
+        (
+            "&a0 {k0: x}",
+            "{{<<: [{}], k{}: x}}",
+            "<<: *a9",
+        ),  # merges, in each of which are ten of the last one
+        ("&a0 x", "{{'Fn::Join': ['', [{}]], k{}: x}}", "a: *a9"),
+        ("&a0 [x]", "[{}, x{}]", "functions: *a9"),  # whose text would be in a note
+    ],
+)
+def test_aliases_that_make_billions_of_values_are_refused_at_once(
+    tmp_path: Path, head: str, again: str, use: str
+) -> None:
+    lines = [f"a0: {head}"]
+    lines += [f"a{n}: &a{n} {again.format(', '.join([f'*a{n - 1}'] * 10), n)}" for n in range(1, 10)]
+    functions = project(tmp_path, "\n".join([*lines, use, ""]))
+    file = f"{tmp_path}/template.yaml"
+    assert refusal(functions, "F") == f"{file} has aliases that make more than 10 MB of it"
+
+
+def test_a_template_that_is_larger_than_cloudformation_takes_is_refused(tmp_path: Path) -> None:
+    functions = project(tmp_path, "# " + "x" * 1_048_576)
+    assert (
+        refusal(functions, "F")
+        == f"{tmp_path}/template.yaml is larger than 1 MB, which is as much as CloudFormation takes"
+    )
+
+
+def test_a_scalar_with_a_tag_of_yaml_is_text_too_and_half_a_character_is_refused(tmp_path: Path) -> None:
+    template = """
+        Resources:
+          ? !!int F
+          : Type: AWS::Serverless::Function
+            Properties:
+              Runtime: python3.12
+              Handler: app.f
+              Environment: {Variables: {A: !!bool maybe, B: !!timestamp soon, C: !!binary "?", D: %s}}
+        """
+    functions = project(tmp_path, template % "!!float 1.50", "app.py")
+    assert dict(found(functions, "F").environment) == {"A": "maybe", "B": "soon", "C": "?", "D": "1.50"}
+    (tmp_path / "template.yaml").write_text(textwrap.dedent(template) % r'"\ud800"')
+    assert refusal(functions, "F").startswith(f"{tmp_path}/template.yaml is not YAML: ")
+
+
+def test_functions_of_one_name_are_refused_and_named(tmp_path: Path) -> None:
+    template = f"Resources: {{A: {FUNCTION % ', FunctionName: shop'}, B: {FUNCTION % ', FunctionName: shop'}, C: {FUNCTION % ''}}}\n"
+    functions = project(tmp_path, template, "app.py")
+    assert [function.name for function in functions.check()] == ["C"]
+    reason = "A and B have the same name, shop; give each its own"
+    assert functions.unserved() == [
+        f"{tmp_path}/template.yaml: function {key}: {reason}" for key in ("A", "B")
+    ]
+    for name in ("A", "B", "shop"):
+        assert reason in refusal(functions, name)
+
+
+def test_a_key_that_is_another_functions_name_counts_as_the_name(tmp_path: Path) -> None:
+    template = f"Resources: {{A: {FUNCTION % ', FunctionName: B'}, B: {FUNCTION % ', FunctionName: shop'}}}\n"
+    functions = project(tmp_path, template, "app.py")
+    assert sorted(function.name for function in functions.check()) == ["B", "shop"]
+    assert found(functions, "A") is found(functions, "B")
+    assert found(functions, "shop").name == "shop"
+    assert functions.unserved() == [
+        f"{tmp_path}/template.yaml: function B is called by its name, shop: B is function A"
+    ]
+
+
+def test_what_stands_twice_or_makes_names_and_functions_that_only_aws_knows_is_named(tmp_path: Path) -> None:
+    functions = project(
+        tmp_path,
+        f"""
+        Resources:
+          F: {FUNCTION % ", FunctionName: !ImportValue name"}
+          G: {FUNCTION % ", FunctionName: no name"}
+          Fn::ForEach::Queues: [Queue, [a, b], {{}}]
+          F: {FUNCTION % ", FunctionName: !ImportValue name, Timeout: 9"}
+        """,
+        "app.py",
+    )
+    assert found(functions, "F").timeout == 9.0
+    where = f"{tmp_path}/template.yaml: "
+    assert [sentence.removeprefix(where) for sentence in functions.unserved()] == [
+        "line 8 has the key F a second time, and only that counts",
+        "Fn::ForEach::Queues is not supported, and functions in it are not read",
+        "function F: FunctionName is left out: Fn::ImportValue is not supported",
+        "function G: FunctionName is left out: 'no name' is no function's name",
+    ]
+
+
+def test_paths_that_are_none_are_named_and_the_other_functions_are_served(tmp_path: Path) -> None:
+    long = "x" * 300
+    functions = project(
+        tmp_path,
+        f"""
+        Resources:
+          Code: {FUNCTION % f", CodeUri: {long}"}
+          Handler: {{Type: AWS::Serverless::Function, Properties: {{Runtime: python3.12, Handler: {long}.f}}}}
+          Good: {FUNCTION % ""}
+        """,
+        "app.py",
+    )
+    assert [function.name for function in functions.check()] == ["Good"]
+    code, handler = functions.unserved()
+    assert code.endswith(f"function Code: its folder {long} cannot be read: File name too long")
+    assert handler == (
+        f"{tmp_path}/template.yaml: function Handler: {tmp_path}/{long}.py cannot be read: File name too long"
+    )
+    for path in (tmp_path / long, tmp_path / "Good" / "app.py"):
+        with pytest.raises(LocalLambdaError):
+            Functions(LocalLambdaSettings(functions=path)).check()
+
+
+def test_of_two_templates_the_second_is_named(tmp_path: Path) -> None:
+    functions = project(tmp_path, f"Resources: {{F: {FUNCTION % ''}}}\n", "app.py", "serverless.yml")
+    assert functions.unserved() == [f"{tmp_path}/serverless.yml is not read: {tmp_path}/template.yaml is"]
+
+
+def test_what_a_project_that_comes_later_leaves_out_is_logged_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    functions = Functions(LocalLambdaSettings(functions=tmp_path))
+    assert functions.check() == []
+    project(tmp_path, f"Resources: {{F: {FUNCTION % ', Layers: [x]'}}}\n", "app.py")
+    assert [found(functions, "F").name for _ in range(2)] == ["F", "F"]
+    assert [record.message for record in caplog.records] == [
+        f"local Lambda: {tmp_path}/template.yaml: function F: layers are not read"
+    ]

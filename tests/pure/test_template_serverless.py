@@ -166,3 +166,32 @@ def test_another_provider_is_not_run(tmp_path: Path) -> None:
     functions = project(tmp_path, "service: s\nprovider: {name: google}\nfunctions: {f: {handler: app.f}}\n")
     with pytest.raises(LocalLambdaError, match="only functions of the provider aws are run"):
         functions.find("f")
+
+
+def test_functions_of_one_name_are_refused_and_named(tmp_path: Path) -> None:
+    """They are in one folder, and so one's worker would answer for the other."""
+    functions = project(
+        tmp_path,
+        "service: s\nprovider: {name: aws, runtime: python3.12}\n"
+        "functions: {f: {handler: app.f, name: same}, g: {handler: app.g, name: same}}\n",
+    )
+    assert functions.check() == []
+    for name in ("f", "g", "same"):
+        with pytest.raises(LocalLambdaError, match="f and g have the same name, same; give each its own"):
+            functions.find(name)
+
+
+def test_a_variable_that_grows_without_end_is_named(tmp_path: Path) -> None:
+    functions = project(
+        tmp_path,
+        """
+        service: s
+        provider: {name: aws, runtime: python3.12}
+        functions: {f: {handler: app.f, environment: {GROWS: "${self:custom.grows}"}}}
+        custom: {grows: "%s${self:custom.grows}"}
+        """
+        % ("x" * 1000),
+    )
+    assert functions.unserved() == [
+        f"{tmp_path}/serverless.yml: function f: environment variable GROWS is left out: its text is too long"
+    ]

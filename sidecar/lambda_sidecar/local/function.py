@@ -98,18 +98,25 @@ class FunctionFolder:
             self._known.pop(name, None)
             self._inventories.pop(name, None)
             return None
+        known = self._known.get(name)
         try:
             revision = self._revision(name, folder)
+            if known is not None and known.revision == revision:
+                return known
+            function = _read(name, folder, revision)
         except OSError as error:
             self._inventories.pop(name, None)
-            raise FunctionConfigError(f"{folder} cannot be read: {error.strerror}") from error
-        known = self._known.get(name)
-        if known is not None and known.revision == revision:
-            return known
-        function = _read(name, folder, revision)
+            raise FunctionConfigError(f"{error.filename} cannot be read: {error.strerror}") from error
         if function is not None:
             self._known[name] = function
         return function
+
+    def why_none(self, name: str) -> str:
+        """Why `find` has found no function of that name, and what to change."""
+        folder = self._folder / name
+        if not folder.is_dir():
+            return f"there is no folder {folder}"
+        return f"{folder} is no function: {_why_not(folder)}"
 
     def _revision(self, name: str, folder: Path) -> str:
         inventory = self._inventories.get(name)

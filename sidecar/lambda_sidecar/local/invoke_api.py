@@ -87,6 +87,7 @@ class InvokeApi:
             _logger.warning("local Lambda: %s", error)
             raise errors.broken_function(error) from error
         if function is None:
+            _logger.warning("local Lambda: %s", self._functions.why_none(target.name))
             raise errors.not_found(target.arn)
         return function
 

@@ -16,7 +16,8 @@ function request(method, path, body, done, failed) {
     .request(options, (response) => {
       const chunks = [];
       response.on("data", (chunk) => chunks.push(chunk));
-      response.on("end", () => done(Buffer.concat(chunks).toString(), response.headers));
+      response.on("end", () => done(Buffer.concat(chunks).toString(), response));
+      response.on("error", failed);
     })
     .on("error", failed)
     .end(body);
@@ -35,9 +36,13 @@ function makeClient() {
   };
   return {
     next: () =>
-      new Promise((resolve, reject) =>
-        request("GET", "next", undefined, (bodyJson, headers) => resolve({ bodyJson, headers }), reject),
-      ),
+      new Promise((resolve, reject) => {
+        const answered = (bodyJson, { statusCode, headers }) => {
+          if (statusCode === 200) resolve({ bodyJson, headers });
+          else reject(new Error(`Failed to get next invocation, error ${statusCode}`)); // as the compiled client says it
+        };
+        request("GET", "next", undefined, answered, reject);
+      }),
     done: (id, body) => post(`${id}/response`, body),
     error: (id, body) => post(`${id}/error`, body),
   };

@@ -4,10 +4,13 @@ Knows which of the two a folder is, at each look; nothing of what is in them."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lambda_sidecar.config.local import LocalLambdaSettings
+from lambda_sidecar.local.errors import FunctionConfigError
 from lambda_sidecar.local.function import Function, FunctionFolder
 from lambda_sidecar.local.template.declared import Surroundings
-from lambda_sidecar.local.template.project import Project, template_in
+from lambda_sidecar.local.template.project import Project, templates_in
 
 
 class Functions:
@@ -24,19 +27,31 @@ class Functions:
         return self._source().check()
 
     def unserved(self) -> list[str]:
-        """A sentence for each function or folder that is not served, with what to change. Raises as `check`
-        does."""
-        return self._source().unserved()
+        """A sentence for each function, folder or template that is not served, with what to change. Raises as
+        `check` does."""
+        templates = self._templates()
+        others = [f"{other} is not read: {templates[0]} is" for other in templates[1:]]
+        return [*self._source().unserved(), *others]
 
     def find(self, name: str) -> Function | None:
         """The function of that name as it is on disk now; None if there is none. Raises FunctionConfigError
         when it is there but cannot be used."""
         return self._source().find(name)
 
+    def why_none(self, name: str) -> str:
+        """Why there is no function of that name, which `find` has not found, and what to change."""
+        return self._source().why_none(name)
+
     def _source(self) -> FunctionFolder | Project:
-        template = template_in(self._path)
-        if template is None:
+        templates = self._templates()
+        if not templates:
             return self._folder
-        if self._project is None or self._project.file != template:
-            self._project = Project(template, self._surroundings)
+        if self._project is None or self._project.file != templates[0]:
+            self._project = Project(templates[0], self._surroundings)
         return self._project
+
+    def _templates(self) -> list[Path]:
+        try:
+            return templates_in(self._path)
+        except OSError as error:
+            raise FunctionConfigError(f"{self._path} cannot be read: {error.strerror}") from error

@@ -129,6 +129,8 @@ class Functions:
             try:
                 return call, self._find(target, wanted[-1] if wanted else None)
             except errors.ApiError as refusal:
+                if self._is_tried_again(call):
+                    self._excused.add(call)
                 self.finish(call, str(refusal))
                 raise
 
@@ -162,6 +164,16 @@ class Functions:
         if not matching:
             raise errors.not_found(target.arn)
         return self._handlers[max(matching, key=lambda name: name.precision)]
+
+    def _is_tried_again(self, call: Call) -> bool:
+        """Whether it is an event that was refused before, and was excused: the outbox tries it again when the
+        `fails` that has expected this may have ended."""
+        return call.invocation_type == "Event" and any(
+            (before.invocation_type, before.function, before.payload)
+            == (call.invocation_type, call.function, call.payload)
+            for before in self._excused
+            if before.error is not None
+        )
 
     def _unexpected(self) -> list[tuple[Target, Call]]:
         return [

@@ -4,6 +4,7 @@ Knows testcontainers' names and MySQL's container; nothing of the sidecar."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -73,8 +74,8 @@ class LikeTestcontainers(MySqlLambdaKit):
         return self._change(lambda container: container.with_envs(**variables))
 
     def with_command(self, command: str | list[str]) -> Self:
-        """More options for mysqld, such as `--sql-mode=ANSI`."""
-        self._mysqld_options += command.split() if isinstance(command, str) else command
+        """More options for mysqld, such as `--sql-mode=ANSI`; a text is split as a shell does it."""
+        self._mysqld_options += shlex.split(command) if isinstance(command, str) else command
         return self
 
     def with_name(self, name: str) -> Self:

@@ -6,6 +6,7 @@
     sam.py           functions of template.yaml
     serverless.py    functions of serverless.yml
     declared.py      a function as such a file declares it
+    names.py         which of them a name means
     project.py       the folder with such a file: its functions by name, read anew when the file changes
 
 What a file says is for AWS, and much of it has no meaning here. What would change how a function runs and is

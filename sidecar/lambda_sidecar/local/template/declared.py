@@ -87,10 +87,15 @@ def code_folder(base: Path, text: str) -> Path:
     if text.startswith(("s3:", "https:")):
         raise NotSupported(f"its code is at {text}, and only folders on this machine are run")
     folder = base / text
-    if folder.is_file():
-        raise NotSupported(f"its code is the file {text}, and only folders are run; name the unpacked folder")
-    if not folder.is_dir():
-        raise NotSupported(f"its folder {text} does not exist")
+    try:
+        if folder.is_file():
+            raise NotSupported(
+                f"its code is the file {text}, and only folders are run; name the unpacked folder"
+            )
+        if not folder.is_dir():
+            raise NotSupported(f"its folder {text} does not exist")
+    except OSError as error:
+        raise NotSupported(f"its folder {text} cannot be read: {error.strerror}") from None
     return folder
 
 

@@ -91,7 +91,7 @@ class Intrinsics:
                 return self.text(own[name])
             return self._get_att(name.split(".", 1)) if "." in name else self._ref(name)
 
-        return re.sub(r"\$\{([^}]*)\}", value, template)
+        return re.sub(r"\$\{([^{}]*)\}", value, template)
 
     def _get_att(self, argument: Any) -> str:
         path = argument.split(".", 1) if isinstance(argument, str) else argument

@@ -37,15 +37,23 @@ def read(
         if is_function(resource)
     }
     bare = Intrinsics(template, surroundings)
-    names = {key: _name(key, properties, bare) for key, properties in functions.items()}
+    names, notes = {}, []
+    for key, properties in functions.items():
+        names[key], why_not = _name(key, properties, bare)
+        if why_not:
+            notes.append(f"function {key}: FunctionName is left out: {why_not}")
     values = Intrinsics(template, surroundings, names)
     found = [_declared(key, names[key], properties, folder, values) for key, properties in functions.items()]
-    notes = [
-        f"{key} is a nested stack, and its functions are not read"
-        for key, resource in resources.items()
-        if _mapping(resource).get("Type") in _NESTED
-    ]
-    return found, notes
+    return found, [*(note for key in resources if (note := _unread(key, resources[key]))), *notes]
+
+
+def _unread(key: str, resource: Any) -> str:
+    """Why functions that a resource stands for are not read; empty if it stands for none."""
+    if key.startswith("Fn::"):  # Fn::ForEach::…, which makes resources
+        return f"{key} is not supported, and functions in it are not read"
+    if _mapping(resource).get("Type") in _NESTED:
+        return f"{key} is a nested stack, and its functions are not read"
+    return ""
 
 
 def _merged(shared: Mapping[str, Any], resource: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -59,13 +67,16 @@ def _variables(properties: Mapping[str, Any]) -> Mapping[str, Any]:
     return _mapping(_mapping(properties.get("Environment")).get("Variables"))
 
 
-def _name(key: str, properties: Mapping[str, Any], values: Intrinsics) -> str:
-    """Its FunctionName; the key where CloudFormation would make one up, or where it cannot be known."""
+def _name(key: str, properties: Mapping[str, Any], values: Intrinsics) -> tuple[str, str]:
+    """Its FunctionName; the key where CloudFormation would make one up, or where it cannot be known, with the
+    reason of the latter."""
+    if "FunctionName" not in properties:
+        return key, ""
     try:
-        name = values.text(properties.get("FunctionName", key))
-    except NotSupported:
-        return key
-    return name if is_function_name(name) else key
+        name = values.text(properties["FunctionName"])
+    except NotSupported as reason:
+        return key, str(reason)
+    return (name, "") if is_function_name(name) else (key, f"{name!r} is no function's name")
 
 
 def _declared(

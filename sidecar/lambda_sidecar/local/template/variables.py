@@ -14,6 +14,7 @@ from lambda_sidecar.local.template.declared import NotSupported, Surroundings
 
 _INNERMOST = re.compile(r"\$\{([^${}]*)\}")
 _MOST_STEPS = 1_000  # a variable that refers to itself ends there
+_LONGEST = 65_536  # and one that grows with each step there; all variables of a function are 4 KB in AWS
 
 
 class Variables:
@@ -35,6 +36,8 @@ class Variables:
                 value = replaced
             elif isinstance(replaced, str):
                 value = value[: found.start()] + replaced + value[found.end() :]
+                if len(value) > _LONGEST:
+                    raise NotSupported("its text is too long")
             else:
                 raise NotSupported(f"{found[0]} is no text")
         raise NotSupported("a variable refers to itself")
