@@ -108,6 +108,7 @@ build: $(LIBRARY) $(CONTRACT) $(PACKAGED_SQL) ## the library, the Python environ
 PIP_WHEEL = $(PYTHON) -m pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps -w $(DIST)
 wheel: build $(filter-out $(LIBRARY),$(LIBRARY_OF_$(ARCH))) ## build/dist/lambda_udf-…whl: the command and the library, and without it; ARCH=arm64 or amd64
 	@rm -rf $(DIST)
+	@$(if $(LIBRARY_OF_$(ARCH)),,$(error ARCH is '$(ARCH)', and amd64 or arm64 is expected))
 	@$(PIP_WHEEL) --config-settings library=$(abspath $(LIBRARY_OF_$(ARCH))) .
 	@$(PIP_WHEEL) --config-settings library=none .
 	@ls $(DIST)/*.whl
@@ -118,7 +119,7 @@ packages: build $(VENV)/.packages $(foreach name,$(ARCHITECTURES),$(filter-out $
 	@rm -rf $(DIST)
 	@$(PIP_WHEEL) --config-settings library=none .
 	@$(foreach name,$(ARCHITECTURES),$(PIP_WHEEL) --config-settings library=$(abspath $(LIBRARY_OF_$(name))) . && \
-	  $(PYTHON) packaging/packages/build.py $(name) $(DIST) && ) true
+	  PYTHONPATH=packaging/wheel $(PYTHON) packaging/packages/build.py $(name) $(DIST) && ) true
 
 fresh: ## `make demo` and `make test` on a fresh Debian, in a root file system of its own; SUITE=bookworm or trixie
 	@JOBS=$(JOBS) PYTEST_ARGS='$(PYTEST_ARGS)' packaging/debian/fresh-machine.sh $(SUITE) demo test

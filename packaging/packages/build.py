@@ -5,7 +5,6 @@ usage: build.py amd64|arm64 FOLDER, which has the wheel and gets the packages"""
 
 from __future__ import annotations
 
-import datetime
 import email.utils
 import gzip
 import json
@@ -18,16 +17,20 @@ import sysconfig
 from pathlib import Path
 
 import manual
+import release_number
 import vendored
 
 ROOT = Path(__file__).parents[2]
+MOMENT = release_number.moment()
 BUILD = ROOT / "build/packages"
 FORMATS = ("deb", "rpm")
 MAINTAINER = os.environ.get("LAMBDA_UDF_MAINTAINER") or "The lambda-udf authors <lambda-udf@localhost>"
-NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
 _STRIP = {"amd64": "x86_64-linux-gnu-strip", "arm64": "aarch64-linux-gnu-strip"}
 _SERVICE = ROOT / "packaging/systemd/lambda-sidecar.service"
-_DOCUMENTS = ("README.md", "SECURITY.md", "CHANGELOG.md")
+_DOCUMENTS = (
+    *("README.md", "SECURITY.md", "CHANGELOG.md"),
+    *("packaging/grafana/lambda-udf.json", "packaging/prometheus/lambda-sidecar.rules.yml"),
+)
 
 
 def build(architecture: str, folder: Path) -> None:
@@ -45,7 +48,10 @@ def build(architecture: str, folder: Path) -> None:
     for kind, name in zip(FORMATS, names, strict=True):
         config = _config(root, kind, architecture, version)
         command = [nfpm, "package", f"--config={config}", f"--packager={kind}", f"--target={folder / name}"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+        environment = {**os.environ, "SOURCE_DATE_EPOCH": f"{MOMENT.timestamp():.0f}"}
+        done = subprocess.run(  # noqa: S603
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
             sys.exit(f"error: nfpm could not make {name}: {done.stdout}{done.stderr}")
         sys.stdout.write(f"{folder / name}\n")
@@ -70,7 +76,7 @@ def _config(root: Path, kind: str, architecture: str, version: str) -> Path:
         "ARCH": architecture,
         "VERSION": version,
         "MAINTAINER": MAINTAINER,
-        "TIME": NOW.isoformat(),
+        "TIME": MOMENT.isoformat(),
         "CHANGELOG": str(root / "changelog.yaml") if kind == "rpm" else "",
         "DOCUMENTS": "\n  ".join(f"- {json.dumps(entry)}" for entry in entries),
     }
@@ -87,14 +93,15 @@ def _lay_out(root: Path, architecture: str, wheel: Path, version: str) -> None:
     service = _SERVICE.read_text(encoding="utf-8")
     service = service.replace("/opt/lambda-udf/bin/lambda-sidecar", "/usr/bin/lambda-sidecar")
     (root / "lambda-sidecar.service").write_text(service, encoding="utf-8")
-    _compressed(root / "lambda-sidecar.1.gz", manual.manual(version))
+    _compressed(root / "lambda-sidecar.1.gz", manual.manual(version, MOMENT.date()))
     for shell in manual.SHELLS:
         (root / f"completion.{shell}").write_text(manual.completion(shell), encoding="utf-8")
     _documents(root / "doc", packages)
     _changes(root, version)
-    # Whatever this account's umask is.
+    # Whatever this account's umask and the time are.
     for path in root.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
+        os.utime(path, times=(MOMENT.timestamp(), MOMENT.timestamp()))
 
 
 def _strip(packages: Path, strip: str) -> None:
@@ -108,6 +115,7 @@ def _strip(packages: Path, strip: str) -> None:
 def _documents(folder: Path, packages: Path) -> None:
     folder.mkdir()
     for name in _DOCUMENTS:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, folder / name)
     shutil.copytree(ROOT / "docs", folder / "docs", ignore=shutil.ignore_patterns("*.png", "*.svg"))
     licence = (ROOT / "LICENSE").read_text(encoding="utf-8")
@@ -115,7 +123,8 @@ def _documents(folder: Path, packages: Path) -> None:
     (folder / "copyright").write_text(
         f"lambda-udf, and everything but what is listed below:\n\n{licence}\n"
         f"In /usr/lib/lambda-udf/python, with each one's licence in its .dist-info:\n\n{others}\n"
-        "Debian has the Apache License, version 2.0, in /usr/share/common-licenses/Apache-2.0.\n",
+        "Debian has the Apache License, version 2.0, in /usr/share/common-licenses/Apache-2.0, and the GNU\n"
+        "General Public License, version 2, in /usr/share/common-licenses/GPL-2.\n",
         encoding="utf-8",
     )
 
@@ -123,12 +132,17 @@ def _documents(folder: Path, packages: Path) -> None:
 def _changes(root: Path, version: str) -> None:
     """Of the formats' own, beside CHANGELOG.md: an entry with this version in each one's shape."""
     note = "CHANGELOG.md has what is new."
-    entry = {"semver": version, "date": NOW.isoformat(), "packager": MAINTAINER, "changes": [{"note": note}]}
+    entry = {
+        "semver": version,
+        "date": MOMENT.isoformat(),
+        "packager": MAINTAINER,
+        "changes": [{"note": note}],
+    }
     (root / "changelog.yaml").write_text(json.dumps([entry]), encoding="utf-8")
     _compressed(
         root / "doc/changelog.Debian.gz",
         f"lambda-udf ({version}-1) stable; urgency=medium\n\n  * {note}\n\n"
-        f" -- {MAINTAINER}  {email.utils.format_datetime(NOW)}\n",
+        f" -- {MAINTAINER}  {email.utils.format_datetime(MOMENT)}\n",
     )
 
 

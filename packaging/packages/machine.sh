@@ -7,6 +7,7 @@ set -eu
 
 PACKAGES=/usr/lib/lambda-udf/python
 APPARMOR=/etc/apparmor.d
+LOCAL=$APPARMOR/local/usr.sbin.mysqld
 RULE='#include if exists <abstractions/lambda-udf>'
 
 account() {
@@ -27,16 +28,19 @@ clear() { find "$PACKAGES" -depth -type d -name __pycache__ -exec rm -rf {} +; }
 
 # mysqld's profile, where there is one or will be: this file is the administrator's, and stays over MySQL's upgrades.
 allow() {
-  if [ -d "$APPARMOR/abstractions" ] && ! grep -qsxF "$RULE" "$APPARMOR/local/usr.sbin.mysqld"; then
+  [ -d "$APPARMOR/abstractions" ] || return 0
+  if ! grep -qsxF "$RULE" "$LOCAL"; then
     mkdir -p "$APPARMOR/local"
-    echo "$RULE" >>"$APPARMOR/local/usr.sbin.mysqld"
-    load
+    # A last line without an end would take the rule for its own.
+    if [ -n "$(tail -c 1 "$LOCAL" 2>/dev/null)" ]; then echo >>"$LOCAL"; fi
+    echo "$RULE" >>"$LOCAL"
   fi
+  load # an upgrade may bring other rules behind the same line
 }
 
 forbid() {
-  if grep -qsxF "$RULE" "$APPARMOR/local/usr.sbin.mysqld"; then
-    sed -i "\\|^$RULE\$|d" "$APPARMOR/local/usr.sbin.mysqld"
+  if grep -qsxF "$RULE" "$LOCAL"; then
+    sed -i "\\|^$RULE\$|d" "$LOCAL"
     load
   fi
 }

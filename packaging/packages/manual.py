@@ -5,6 +5,8 @@ Knows argparse and who reads it; nothing of where the files go."""
 from __future__ import annotations
 
 import argparse
+import datetime
+import os
 from pathlib import Path
 
 import shtab
@@ -37,10 +39,12 @@ a wrong configuration.
 """
 
 
-def manual(version: str) -> str:
+def manual(version: str, day: datetime.date) -> str:
     """The page, in troff's man macros."""
+    os.environ["COLUMNS"] = "80"  # argparse breaks lines where this terminal would
     page = Manpage(_parser(), format="single-commands-section")
     page.source = f"lambda-udf {version}"
+    page.date = day.isoformat()
     page.manual = "lambda-udf"
     page.description = "the sidecar of lambda-udf: invokes AWS Lambda for MySQL, and installs its library"
     return str(page).replace("\nPOSITIONAL ARGUMENTS\n", "\nCOMMANDS\n") + _FILES

@@ -1,15 +1,18 @@
 #!/bin/sh
-# After the .deb's files have come: account, caches, AppArmor's rule; an upgrade restarts a sidecar that runs.
-# The service begins when its configuration is edited for the first time (lambda-sidecar-first-start.path).
+# After the .deb's files have come, or when replacing or removing them has failed: account, caches, AppArmor's rules,
+# and the service as it was. The first installation's begins when its configuration is edited
+# (lambda-sidecar-first-start.path).
 set -e
 
+/usr/lib/lambda-udf/machine add
+action=start
 if [ "$1" = configure ]; then
-  /usr/lib/lambda-udf/machine add
-  if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
-  if [ -n "${2-}" ]; then
-    if [ -d /run/systemd/system ]; then deb-systemd-invoke try-restart lambda-sidecar.service || true; fi
-  else
-    systemctl enable --quiet lambda-sidecar-first-start.path
-    if [ -d /run/systemd/system ]; then deb-systemd-invoke start lambda-sidecar-first-start.path; fi
-  fi
+  if [ -n "${2-}" ]; then action=restart
+  else systemctl enable --quiet lambda-sidecar-first-start.path || true; fi
+fi
+# deb-systemd-invoke leaves alone what is disabled and does not run.
+if [ -d /run/systemd/system ]; then
+  systemctl daemon-reload || true
+  deb-systemd-invoke start lambda-sidecar-first-start.path || true
+  deb-systemd-invoke "$action" lambda-sidecar.service || true
 fi

@@ -143,7 +143,8 @@ def licences(folder: Path) -> str:
         metadata = distribution.metadata
         classified = [text for text in metadata.get_all("Classifier", []) if text.startswith("License ::")]
         short = (metadata["License"] or "").strip()
-        licence = metadata["License-Expression"] or (short if short and "\n" not in short else "")
-        licence = licence or "; ".join(re.sub(r".*:: ", "", text) for text in classified) or "see its files"
+        names = [short] if short and "\n" not in short else []
+        names += [re.sub(r".*:: ", "", text) for text in classified]
+        licence = metadata["License-Expression"] or "; ".join(names) or "see its files"
         lines.append(f"{metadata['Name']} {metadata['Version']}: {licence}\n")
     return "".join(sorted(lines, key=str.lower))

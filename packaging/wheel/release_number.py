@@ -1,10 +1,11 @@
 """The release number: the series, which people raise here, and how many commits there are. Printed when run.
 
-Knows git and what an sdist carries; nothing of what is built. Every landing adds commits, so its wheel
-upgrades the one before, and two clones give a commit the same number."""
+And the last commit's time. Knows git and what an sdist carries; nothing of what is built. Every landing adds
+commits, so its wheel upgrades the one before, and two clones give a commit the same number."""
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 import subprocess
@@ -42,6 +43,17 @@ def known(root: Path = ROOT) -> str:
     if (metadata := root / "PKG-INFO").exists():  # an sdist
         return str(HeaderParser().parsestr(metadata.read_text(encoding="utf-8"))["Version"])
     return f"{SERIES}.{_commits(root)}"
+
+
+def moment(root: Path = ROOT) -> datetime.datetime:
+    """When the commit was made that is built, so that it always becomes the same packages. Another time may
+    be given: https://reproducible-builds.org/specs/source-date-epoch/. Without git it is now."""
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    try:
+        seconds = int(given or _git(root / ".git", "log", "-1", "--format=%ct"))
+    except Unknown:
+        seconds = int(datetime.datetime.now(datetime.UTC).timestamp())
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
 
 
 def _commits(root: Path) -> int:

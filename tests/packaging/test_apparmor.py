@@ -62,5 +62,58 @@ def test_the_package_puts_that_line_into_the_profile() -> None:
     assert f"echo '{rule}' >>" in (ROOT / "docs/install.md").read_text()
 
 
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """machine.sh for another /etc/apparmor.d, where mysqld has a profile and the administrator a line without an end."""
+    for name in ("abstractions", "local", "kernel", "python", "bin"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "usr.sbin.mysqld").write_text(PROFILE)
+    (tmp_path / "local/usr.sbin.mysqld").write_text("  /srv/mysql/** rwk,")
+    # This machine's kernel gets no profile: the parser reads it all the same.
+    parser = tmp_path / "bin/apparmor_parser"
+    parser.write_text(f"""#!/bin/sh
+echo "$*" >>{tmp_path}/loaded
+exec {PARSER} --skip-kernel-load --skip-cache --Include={tmp_path} "$@"
+""")
+    (tmp_path / "bin/systemd-sysusers").write_text("#!/bin/sh\n")
+    for path in (tmp_path / "bin").iterdir():
+        path.chmod(0o755)
+    script = (ROOT / "packaging/packages/machine.sh").read_text()
+    for there, here in (
+        ("/etc/apparmor.d", tmp_path),
+        ("/sys/kernel/security/apparmor", tmp_path / "kernel"),
+        ("/usr/lib/lambda-udf/python", tmp_path / "python"),
+    ):
+        assert there in script
+        script = script.replace(there, str(here))
+    (tmp_path / "machine").write_text(script)
+    return tmp_path
+
+
+def run(machine: Path, step: str) -> int:
+    """How often mysqld's profile was loaded until then."""
+    subprocess.run(
+        ["sh", machine / "machine", step],
+        env={"PATH": f"{machine}/bin:/usr/bin:/bin"},
+        check=True,
+        timeout=60,
+    )
+    return (machine / "loaded").read_text().splitlines().count(f"--replace {machine}/usr.sbin.mysqld")
+
+
+def test_the_package_leaves_the_administrators_rules_alone_and_loads_what_an_upgrade_brings(
+    machine: Path,
+) -> None:
+    local = machine / "local/usr.sbin.mysqld"
+    (machine / "abstractions/lambda-udf").write_text(SNIPPET.read_text())
+    assert run(machine, "add") == 1
+    assert local.read_text() == "  /srv/mysql/** rwk,\n#include if exists <abstractions/lambda-udf>\n"
+    (machine / "abstractions/lambda-udf").write_text(SNIPPET.read_text() + "  /srv/lambda/sidecar.sock rw,\n")
+    assert run(machine, "add") == 2, "the new rules are not loaded"
+    assert local.read_text().count("lambda-udf") == 1
+    assert run(machine, "remove") == 3
+    assert local.read_text() == "  /srv/mysql/** rwk,\n"
+
+
 def test_a_wrong_rule_is_refused(tmp_path: Path) -> None:
     assert parse(tmp_path, SNIPPET.read_text().replace(" rw,", " rw")).returncode != 0

@@ -76,6 +76,14 @@ def test_every_distribution_that_is_imported_is_declared(folder: str, extras: tu
     assert not missing
 
 
+def test_constraints_have_a_version_of_everything_that_an_extra_names() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {canonicalize_name(line.split("==")[0]) for line in lines if not line.startswith("#")}
+    assert declared(*EXTRAS) - pinned == {"setuptools"}, "pip freeze leaves that out"
+    renewed = [found[1].split(",") for line in lines if (found := re.search(r"pip install.*\[(.+)\]", line))]
+    assert [set(names) for names in renewed] == [set(EXTRAS)]
+
+
 def lowest(requirement: Requirement) -> str:
     (bound,) = [part.version for part in requirement.specifier if part.operator == ">="]
     return bound

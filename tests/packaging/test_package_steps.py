@@ -4,9 +4,12 @@ Each test's name is the sentence that it proves."""
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.support.aws_sidecar import OK, key_of
@@ -14,7 +17,7 @@ from tests.support.bare_debian import MYSQL, BareDebian, debian_12, unpacked_mys
 from tests.support.checkout import ROOT
 from tests.support.lambda_endpoint import Endpoint, lambda_endpoint
 from tests.support.markdown import blocks
-from tests.support.packages import NATIVE, packages, why_no_other
+from tests.support.packages import NATIVE, package, packages, why_no_other
 from tests.support.systemd_machine import why_not
 from tests.support.waiting import wait_until
 
@@ -26,6 +29,7 @@ pytestmark = pytest.mark.skipif(bool(REASON), reason=f"no machine for the packag
 STEPS = 4
 HERE = "tests/packaging runs it"
 SERVICE, FIRST_START = "lambda-sidecar.service", "lambda-sidecar-first-start.path"
+STARTER = "lambda-sidecar-first-start.service"
 PACKAGES, DATA = "/mnt/packages", "/mnt/data"
 # MySQL as a server has it before lambda-udf comes: the account `app` is there.
 MYSQLD = f"""[Service]
@@ -113,6 +117,16 @@ def test_four_steps_lead_from_nothing_to_the_first_call(
     assert "/eu-central-1/lambda/" in endpoint.headers[-1]["authorization"]
 
 
+def test_the_command_takes_nothing_in_of_another_python(machine: BareDebian, printed: list[str]) -> None:
+    machine.shell(
+        "mkdir -p /tmp/other; echo 'raise SystemExit(3)' | tee /tmp/other/lambda_sidecar.py >/tmp/other/grpc.py"
+    )
+    version = machine.shell(
+        "cd /tmp/other; PYTHONHOME=/tmp/other PYTHONPATH=/tmp/other lambda-sidecar --version"
+    )
+    assert version == machine.shell("lambda-sidecar --version")
+
+
 def test_the_sidecar_runs_as_its_account_and_starts_with_the_machine(
     machine: BareDebian, printed: list[str]
 ) -> None:
@@ -138,19 +152,80 @@ def test_an_upgrade_restarts_the_sidecar_and_keeps_what_was_edited(
     assert "\nAWS_REGION=" in machine.path("/etc/lambda-sidecar/environment").read_text()
 
 
-def test_a_purge_leaves_nothing_and_a_first_edit_that_is_wrong_is_followed_by_another(
+def newer(machine: BareDebian, folder: Path, path: str, line: str) -> str:
+    """A later version of the package, in the machine, whose file `path` has another line at its end."""
+    subprocess.run(["dpkg-deb", "-R", package("deb", NATIVE), folder], check=True)
+    with (folder / path.strip("/")).open("a") as file:
+        file.write(line)
+    control = folder / "DEBIAN/control"
+    control.write_text(re.sub(r"(?m)^Version: .*$", "Version: 9", control.read_text()))
+    subprocess.run(["dpkg-deb", "-Znone", "-b", folder, machine.path("/root/newer.deb")], check=True)
+    shutil.rmtree(folder)
+    return "/root/newer.deb"
+
+
+def test_an_upgrade_that_fails_leaves_all_as_it_was(
+    machine: BareDebian, printed: list[str], tmp_path: Path
+) -> None:
+    old, refused = process(machine), tmp_path / "refused/DEBIAN"
+    refused.mkdir(parents=True)
+    (refused / "control").write_text(
+        f"Package: lambda-udf\nVersion: 9\nArchitecture: {NATIVE}\nMaintainer: nobody\nDescription: none\n"
+    )
+    (refused / "preinst").write_text("#!/bin/sh\nexit 1\n")
+    (refused / "preinst").chmod(0o755)
+    subprocess.run(["dpkg-deb", "-b", refused.parent, machine.path("/root/refused.deb")], check=True)
+    assert machine.run("dpkg", "--install", "/root/refused.deb").returncode != 0
+    assert machine.shell("dpkg-query -W -f '${db:Status-Abbrev}' lambda-udf").strip() == "ii"
+    assert process(machine) == old
+    assert machine.path("/usr/lib/lambda-udf/python/lambda_sidecar/__pycache__").is_dir()
+
+
+def test_an_installation_after_a_removal_starts_the_sidecar_again(
     machine: BareDebian, printed: list[str]
 ) -> None:
+    machine.shell("dpkg --remove lambda-udf")
+    assert process(machine) == 0
+    assert machine.path("/etc/apparmor.d/local/usr.sbin.mysqld").read_text() == ""
+    machine.shell(f"dpkg --install {PACKAGES}/*{NATIVE}.deb")
+    wait_until(lambda: machine.show(SERVICE, "ActiveState") == "active", what="a sidecar")
+    assert machine.shell("systemctl is-enabled lambda-sidecar").strip() == "enabled"
+    assert machine.show(FIRST_START, "ActiveState") == "inactive"
+
+
+def test_a_purge_leaves_what_the_administrator_made_and_the_account(
+    machine: BareDebian, printed: list[str]
+) -> None:
+    keys = "/etc/credstore/lambda-sidecar.aws"
+    machine.shell(f"mkdir -p /etc/credstore; echo '[default]' >{keys}")
     machine.shell("lambda-sidecar uninstall; dpkg --purge lambda-udf")
     assert process(machine) == 0
     left = "find / -xdev -name '*lambda-*' -not -path '/proc/*' -not -path '*/lambda-sidecar.service.d'"
-    assert machine.shell(f"{left} -not -path '{PACKAGES}/*'").split() == []
-    assert machine.path("/etc/apparmor.d/local/usr.sbin.mysqld").read_text() == ""
+    assert machine.shell(f"{left} -not -path '{PACKAGES}/*'").split() == [keys]
+    assert machine.shell("id -u lambda-sidecar").strip().isdigit()
+    machine.shell(f"rm {keys}")
 
-    machine.shell(f"dpkg --install {PACKAGES}/*{NATIVE}.deb")
+
+def test_an_edit_starts_a_new_sidecar_and_neither_an_upgrade_nor_a_wrong_edit_does(
+    machine: BareDebian, printed: list[str], tmp_path: Path
+) -> None:
+    toml = "/etc/lambda-sidecar/sidecar.toml"
+    machine.shell(f"dpkg --purge lambda-udf; dpkg --install {PACKAGES}/*{NATIVE}.deb")
     assert (process(machine), machine.show(FIRST_START, "ActiveState")) == (0, "active")
-    edit(machine, "/etc/lambda-sidecar/sidecar.toml", 'colour = "red"')
+    machine.shell(f"dpkg --install {newer(machine, tmp_path / 'newer', toml, '# More.')}")
+    assert machine.path(toml).read_text().endswith("\n# More.")
+    assert (process(machine), machine.show(FIRST_START, "SubState")) == (0, "waiting")
+    assert machine.run("systemctl", "is-enabled", "lambda-sidecar").stdout.strip() == "disabled"
+
+    keys = "/etc/credstore/lambda-sidecar.aws"
+    machine.shell(f"mkdir -p /etc/credstore; touch {keys}; chmod 600 {keys}")
+    wait_until(lambda: machine.show(STARTER, "Result") == "exec-condition", what="a look at the empty file")
+    wait_until(lambda: machine.show(FIRST_START, "SubState") == "waiting", what="a unit that waits again")
+    assert process(machine) == 0
+    machine.shell(f"rm {keys}")
+
+    edit(machine, toml, 'colour = "red"')
     wait_until(lambda: machine.show(SERVICE, "ExecMainStatus") == "2", what="a refused configuration")
     wait_until(lambda: machine.show(FIRST_START, "SubState") == "waiting", what="a unit that waits again")
-    edit(machine, "/etc/lambda-sidecar/sidecar.toml", 'region = "eu-central-1"')
+    edit(machine, toml, 'region = "eu-central-1"')
     wait_until(lambda: machine.show(SERVICE, "ActiveState") == "active", what="a sidecar")

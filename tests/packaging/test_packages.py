@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import release_number
 import vendored
+from packaging.utils import canonicalize_name
 from tests.support.checkout import ROOT
 from tests.support.packages import MACHINES, NATIVE, package, packages, unpacked, why_no_other
 
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.skipif(bool(REASON), reason=REASON)
 
 ARCHITECTURES = ("amd64", "arm64")
 MODULES = "usr/lib/lambda-udf/python"
+RULES = "packaging/prometheus/lambda-sidecar.rules.yml"
 needs_package_tests = pytest.mark.skipif(
     not all(shutil.which(name) for name in ("lintian", "rpmlint", "mandoc", "zsh")),
     reason="needs lintian, rpmlint, mandoc and zsh (packaging/debian/install-packages.sh package-tests)",
@@ -109,6 +111,65 @@ def test_a_shell_can_read_the_packages_scripts(script: Path) -> None:
     assert output("sh", "-n", script) == ""
 
 
+# ---- what it is made of ----
+
+# As metadata name licences, and as an .rpm does (https://spdx.org/licenses/).
+LICENCES = {
+    r"MIT": "MIT",
+    r"Apache": "Apache-2.0",
+    r"BSD-2": "BSD-2-Clause",
+    r"BSD-3|3-Clause|BSD License": "BSD-3-Clause",
+    r"PSF": "PSF-2.0",
+    r"GPLv2 .*FOSS": "GPL-2.0-only WITH Universal-FOSS-exception-1.0",
+}
+
+
+def test_every_distribution_has_its_licence_with_it(tree: Path) -> None:
+    folders = list((tree / MODULES).glob("*.dist-info"))
+    assert len(folders) >= len(vendored.pins())
+    for folder in folders:
+        named = [path for path in folder.rglob("*") if re.match("LICEN[CS]E|COPYING", path.name)]
+        assert any(path.is_file() and path.stat().st_size > 500 for path in named), folder.name
+
+
+@needs_package_tests
+def test_copyright_and_rpm_name_all_licences(tree: Path) -> None:
+    text = (tree / "usr/share/doc/lambda-udf/copyright").read_text()
+    listed = dict(re.findall(r"^(\S+) \S+: (.+)$", text, re.MULTILINE))
+    assert set(vendored.pins()) <= {canonicalize_name(name) for name in listed}
+    found = set()
+    for name, licence in listed.items():
+        known = {spdx for pattern, spdx in LICENCES.items() if re.search(pattern, licence)}
+        assert known, f"{name}: {licence}"
+        found |= known
+    told = output("rpm", "-qp", "--nosignature", "--qf", "%{LICENSE}", package("rpm", NATIVE))
+    assert set(told.split(" AND ")) == found
+
+
+@needs_package_tests
+def test_a_commit_always_makes_the_same_packages_of_its_own_time(tree: Path) -> None:
+    moment = release_number.moment()
+    asked = "%{BUILDHOST} %{BUILDTIME} [%{FILEMTIMES} ]"
+    host, *times = output("rpm", "-qp", "--nosignature", "--qf", asked, package("rpm", NATIVE)).split()
+    assert (host, {int(time) for time in times}) == ("localhost", {int(moment.timestamp())})
+    assert {path.stat().st_mtime for path in tree.rglob("*")} == {moment.timestamp()}
+    page = gzip.decompress((tree / "usr/share/man/man1/lambda-sidecar.1.gz").read_bytes()).decode()
+    assert f'"{moment.date()}"' in page.splitlines()[0].replace("\\", "")
+    assert max(map(len, re.findall(r"(?m)^usage: .*$", page))) < 120, "as wide as some terminal"
+
+
+def test_all_that_look_for_a_python_look_for_the_same_ones() -> None:
+    minors = [python.removeprefix("3.") for python in vendored.PYTHONS]
+    folder = ROOT / "packaging/packages"
+    for name in ("lambda-sidecar", "machine.sh"):
+        looked_for = re.findall(r"^ *for minor in (.+); do$", (folder / name).read_text(), re.MULTILINE)
+        assert looked_for == [" ".join(reversed(minors))], name
+    rules = (folder / "nfpm.yaml").read_text()
+    assert f"- python3 (>= 3.{minors[0]})\n" in rules
+    assert f"- python3 (<< 3.{int(minors[-1]) + 1})\n" in rules
+    assert sorted(re.findall(r"/usr/bin/python3\.(\d+)", rules)) == minors
+
+
 # ---- what runs ----
 
 
@@ -177,6 +238,8 @@ def test_the_example_configuration_and_the_units_are_those_of_the_checkout(tree:
         "etc/lambda-sidecar/environment": "packaging/packages/environment",
         "etc/apparmor.d/abstractions/lambda-udf": "packaging/apparmor/lambda-udf",
         "usr/lib/sysusers.d/lambda-sidecar.conf": "packaging/systemd/lambda-sidecar.sysusers",
+        "usr/share/doc/lambda-udf/packaging/grafana/lambda-udf.json": "packaging/grafana/lambda-udf.json",
+        "usr/share/doc/lambda-udf/packaging/prometheus/lambda-sidecar.rules.yml": RULES,
     }
     for there, here in shipped.items():
         assert (tree / there).read_bytes() == (ROOT / here).read_bytes(), there

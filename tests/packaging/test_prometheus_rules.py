@@ -4,6 +4,7 @@ Each test's name is the sentence that it proves."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.support.markdown import tables
 from tests.support.promtool import needs_promtool, promtool, unit_tests
 
 RULES = ROOT / "packaging/prometheus/lambda-sidecar.rules.yml"
+MONITORING = ROOT / "docs/monitoring.md"
 ALERTS = {
     rule["alert"]: rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
 }
@@ -60,11 +62,11 @@ FIRES: dict[str, Series] = {
     "LambdaSidecarRestarts": values(process_start_time_seconds="1x20 2 3 4 5x7"),
     "LambdaSidecarHasNoCredentials": calls("credentials", "0x28 1 1", "(other)"),
     "LambdaSidecarRoleRefused": {
-        series("lambda_sidecar_role_credential_refreshes_total", outcome="credentials"): "0+1x30"
+        series("lambda_sidecar_role_credential_refreshes_total", outcome="credentials"): "0x28 1 1"
     },
     "LambdaSidecarCannotReachLambda": calls("network", "0+10x30", "(other)"),
     "LambdaCallsFail": calls("function_error", "0+6x30"),
-    "LambdaCallsThrottled": {series(API, code="TooManyRequestsException"): "0+1x30"},
+    "LambdaCallsThrottled": {series(API, code="TooManyRequestsException"): "0x28 1 1"},
     "LambdaSidecarSlotsNearlyUsed": values(calls_running="95x30", max_concurrency="100x30"),
     "LambdaSidecarOverloaded": calls("overloaded", "0x28 1 1"),
     "LambdaCallsWait": values(wait_seconds_total="0+90x30"),
@@ -163,5 +165,17 @@ def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
 
 
 def test_the_documentation_has_every_alert_and_no_other() -> None:
-    (table,) = [each for each in tables(ROOT / "docs/monitoring.md") if each.columns[0] == "alert"]
+    (table,) = [each for each in tables(MONITORING) if each.columns[0] == "alert"]
     assert table.keys == list(ALERTS)
+
+
+def test_the_documentation_says_for_how_long_something_must_be_so() -> None:
+    rows = dict(re.findall(r"^\| `(Lambda\w+)` \| (.+?) \|", MONITORING.read_text(), re.MULTILINE))
+    said = {name: re.findall(r"for (\d+) minutes$", text) for name, text in rows.items()}
+    assert said == {name: re.findall(r"(\d+)m", rule.get("for", "")) for name, rule in ALERTS.items()}
+
+
+def test_an_alert_about_one_event_is_gone_after_its_window() -> None:
+    """`for` beside increase(…) would not ask that it goes on: one event fills the whole window."""
+    for name, rule in ALERTS.items():
+        assert not ("increase(" in rule["expr"] and "for" in rule), name

@@ -28,6 +28,8 @@ SOURCES = (
     "LICENSE",
     ".gitignore",
     "packaging/apparmor",
+    "packaging/grafana",
+    "packaging/prometheus",
     "packaging/systemd",
     "packaging/wheel",
     "protos",

@@ -72,8 +72,9 @@ def test_an_environment_with_the_wheel_has_unit_account_configuration_and_rules_
     shared = wheel.environment().parent / "share/lambda-udf"
     shipped = {path.name: path for path in (ROOT / "packaging/systemd").iterdir()}
     assert {"lambda-sidecar.service", "lambda-sidecar.sysusers", "sidecar.toml"} <= set(shipped)
-    assert {path.name for path in shared.iterdir()} == set(shipped) | {"apparmor"}
-    for name, path in {**shipped, "apparmor/lambda-udf": ROOT / "packaging/apparmor/lambda-udf"}.items():
+    others = ("apparmor/lambda-udf", "grafana/lambda-udf.json", "prometheus/lambda-sidecar.rules.yml")
+    assert {path.name for path in shared.iterdir()} == {*shipped, *(name.split("/")[0] for name in others)}
+    for name, path in {**shipped, **{name: ROOT / "packaging" / name for name in others}}.items():
         assert (shared / name).read_bytes() == path.read_bytes(), name
 
 
@@ -91,6 +92,14 @@ def test_make_wheel_makes_one_with_the_library_and_one_for_every_system_and_name
     ]
     assert re.findall(r"install-packages\.sh ?(\w*)", planned) == ["python", ""]
     assert re.findall(r"-e '(.+)'", planned) == [".[build]"]
+
+
+def test_make_wheel_names_the_architectures_that_there_are() -> None:
+    done = subprocess.run(
+        ["make", "-n", "wheel", "ARCH=x86_64"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "ARCH is 'x86_64', and amd64 or arm64 is expected" in done.stderr
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])

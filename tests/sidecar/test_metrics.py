@@ -59,6 +59,16 @@ def test_retries_errors_and_bytes_are_counted(tmp_path: Path, port: int) -> None
     assert not any(name.startswith("outbox") for name, _ in told.samples), "there is no [outbox]"
 
 
+def test_what_an_alert_waits_for_is_shown_before_it_happens(tmp_path: Path, port: int) -> None:
+    """Prometheus does not see a counter grow that begins with 1."""
+    with aws_sidecar(tmp_path, OK, metrics=listener(port)):
+        told = scrape(port)
+    assert told.value("api_errors_total", code="TooManyRequestsException") == 0
+    assert told.value("role_credential_refreshes_total", outcome="network") == 0
+    for outcome in ("credentials", "overloaded", "internal"):
+        assert told.value("calls_total", function="(other)", outcome=outcome) == 0
+
+
 def test_credentials_fetched_from_motos_sts_are_counted(tmp_path: Path, port: int, moto_url: str) -> None:
     role = ROLE + "default"
     with aws_sidecar(tmp_path, sts_url=moto_url, aws_default_lambda_role=role, metrics=listener(port)) as aws:

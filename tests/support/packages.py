@@ -66,7 +66,11 @@ def packages() -> Path:
 
 def _inputs() -> list[Path]:
     own = [path for path in (ROOT / "packaging/packages").iterdir() if path.is_file()]
-    sources = [*(ROOT / "udf").glob("*.[ch]"), *(ROOT / "docs").glob("*.md"), ROOT / "constraints.txt"]
+    documents = (
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / name for name in ("SECURITY.md", "CHANGELOG.md", "LICENSE")),
+    )
+    sources = [*(ROOT / "udf").glob("*.[ch]"), *documents, ROOT / "constraints.txt"]
     return sorted([*wheel.inputs(), *own, *sources])
 
 

@@ -104,11 +104,9 @@ def _alone() -> Iterator[None]:
 
 def inputs() -> list[Path]:
     """The files that a wheel is made of."""
-    folders = [
-        path
-        for name in ("sidecar", "udf/sql", "packaging/wheel", "packaging/systemd", "packaging/apparmor")
-        for path in (ROOT / name).rglob("*")
-    ]
+    packaging = ("wheel", "systemd", "apparmor", "grafana", "prometheus")
+    names = ("sidecar", "udf/sql", *(f"packaging/{name}" for name in packaging))
+    folders = [path for name in names for path in (ROOT / name).rglob("*")]
     made_by_tools = ("__pycache__", ".egg-info")
     files = [
         path for path in folders if path.is_file() and not any(mark in str(path) for mark in made_by_tools)

@@ -29,8 +29,10 @@ from lambda_sidecar.outbox.numbers import Numbers
 from lambda_sidecar.version import version
 
 _OUTCOMES = [outcome.name.lower() for outcome in Outcome]
+# As Lambda says that it throttles. These are shown from the start: Prometheus sees only what grows.
+_THROTTLED = ("TooManyRequestsException", "ThrottlingException")
 _BOUNDS = [*(str(bound) for bound in BUCKETS), "+Inf"]
-# What can become of fetching a role's credentials. Shown from the start: Prometheus sees only what grows.
+# What can become of fetching a role's credentials. Shown from the start, too.
 _REFRESHES = [
     "success",
     *(kind.name.lower() for kind in (ErrorKind.CREDENTIALS, ErrorKind.NETWORK, ErrorKind.INTERNAL)),
@@ -121,7 +123,7 @@ def _durations(functions: dict[str, FunctionTraffic]) -> Metric:
 def _totals(traffic: Traffic) -> Iterator[Metric]:
     text = "Errors of the Lambda API, by its own name for them."
     errors = CounterMetricFamily("lambda_sidecar_api_errors", text, labels=["code"])
-    for code, count in traffic.api_errors.items():
+    for code, count in {**dict.fromkeys(_THROTTLED, 0), **traffic.api_errors}.items():
         errors.add_metric([code], count)
     yield errors
     for name, text, value in (
