@@ -184,7 +184,7 @@ class Server:
         diagnosis = Diagnosis(
             "the sidecar", lambda: pipeline.policy, has_roles=lambda: self._config.has_roles, parts=parts
         )
-        look = own_look(self._config.socket, diagnosis)
+        look = own_look(self._config.socket, diagnosis, self._config.outbox)
         listener = Listener(
             service, DiagnosisService(service.sidecar_id, self._source, look), self._outbox_numbers
         )

@@ -218,6 +218,15 @@ def test_the_socket_can_be_named_and_another_configuration_than_the_sidecars_is_
     assert done.returncode == 0
 
 
+def test_a_sidecar_that_has_not_read_the_outbox_of_the_configuration_is_noticed(aws: AwsSidecar) -> None:
+    with aws.sidecar.config_file.open("a") as config:
+        config.write("\n[outbox]\nmysql_socket = '/nowhere'\n")
+    done = check_beside(aws)
+    line = "WARN  outbox: the sidecar runs without [outbox]; next: restart it: a reload does not turn it on"
+    assert line in done.stdout.splitlines()
+    assert done.returncode == 0
+
+
 def test_a_sidecar_of_an_older_release_is_told_from_one_that_does_not_run(tmp_path: Path) -> None:
     config = tmp_path / "sidecar.toml"
     config.write_text(toml_text({"socket": str(tmp_path / "s"), **local_config(free_port())}))

@@ -16,9 +16,12 @@ from lambda_sidecar.access.rules import Role
 from lambda_sidecar.aws.configuration import ANY_REGION, AwsConfiguration
 from lambda_sidecar.aws.lambda_api import Invocation, Invoker
 from lambda_sidecar.aws.sts import Sts
-from lambda_sidecar.calls.finding import TOTAL_SECONDS, Findings
+from lambda_sidecar.calls.finding import Findings
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.errors import ApiError, EndpointUnreachable, InvokeFailure, RoleNotAssumed
+
+# All questions to AWS; each bounds itself by less.
+AWS_SECONDS = 40.0
 
 _GIVE_CREDENTIALS = (
     "give the service credentials (an instance profile, or /etc/credstore/lambda-sidecar.aws: "
@@ -65,10 +68,10 @@ class Diagnosis:
         """`function` as SQL would name it; empty: only what is the same for every call. What fails is a
         finding, and nothing is raised."""
         try:
-            async with asyncio.timeout(TOTAL_SECONDS):
+            async with asyncio.timeout(AWS_SECONDS):
                 await self._run(function, account, findings)
         except TimeoutError:
-            findings.fail("AWS", f"there was no answer within {TOTAL_SECONDS:g} s", _OPEN_THE_WAY)
+            findings.fail("AWS", f"there was no answer within {AWS_SECONDS:g} s", _OPEN_THE_WAY)
 
     async def _run(self, function: str, account: Account, findings: Findings) -> None:
         policy, parts = self._policy(), self._parts
