@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from lambda_sidecar.access.account import Account
 from lambda_sidecar.access.function_name import FunctionName
@@ -129,9 +128,7 @@ async def _look_at_region(aws: AwsConfiguration, region: str | None, findings: F
     except InvokeFailure as failure:
         findings.fail("region", failure.text, "correct region in the sidecar's configuration, or AWS_REGION")
         return
-    proxy = urlsplit(endpoint.proxy or "").netloc.rpartition("@")[2]
-    through = f", through the proxy {proxy}" if proxy else ""
-    findings.ok("region", f"{region}; Lambda is at {endpoint.url}{through}")
+    findings.ok("region", f"{region}; Lambda is at {endpoint}")
 
 
 def _decide(
