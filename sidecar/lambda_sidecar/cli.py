@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(why: object, status: int = EXIT_FAILED) -> int:
-    print(f"lambda-sidecar: {why}", file=sys.stderr)
+    begin = mark(logging.ERROR) if is_journal(2) else ""
+    print(f"{begin}lambda-sidecar: {why}", file=sys.stderr)
     return status
 
 
@@ -144,9 +145,7 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         config = load_config(options.config)
     except ConfigError as error:
-        begin = mark(logging.ERROR) if is_journal(2) else ""
-        print(f"{begin}lambda-sidecar: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return _failed(error, EXIT_USAGE)
     configure_logging(config.log_level, config.log_format)
     os.environ.setdefault("GRPC_EXPERIMENTS", GRPC_EXPERIMENTS)
     import uvloop
