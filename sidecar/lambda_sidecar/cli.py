@@ -13,14 +13,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lambda_sidecar.access.account import Account, parse_account
+from lambda_sidecar.check import options as check_options
 from lambda_sidecar.config.config import ConfigError, load_config
 from lambda_sidecar.install import options as install_options
 from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.local import LocalLambdaError
 from lambda_sidecar.log.format import configure_logging
 from lambda_sidecar.log.journal import is_journal, mark
-from lambda_sidecar.process.standard_output import flush, leave, say
+from lambda_sidecar.process.standard_output import flush, say
 
 # gRPC reads the variable once, when it is imported. Its newer listener hands every event from thread to
 # thread, which costs a call 50 µs (bench/README.md). What the environment says wins.
@@ -37,17 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         status: int = options.run(options)
-    except BrokenPipeError:  # its reader has had enough
-        leave()
-        status = EXIT_OK
     finally:
         flush()
     return status
 
 
-def _refuse(why: str) -> int:
-    print(f"lambda-sidecar: {why}", file=sys.stderr)
-    return EXIT_USAGE
+def _failed(why: object, status: int = EXIT_FAILED) -> int:
+    begin = mark(logging.ERROR) if is_journal(2) else ""
+    print(f"{begin}lambda-sidecar: {why}", file=sys.stderr)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check", help="ask the running sidecar step by step what a call would meet; invokes nothing"
     )
-    _add_check(check)
+    check_options.add_check(check)
+    check.set_defaults(run=_check)
     health = commands.add_parser(
         "health", help="exit status 0 if the sidecar on this socket says that it can serve calls"
     )
@@ -95,31 +94,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_check(check: argparse.ArgumentParser) -> None:
-    check.add_argument("--config", type=Path, metavar="FILE", help="TOML file, as serve reads it")
-    check.add_argument(
-        "--socket",
-        dest="sidecar_socket",
-        type=Path,
-        metavar="PATH",
-        help="the sidecar's socket, whatever FILE says",
-    )
-    check.add_argument("--function", metavar="NAME", help="the function, as SQL would name it")
-    check.add_argument(
-        "--as",
-        dest="account",
-        type=_account,
-        metavar="USER@HOST",
-        default=Account("root", "localhost"),
-        help="the MySQL account that would call, as CURRENT_USER() gives it (default root@localhost)",
-    )
-    check.add_argument(
-        "--mysql", action="store_true", help="end with a round trip from mysqld to the sidecar and back"
-    )
-    install_options.add_server(check, socket="mysql-socket")
-    check.set_defaults(run=_check)
-
-
 class _Version(argparse.Action):
     """Looks the version up only when it is asked for: the look-up would cost every start its time."""
 
@@ -129,15 +103,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        print(f"{parser.prog} {version('lambda-udf')}")
+        say(f"{parser.prog} {version('lambda-udf')}")
         parser.exit()
-
-
-def _account(text: str) -> Account:
-    try:
-        return parse_account(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _interval(text: str) -> float:
@@ -150,7 +117,7 @@ def _interval(text: str) -> float:
 # The parts are imported where they are used: each command does without the memory of the others.
 def _check(options: argparse.Namespace) -> int:
     if install_options.names_server(options) and not options.mysql:
-        return _refuse("options of the MySQL server are for check --mysql")
+        return _failed("options of the MySQL server are for check --mysql", EXIT_USAGE)
     from lambda_sidecar.check.command import check
 
     try:
@@ -168,21 +135,17 @@ def _health(options: argparse.Namespace) -> int:
     try:
         socket = options.socket or load_config(options.config).socket
     except ConfigError as error:
-        print(f"lambda-sidecar: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return _failed(error, EXIT_USAGE)
     if (found := problem(socket)) is None:
         return EXIT_OK
-    print(f"lambda-sidecar: {socket}: {found}", file=sys.stderr)
-    return EXIT_FAILED
+    return _failed(f"{socket}: {found}")
 
 
 def _serve(options: argparse.Namespace) -> int:
     try:
         config = load_config(options.config)
     except ConfigError as error:
-        begin = mark(logging.ERROR) if is_journal(2) else ""
-        print(f"{begin}lambda-sidecar: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return _failed(error, EXIT_USAGE)
     configure_logging(config.log_level, config.log_format)
     os.environ.setdefault("GRPC_EXPERIMENTS", GRPC_EXPERIMENTS)
     import uvloop
@@ -193,11 +156,9 @@ def _serve(options: argparse.Namespace) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(Server(config, lambda: load_config(options.config), options.config).serve())
     except ConfigError as error:  # a rule that only the AWS configuration makes wrong
-        print(f"lambda-sidecar: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return _failed(error, EXIT_USAGE)
     except (StartError, LocalLambdaError) as error:
-        print(f"lambda-sidecar: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return _failed(error)
     return EXIT_OK
 
 
@@ -205,24 +166,22 @@ def _top(options: argparse.Namespace) -> int:
     try:
         socket = options.socket or load_config(options.config).socket
     except ConfigError as error:
-        print(f"lambda-sidecar: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return _failed(error, EXIT_USAGE)
     from lambda_sidecar.monitoring.top import TopError, once, watch
 
     try:
         if options.once:
-            once(socket)
+            say(once(socket))
         else:
             watch(socket, options.interval)
     except TopError as error:
-        print(f"lambda-sidecar: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return _failed(error)
     return EXIT_OK
 
 
 def _install(options: argparse.Namespace) -> int:
     if options.default_role and not options.grant:
-        return _refuse("--default-role is for the accounts of --grant, and there are none")
+        return _failed("--default-role is for the accounts of --grant, and there are none", EXIT_USAGE)
     from lambda_sidecar.check.server import after_install
     from lambda_sidecar.install.install import install
 
@@ -241,8 +200,7 @@ def _migrate_check(options: argparse.Namespace) -> int:
     try:
         good = migrate_check(options, say)
     except InstallError as error:
-        print(f"lambda-sidecar: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return _failed(error, EXIT_USAGE)
     return EXIT_OK if good else EXIT_FAILED
 
 
@@ -252,8 +210,7 @@ def _administer(
     try:
         work(options, say)
     except InstallError as error:
-        print(f"lambda-sidecar: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return _failed(error)
     return EXIT_OK
 
 

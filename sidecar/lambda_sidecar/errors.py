@@ -99,6 +99,10 @@ class MissingCredentials(InvokeFailure):
         self.reason = _safe(reason[:REASON_MAX])
 
 
+class CredentialsAwaited(MissingCredentials):
+    """They are being read, which takes longer than a call waits."""
+
+
 class EndpointUnreachable(InvokeFailure):
     """No connection was made, so nothing was sent. Aurora's own words; `reason` says why: DNS, TCP, TLS, the
     proxy."""

@@ -15,16 +15,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from lambda_sidecar.aws.configuration import AwsConfiguration
-from lambda_sidecar.aws.credentials import (
-    ChainCredentials,
-    CredentialSource,
-    PlaceholderCredentials,
-    end_tasks,
-)
-from lambda_sidecar.aws.identity import log_identity
-from lambda_sidecar.aws.lambda_api import Invoker
-from lambda_sidecar.aws.role_credentials import RoleCredentials
-from lambda_sidecar.aws.sts import Sts
 from lambda_sidecar.calls.diagnosis import AwsParts, Diagnosis
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import make_policy
@@ -33,7 +23,6 @@ from lambda_sidecar.config.config import Config
 from lambda_sidecar.contract.diagnosis import Diagnosis as DiagnosisService
 from lambda_sidecar.contract.listener import Listener
 from lambda_sidecar.contract.service import LambdaInvoker
-from lambda_sidecar.local import LocalLambda
 from lambda_sidecar.process.closers import Closers, going_on
 from lambda_sidecar.process.drain import LOOK_SECONDS, serve_on
 from lambda_sidecar.process.memory import settle_memory
@@ -42,6 +31,7 @@ from lambda_sidecar.process.service_manager import ServiceManager
 from lambda_sidecar.process.socket_file import SocketFile
 from lambda_sidecar.process.socket_file import StartError as StartError
 from lambda_sidecar.reload import Reload
+from lambda_sidecar.upstream import Upstream, start_upstream
 from lambda_sidecar.version import version
 
 if typing.TYPE_CHECKING:
@@ -95,36 +85,28 @@ class Server:
         aws = AwsConfiguration()
         policy = make_policy(config, aws)
         region = policy.defaults.region
-        endpoint_url, credentials, sts = await self._start_credentials(aws, region)
-        invoker = Invoker(
-            aws,
-            connect_timeout=config.connect_timeout_seconds,
-            endpoint_url=endpoint_url,
-            bare_names=config.bare_names,
-        )
-        self._resources.add("connections to Lambda", invoker.close)
-        if endpoint_url is None:
-            await aws.try_out(region, roles=config.has_roles)
+        upstream = await start_upstream(config, aws, region, self._resources)
         log.info("lambda-sidecar %s, configuration: %s", version(), self._source or "the environment alone")
         log.info("region: %s", region or "none; functions must be named by ARNs that have one")
         rules = (len(config.allow or ()), len(config.role_rules or ()))
         log.info("access: %d allow entries, %d role_rules entries", *rules)
         concurrency = Concurrency(config.max_concurrency, config.max_concurrency_per_function)
-        pipeline = Pipeline(invoker.invoke, credentials, policy, concurrency)
+        pipeline = Pipeline(upstream.invoker.invoke, upstream.credentials, policy, concurrency)
         self._service = LambdaInvoker(pipeline)
-        start_metrics = functools.partial(self._start_metrics, self._service, invoker, credentials)
+        start_metrics = functools.partial(self._start_metrics, self._service, upstream)
         if not self._socket.is_successor:
             await start_metrics()
-        await self._listen(self._service, None if sts is None else AwsParts(aws, sts, invoker))
+        await self._listen(self._service, upstream.aws_parts)
         if self._socket.is_successor:
             await _within(PORT_SECONDS, start_metrics)
         self._start_deliverer(pipeline)
-        self._reload = Reload(config, self._load, aws=aws, pipeline=pipeline, invoker=invoker, sts=sts)
+        self._reload = Reload(
+            config, self._load, aws=aws, pipeline=pipeline, invoker=upstream.invoker, sts=upstream.sts
+        )
         self._manager.ready(f"serving on {config.socket}")
         if self._reload_wanted:
             self._hang_up()
-        if sts is not None:
-            self._introduce(aws, sts)
+        upstream.introduce(self._resources)
         settle_memory()
 
     def _hang_up(self) -> None:
@@ -135,27 +117,7 @@ class Server:
             self._config = self._reload()
             self._manager.ready(f"serving on {self._config.socket}; {self._reload.outcome}")
 
-    async def _start_credentials(
-        self, aws: AwsConfiguration, region: str | None
-    ) -> tuple[str | None, CredentialSource, Sts | None]:
-        """The endpoint that replaces every region's, and where credentials come from."""
-        if self._config.local is not None:
-            local = LocalLambda(self._config.local)
-            self._resources.add("the local Lambda", local.stop)
-            await local.start()
-            log.info("local Lambda serves %s at %s", self._config.local.functions, local.endpoint)
-            return local.endpoint, PlaceholderCredentials(), None
-        base = ChainCredentials(aws.session)
-        self._resources.add("the chain's credentials", base.close)
-        sts = Sts(aws, base, region)
-        self._resources.add("connections to STS", sts.close)
-        roles = RoleCredentials(base, sts.assume)
-        self._resources.add("the roles' credentials", roles.close)
-        return None, roles, sts
-
-    async def _start_metrics(
-        self, service: LambdaInvoker, invoker: Invoker, source: CredentialSource
-    ) -> None:
+    async def _start_metrics(self, service: LambdaInvoker, upstream: Upstream) -> None:
         settings = self._config.metrics
         if settings is None:
             return
@@ -163,8 +125,13 @@ class Server:
         from lambda_sidecar.monitoring.metrics import Sources, make_registry
         from lambda_sidecar.monitoring.metrics_listener import MetricsListener
 
-        roles = source if isinstance(source, RoleCredentials) else None
-        sources = Sources(service.pipeline, lambda: service.streams, invoker, roles, self._outbox_numbers)
+        sources = Sources(
+            service.pipeline,
+            lambda: service.streams,
+            upstream.invoker,
+            upstream.roles,
+            self._outbox_numbers,
+        )
         listener = MetricsListener(settings, make_registry(sources))
         self._metrics.add("metrics", listener.stop)
         try:
@@ -174,17 +141,12 @@ class Server:
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise StartError(f"metrics: cannot listen on {settings.listen}: {reason}") from None
 
-    def _introduce(self, aws: AwsConfiguration, sts: Sts) -> None:
-        """Has the log say whom AWS takes it for, while calls are served already."""
-        looking = asyncio.create_task(log_identity(aws, sts), name="identity")
-        self._resources.add("the look at who it is at AWS", functools.partial(end_tasks, {looking}))
-
     async def _listen(self, service: LambdaInvoker, parts: AwsParts | None) -> None:
         pipeline = service.pipeline
         diagnosis = Diagnosis(
             "the sidecar", lambda: pipeline.policy, has_roles=lambda: self._config.has_roles, parts=parts
         )
-        look = own_look(self._config.socket, diagnosis)
+        look = own_look(self._config.socket, diagnosis, self._config.outbox)
         listener = Listener(
             service, DiagnosisService(service.sidecar_id, self._source, look), self._outbox_numbers
         )

@@ -16,6 +16,7 @@ from tests.support.sidecar_modules import PACKAGE, imports, modules
 FLOORS = (
     ("cli", "testing"),
     ("server", "check", "migrate"),
+    ("upstream",),
     ("reload", "monitoring", "process", "install"),
     ("contract", "outbox"),
     ("calls",),

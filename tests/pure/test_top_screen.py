@@ -178,6 +178,21 @@ def test_rates_are_since_the_last_look() -> None:
     assert text[1] == "calls 5, failed 0; sent 0 B, received 0 B"
 
 
+def test_another_process_has_no_past_however_long_it_has_run() -> None:
+    def moment(seconds: float, process: str, calls: int) -> Moment:
+        count = monitor_pb2.FunctionCount(function="f", calls=calls, durations=[0, calls])
+        snapshot = monitor_pb2.SnapshotResponse(
+            sidecar_id=process, uptime_ms=int(seconds * 1000), functions=[count], duration_bounds=[0.1]
+        )
+        return Moment(snapshot, seconds)
+
+    history = History()
+    history.add(moment(5, "one", 100))
+    restarted = moment(50, "other", 3)
+    text = texts(screen(restarted, history.add(restarted), "/s", View(80, 24)))
+    assert any(line.startswith("FUNCTIONS since the start") for line in text)
+
+
 def test_the_past_is_a_minute_long() -> None:
     history = History()
     past = None

@@ -204,6 +204,20 @@ def test_an_endpoint_out_of_reach_is_named_with_its_reason(tmp_path: Path) -> No
     )
 
 
+@pytest.mark.parametrize("proxy", ["http://me:canary@proxy.invalid:3128", "me:canary@proxy.invalid:3128"])
+def test_endpoint_and_proxy_are_named_without_the_password_in_their_urls(tmp_path: Path, proxy: str) -> None:
+    with sts_endpoint() as sts:
+        environment = variables(tmp_path, "http://me:canary@lambda.invalid:81", sts.url)
+        environment |= {"HTTP_PROXY": proxy, "NO_PROXY": "127.0.0.1"}
+        with SidecarProcess(tmp_path, {"region": REGION}, environment=environment) as sidecar:
+            done = check(sidecar.config_file, environment=OTHER_SHELL)
+    line = (
+        f"ok    region: {REGION}; Lambda is at http://lambda.invalid:81, through the proxy proxy.invalid:3128"
+    )
+    assert line in done.stdout.splitlines()
+    assert "canary" not in done.stdout
+
+
 def test_the_socket_can_be_named_and_another_configuration_than_the_sidecars_is_noticed(
     aws: AwsSidecar, tmp_path: Path
 ) -> None:
@@ -215,6 +229,15 @@ def test_the_socket_can_be_named_and_another_configuration_than_the_sidecars_is_
         in done.stdout.splitlines()
     )
     assert "ok    credentials: the sidecar is arn:aws:iam::123456789012:user/sidecar" in done.stdout
+    assert done.returncode == 0
+
+
+def test_a_sidecar_that_has_not_read_the_outbox_of_the_configuration_is_noticed(aws: AwsSidecar) -> None:
+    with aws.sidecar.config_file.open("a") as config:
+        config.write("\n[outbox]\nmysql_socket = '/nowhere'\n")
+    done = check_beside(aws)
+    line = "WARN  outbox: the sidecar runs without [outbox]; next: restart it: a reload does not turn it on"
+    assert line in done.stdout.splitlines()
     assert done.returncode == 0
 
 

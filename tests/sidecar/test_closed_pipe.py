@@ -4,6 +4,10 @@ Each test's name is the sentence that it proves."""
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
+
 import pytest
 from tests.support.unread_output import run_unread
 
@@ -27,3 +31,13 @@ def test_a_check_goes_on_to_its_end_and_keeps_its_status(sidecar: SidecarProcess
 def test_top_once_leaves_no_traceback(sidecar: SidecarProcess) -> None:
     done = run_unread("top", "--once", "--socket", sidecar.socket)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["check", "top --once"])
+def test_a_standard_output_that_is_closed_from_the_beginning_is_no_failure(
+    sidecar: SidecarProcess, command: str
+) -> None:
+    program = shlex.join([sys.executable, "-m", "lambda_sidecar.cli"])
+    line = f"exec {program} {command} --socket {shlex.quote(str(sidecar.socket))} >&-"
+    done = subprocess.run(["sh", "-c", line], stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

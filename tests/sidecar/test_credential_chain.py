@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.support.account import ROLE
+from tests.support.account import REGION, ROLE
 from tests.support.credential_chain import AS_MISSING, chain_before_sts, parts, web_identity
 from tests.support.sts_endpoint import StsEndpoint
 from tests.support.waiting import until
@@ -23,7 +23,9 @@ from lambda_sidecar.access.account import Account
 from lambda_sidecar.access.rules import Role
 from lambda_sidecar.aws import credentials
 from lambda_sidecar.aws.configuration import AwsConfiguration
-from lambda_sidecar.aws.credentials import ChainCredentials
+from lambda_sidecar.aws.credentials import ChainCredentials, end_tasks
+from lambda_sidecar.aws.identity import log_identity
+from lambda_sidecar.aws.sts import Sts
 from lambda_sidecar.errors import ErrorKind, InvokeFailure
 
 
@@ -125,6 +127,35 @@ async def test_a_slow_program_fails_the_calls_that_cannot_wait_and_serves_the_la
             else:
                 break
     assert given.access_key == "ASIA1"
+
+
+async def test_the_log_says_whom_it_is_at_aws_however_slow_the_program_is(
+    program: Program, sts: StsEndpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(credentials, "CHAIN_SECONDS", 0.1)
+    caplog.set_level("INFO")
+    program.prints(seconds=0.5, lifetime=None)
+    aws = AwsConfiguration()
+    made = Sts(aws, ChainCredentials(aws.session), REGION)
+    await log_identity(aws, made)
+    await made.close()
+    assert caplog.messages[-1] == "at AWS the sidecar is arn:aws:iam::123456789012:user/sidecar"
+    assert sts.callers == 1
+
+
+async def test_who_asks_whom_it_is_at_aws_goes_when_it_must_though_the_program_hangs(
+    program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(credentials, "CHAIN_SECONDS", 0.05)
+    program.does(f"echo $$ > {tmp_path}/pid\nexec sleep 600")
+    aws = AwsConfiguration()
+    chain = ChainCredentials(aws.session)
+    asking = asyncio.create_task(log_identity(aws, Sts(aws, chain, REGION)))
+    await until((tmp_path / "pid").exists)
+    async with asyncio.timeout(5):
+        await end_tasks({asking})
+        await chain.close()
+    assert asking.cancelled()
 
 
 async def test_a_program_that_hangs_is_ended_and_said(program: Program, tmp_path: Path) -> None:

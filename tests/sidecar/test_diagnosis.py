@@ -7,6 +7,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
+import pytest
 from tests.support.account import ROLE
 from tests.support.aws_sidecar import BASE_KEY, BASE_SECRET, AwsSidecar, aws_sidecar
 from tests.support.invoker_client import connect, snapshot
@@ -16,12 +18,14 @@ from tests.support.waiting import wait_until
 
 from lambda_sidecar.access.account import Account
 from lambda_sidecar.check.report import Report
-from lambda_sidecar.contract.diagnosis import AT_ONCE
+from lambda_sidecar.contract.diagnosis import ASKED_MAX, AT_ONCE
 from lambda_sidecar.contract.diagnosis_client import diagnose
 from lambda_sidecar.version import version
 from lambda_udf.v1 import diagnosis_pb2, diagnosis_pb2_grpc, invoker_pb2
 
 APP = Account("app", "%")
+# Of a role, which STS gives only while its gate is open.
+HELD = diagnosis_pb2.DiagnoseRequest(function="f", user="app", host="%")
 PING = invoker_pb2.INVOCATION_TYPE_PING
 
 
@@ -68,6 +72,33 @@ def test_a_flood_of_questions_reaches_aws_as_a_few_at_a_time_and_all_are_answere
     assert held == AT_ONCE
     assert diagnosis_pb2.VERDICT_FAILED not in verdicts
     assert len(aws.sts.requests) == asked
+
+
+def test_more_questions_than_may_wait_are_refused_at_once_and_the_others_are_answered(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path, says(204), aws_default_lambda_role=ROLE + "one") as aws:
+        aws.sts.gate.clear()
+        with connect(aws.sidecar.socket) as one, connect(aws.sidecar.socket) as other:
+            stubs = [diagnosis_pb2_grpc.DiagnosisStub(channel) for channel in (one, other)]
+            asked = [stubs[n % 2].Diagnose.future(HELD, timeout=60) for n in range(ASKED_MAX + 4)]
+            wait_until(lambda: sum(each.done() for each in asked) == 4, what="refusals")
+            refused = [each for each in asked if each.done()]
+            aws.sts.gate.set()
+            answers = [each.result() for each in asked if each not in refused]
+    assert {each.code() for each in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert len(answers) == ASKED_MAX
+
+
+def test_questions_whose_askers_have_gone_leave_room_for_others(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path, says(204), aws_default_lambda_role=ROLE + "one") as aws:
+        aws.sts.gate.clear()
+        with connect(aws.sidecar.socket) as channel:
+            stub = diagnosis_pb2_grpc.DiagnosisStub(channel)
+            for _ in range(ASKED_MAX + 1):
+                with pytest.raises(grpc.RpcError) as gone:
+                    stub.Diagnose(HELD, timeout=0.05)
+                assert gone.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        aws.sts.gate.set()
+        assert ask(aws.sidecar.socket).findings
 
 
 def test_names_that_steer_a_terminal_are_written_out(aws: AwsSidecar) -> None:

@@ -119,11 +119,10 @@ def test_elsewhere_no_line_does(aws: AwsSidecar) -> None:
     assert not re.search(r"^<\d>", aws.sidecar.log_text(), re.MULTILINE)
 
 
-def test_a_wrong_configuration_is_an_error_to_the_journal(tmp_path: Path) -> None:
+def serve_for_the_journal(config: Path) -> tuple[int, str]:
+    """Of a sidecar that cannot start: its status, and its log."""
     reading, writing = os.pipe()
     status = os.fstat(writing)
-    config = tmp_path / "sidecar.toml"
-    config.write_text("colour = 'red'")
     done = subprocess.run(
         [sys.executable, "-m", "lambda_sidecar.cli", "serve", "--config", str(config)],
         stderr=writing,
@@ -133,8 +132,21 @@ def test_a_wrong_configuration_is_an_error_to_the_journal(tmp_path: Path) -> Non
     )
     os.close(writing)
     with os.fdopen(reading) as log:
-        assert log.read().startswith(f"<3>lambda-sidecar: {config}: unknown key 'colour'")
-    assert done.returncode == 2
+        return done.returncode, log.read()
+
+
+def test_a_wrong_configuration_is_an_error_to_the_journal(tmp_path: Path) -> None:
+    config = tmp_path / "sidecar.toml"
+    config.write_text("colour = 'red'")
+    status, log = serve_for_the_journal(config)
+    assert log.startswith(f"<3>lambda-sidecar: {config}: unknown key 'colour'")
+    assert status == 2
+
+
+def test_a_start_that_fails_later_is_one_too(aws: AwsSidecar) -> None:
+    status, log = serve_for_the_journal(aws.sidecar.config_file)
+    assert log.splitlines()[-1].startswith("<3>lambda-sidecar: another sidecar serves ")
+    assert status == 1
 
 
 # ---- why there is no connection ----

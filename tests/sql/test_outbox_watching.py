@@ -223,6 +223,19 @@ def test_check_says_that_all_is_well_with_the_least_rights(mysql_home: Path, tmp
     ]
 
 
+def test_it_is_the_running_sidecar_that_looks_and_not_the_configuration_of_the_command(
+    mysql_home: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text("[outbox]\nmysql_socket = '/nowhere'\n")
+    with watched(mysql_home, tmp_path, ACCEPTED) as each:
+        each.wait_for(delivering=1)
+        done = run(each.stack, "check", "--config", str(other), "--socket", str(each.stack.sidecar.socket))
+    lines = [line for line in done.stdout.splitlines() if " outbox: " in line]
+    assert len(lines) == 4
+    assert {line[:5] for line in lines} == {"ok   "}
+
+
 def test_check_names_each_missing_right_with_the_grant_that_mends_it(
     mysql_home: Path, tmp_path: Path
 ) -> None:

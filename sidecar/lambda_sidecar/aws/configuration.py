@@ -24,6 +24,7 @@ from lambda_sidecar.aws.chain_providers import make_resolver
 from lambda_sidecar.aws.sdk_error import describe
 from lambda_sidecar.config.values import ConfigError
 from lambda_sidecar.errors import InvalidRequest, InvokeFailure
+from lambda_sidecar.http.client import host_and_port
 
 # One request to STS or SSO. botocore's own 60 s to connect and 60 s to read are more than a call waits.
 REQUEST_SECONDS = 5
@@ -39,6 +40,11 @@ class Endpoint:
 
     url: str
     proxy: str | None
+
+    def __str__(self) -> str:
+        """For people: without the user and the password that either URL may have."""
+        through = f", through the proxy {host_and_port(self.proxy)}" if self.proxy else ""
+        return f"{urlsplit(self.url)._replace(netloc=host_and_port(self.url)).geturl()}{through}"
 
 
 class AwsConfiguration:

@@ -5,6 +5,7 @@ Assumes no roles (role_credentials.py does) and knows nothing of how a call is s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import Any, Protocol
@@ -18,7 +19,7 @@ from lambda_sidecar.access.rules import Role
 from lambda_sidecar.aws.chain_providers import make_resolver
 from lambda_sidecar.aws.kept_credentials import NEVER, Clock, KeptCredentials, Session
 from lambda_sidecar.aws.sdk_error import describe
-from lambda_sidecar.errors import InvokeFailure, MissingCredentials
+from lambda_sidecar.errors import CredentialsAwaited, InvokeFailure, MissingCredentials
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,12 @@ class ChainCredentials:
     async def get(self) -> ReadOnlyCredentials:
         """Credentials that are valid now. Raises InvokeFailure, mostly MissingCredentials."""
         return await self._kept.get("")
+
+    async def get_in_the_end(self) -> ReadOnlyCredentials:
+        """The same, but it waits for as long as the reading takes: for whatever is no call."""
+        while True:
+            with contextlib.suppress(CredentialsAwaited):
+                return await self.get()
 
     async def close(self) -> None:
         """Ends the reading; calls that wait for it are cancelled."""

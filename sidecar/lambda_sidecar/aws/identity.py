@@ -27,7 +27,7 @@ async def log_identity(aws: AwsConfiguration, sts: Sts) -> None:
 
 
 async def _log_identity(aws: AwsConfiguration, sts: Sts) -> None:
-    await sts.base.get()
+    await sts.base.get_in_the_end()
     if aws.is_emulated:
         log.info("credentials found; AWS_ENDPOINT_URL_LAMBDA is not AWS, which is not asked whose they are")
     else:

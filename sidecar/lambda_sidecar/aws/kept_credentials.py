@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from botocore.credentials import ReadOnlyCredentials
 
-from lambda_sidecar.errors import InternalFailure, InvokeFailure, MissingCredentials
+from lambda_sidecar.errors import CredentialsAwaited, InternalFailure, InvokeFailure, MissingCredentials
 from lambda_sidecar.log.format import log_defect
 
 log = logging.getLogger(__name__)
@@ -89,13 +89,13 @@ class KeptCredentials:
         return self._session.credentials
 
     async def _wait_for(self, fetching: asyncio.Task[None]) -> None:
-        """Waits for the fetching, but never cancels it: others wait for it too. Raises MissingCredentials
+        """Waits for the fetching, but never cancels it: others wait for it too. Raises CredentialsAwaited
         when the time is over."""
         try:
             async with asyncio.timeout(self._wait_seconds):
                 await asyncio.shield(fetching)
         except TimeoutError:  # the fetching itself raises none
-            raise MissingCredentials("they are still being read; later calls will find them") from None
+            raise CredentialsAwaited("they are still being read; later calls will find them") from None
 
     def _renew(self, region: str) -> None:
         """Starts to fetch, unless that is under way or has failed just now."""

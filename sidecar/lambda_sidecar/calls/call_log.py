@@ -27,9 +27,10 @@ class Warnings:
         self._failed = 0  # in it
 
     def level(self, now: float) -> int:
-        """WARNING, or INFO in a storm. Says once for each window that there is one, and how large it was."""
+        """WARNING, or INFO in a storm. Says once for each window that there is one; and how large it was with
+        the first failure after it, whenever that comes."""
         if now >= self._ends:
-            self._end_window()
+            self._end_window(now)
             self._ends = now + WINDOW_SECONDS
         self._failed += 1
         if self._failed == WARNINGS_MAX + 1:
@@ -37,9 +38,10 @@ class Warnings:
             log.warning(text, WARNINGS_MAX, WINDOW_SECONDS)
         return logging.WARNING if self._failed <= WARNINGS_MAX else logging.INFO
 
-    def _end_window(self) -> None:
+    def _end_window(self, now: float) -> None:
         if self._failed > WARNINGS_MAX:
-            log.warning("%d calls failed within %g s", self._failed, WINDOW_SECONDS)
+            ago = now - self._ends
+            log.warning("%d calls failed within %g s, until %.0f s ago", self._failed, WINDOW_SECONDS, ago)
         self._failed = 0
 
 

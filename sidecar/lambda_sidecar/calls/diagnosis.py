@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from lambda_sidecar.access.account import Account
 from lambda_sidecar.access.function_name import FunctionName
@@ -16,9 +15,12 @@ from lambda_sidecar.access.rules import Role
 from lambda_sidecar.aws.configuration import ANY_REGION, AwsConfiguration
 from lambda_sidecar.aws.lambda_api import Invocation, Invoker
 from lambda_sidecar.aws.sts import Sts
-from lambda_sidecar.calls.finding import TOTAL_SECONDS, Findings
+from lambda_sidecar.calls.finding import Findings
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.errors import ApiError, EndpointUnreachable, InvokeFailure, RoleNotAssumed
+
+# All questions to AWS; each bounds itself by less.
+AWS_SECONDS = 40.0
 
 _GIVE_CREDENTIALS = (
     "give the service credentials (an instance profile, or /etc/credstore/lambda-sidecar.aws: "
@@ -65,10 +67,10 @@ class Diagnosis:
         """`function` as SQL would name it; empty: only what is the same for every call. What fails is a
         finding, and nothing is raised."""
         try:
-            async with asyncio.timeout(TOTAL_SECONDS):
+            async with asyncio.timeout(AWS_SECONDS):
                 await self._run(function, account, findings)
         except TimeoutError:
-            findings.fail("AWS", f"there was no answer within {TOTAL_SECONDS:g} s", _OPEN_THE_WAY)
+            findings.fail("AWS", f"there was no answer within {AWS_SECONDS:g} s", _OPEN_THE_WAY)
 
     async def _run(self, function: str, account: Account, findings: Findings) -> None:
         policy, parts = self._policy(), self._parts
@@ -126,9 +128,7 @@ async def _look_at_region(aws: AwsConfiguration, region: str | None, findings: F
     except InvokeFailure as failure:
         findings.fail("region", failure.text, "correct region in the sidecar's configuration, or AWS_REGION")
         return
-    proxy = urlsplit(endpoint.proxy or "").netloc.rpartition("@")[2]
-    through = f", through the proxy {proxy}" if proxy else ""
-    findings.ok("region", f"{region}; Lambda is at {endpoint.url}{through}")
+    findings.ok("region", f"{region}; Lambda is at {endpoint}")
 
 
 def _decide(

@@ -8,8 +8,8 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# Everything that a sidecar looks at for one question; each step bounds itself by less.
-TOTAL_SECONDS = 40.0
+# Everything that a sidecar looks at for one question; each part bounds itself by less (process/own_look.py).
+TOTAL_SECONDS = 60.0
 
 
 class Verdict(enum.IntEnum):

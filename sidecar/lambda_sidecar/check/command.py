@@ -33,10 +33,8 @@ def check(options: argparse.Namespace, say: Say) -> bool:
         from lambda_sidecar.check.ourselves import look_ourselves
 
         asyncio.run(look_ourselves(config, function, account, report))
-    if config.outbox is not None:
-        from lambda_sidecar.outbox.account_check import look_at_outbox
-
-        asyncio.run(look_at_outbox(config.outbox, report))
+    elif config.outbox is not None and "outbox" not in sidecar.steps:
+        report.warn("outbox", "the sidecar runs without [outbox]", "restart it: a reload does not turn it on")
     if options.mysql:
         from lambda_sidecar.check.server import check_server
 

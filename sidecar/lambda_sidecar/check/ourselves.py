@@ -33,7 +33,18 @@ async def look_ourselves(config: Config, function: str, account: Account, report
     )
     if config.local is not None:
         await _look(config, policy, None, function, account, report)
-        return
+    else:
+        await _look_at_aws(config, aws, policy, function, account, report)
+    if config.outbox is not None:
+        # Imported where it is wanted: it brings MySQL's connector with it.
+        from lambda_sidecar.outbox.account_check import look_at_outbox
+
+        await look_at_outbox(config.outbox, report)
+
+
+async def _look_at_aws(
+    config: Config, aws: AwsConfiguration, policy: Policy, function: str, account: Account, report: Report
+) -> None:
     base = ChainCredentials(aws.session)
     sts = Sts(aws, base, policy.defaults.region)
     invoker = Invoker(aws, connect_timeout=config.connect_timeout_seconds, bare_names=config.bare_names)

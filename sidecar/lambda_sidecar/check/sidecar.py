@@ -23,6 +23,8 @@ class Sidecar:
 
     socket: Path
     sidecar_id: str
+    steps: frozenset[str]
+    """Those that it has looked at."""
 
 
 def ask_sidecar(
@@ -44,8 +46,10 @@ def ask_sidecar(
     except NoAnswer as error:
         if error.is_unknown_method:
             report.fail("sidecar", f"the one on {socket} is of an older release than this command", _RESTART)
+        elif found is None:
+            report.fail(STEP, f"{socket}: {error.details}", "ask again, and see the sidecar's log")
         else:
-            report.fail(STEP, f"{socket}: {found or error.details}", _START)
+            report.fail(STEP, f"{socket}: {found}", _START)
         return None
     if found is not None:
         report.fail(STEP, f"{socket}: {found}", "see the sidecar's log")
@@ -55,4 +59,4 @@ def ask_sidecar(
         report.warn("configuration", f"the sidecar has not read {configuration}, but {file}")
     for finding in answer.findings:
         report.found(finding)
-    return Sidecar(socket, answer.sidecar_id)
+    return Sidecar(socket, answer.sidecar_id, frozenset(finding.step for finding in answer.findings))

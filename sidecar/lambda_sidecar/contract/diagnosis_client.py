@@ -15,7 +15,7 @@ from lambda_sidecar.contract.client import AUTHORITY, NoAnswer
 from lambda_sidecar.text.safe_text import visible
 from lambda_udf.v1 import diagnosis_pb2, diagnosis_pb2_grpc
 
-# One diagnosis, and one that may be before it.
+# One diagnosis, and those of somebody else that may be before it.
 DIAGNOSIS_SECONDS = 2 * TOTAL_SECONDS + 5.0
 
 

@@ -85,6 +85,7 @@ class Monitor(monitor_pb2_grpc.MonitorServicer):
                 for name, counts in (*traffic.functions.items(), (OTHER, traffic.other))
             ],
             duration_bounds=BUCKETS,
+            sidecar_id=self._service.sidecar_id,
         )
 
 

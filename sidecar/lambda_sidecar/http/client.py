@@ -142,7 +142,8 @@ class HttpClient:
                 await self._open(origin, made)
         # UnicodeError: a host that is no name at all.
         except (OSError, ConnectionBroken, UnicodeError) as error:  # TimeoutError and SSLError are OSErrors
-            reason = connect_reason(error, *_far_ends(origin), seconds=self.connect_timeout)
+            proxy = host_and_port(origin.proxy) if origin.proxy else ""
+            reason = connect_reason(error, origin.authority, proxy, seconds=self.connect_timeout)
             raise ConnectFailed(type(error).__name__, reason) from error
         if not made.is_open:  # its end came before this task's turn: nothing was sent
             raise ConnectFailed(ConnectionBroken.__name__, "the endpoint closed the connection at once")
@@ -196,12 +197,9 @@ async def _unless_connected() -> AsyncIterator[Connection]:
         raise
 
 
-def _far_ends(origin: Origin) -> tuple[str, str]:
-    """The endpoint, and the proxy before it, if there is one: host and port alone."""
-    if origin.proxy is None:
-        return origin.authority, ""
-    address = urlsplit(origin.proxy if "://" in origin.proxy else f"http://{origin.proxy}").netloc
-    return origin.authority, address.rpartition("@")[2]
+def host_and_port(url: str) -> str:
+    """Of a URL, and of a proxy's without a scheme: without the user and the password that may be in it."""
+    return urlsplit(url if "://" in url else f"http://{url}").netloc.rpartition("@")[2]
 
 
 def _keep_alive(made: socket.socket) -> None:

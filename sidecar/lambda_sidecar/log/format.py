@@ -11,7 +11,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any, TextIO, cast
 
-from lambda_sidecar.log.journal import JournalFormatter, is_journal, mark
+from lambda_sidecar.log.journal import JournalFormatter, is_journal, marked
 from lambda_sidecar.log.writer import LogStream, LogWriter
 from lambda_sidecar.text.safe_text import visible
 
@@ -71,8 +71,8 @@ def configure_logging(level: str, log_format: str = "text") -> None:
         descriptor = sys.stderr.fileno()
         writer = LogWriter(descriptor)
         logging.getLogger().addHandler(writer)
-        begin = mark(logging.WARNING) if is_journal(descriptor) else ""
-        sys.stderr = cast(TextIO, LogStream(writer, descriptor, begin))
+        form = marked if is_journal(descriptor) else str
+        sys.stderr = cast(TextIO, LogStream(writer, descriptor, form))
     for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     set_logging(level, log_format)

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Mapping
 
 # sd-daemon(3): syslog's numbers, in angle brackets, in front of each line.
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 _DEBUG = 7
+_MARK = re.compile("<[0-7]>")
 
 
 def is_journal(descriptor: int, environment: Mapping[str, str] = os.environ) -> bool:
@@ -27,6 +29,11 @@ def is_journal(descriptor: int, environment: Mapping[str, str] = os.environ) -> 
 def mark(level: int) -> str:
     """What begins a line of that level, one of logging's."""
     return f"<{next((priority for least, priority in _PRIORITIES if level >= least), _DEBUG)}>"
+
+
+def marked(line: str) -> str:
+    """A line of nobody's record, as it is where it begins with a priority already; otherwise a warning."""
+    return line if _MARK.match(line) else mark(logging.WARNING) + line
 
 
 class JournalFormatter(logging.Formatter):

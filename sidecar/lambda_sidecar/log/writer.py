@@ -12,6 +12,7 @@ import select
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 from lambda_sidecar.text.safe_text import visible
 
@@ -135,11 +136,11 @@ class LogStream(io.TextIOBase):
     encoding = "utf-8"
     errors = "backslashreplace"
 
-    def __init__(self, writer: LogWriter, descriptor: int, begin: str = "") -> None:
-        """`begin` comes before each line."""
+    def __init__(self, writer: LogWriter, descriptor: int, form: Callable[[str], str] = str) -> None:
+        """`form` is given each line, and makes it what is written."""
         self._writer = writer
         self._descriptor = descriptor
-        self._begin = begin
+        self._form = form
         self._begun = ""
 
     def writable(self) -> bool:
@@ -151,8 +152,8 @@ class LogStream(io.TextIOBase):
     def write(self, text: str) -> int:
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
-            self._writer.write_line(self._begin + visible(line))
+            self._writer.write_line(self._form(visible(line)))
         if len(self._begun) > LINE_MAX:
-            self._writer.write_line(self._begin + visible(self._begun))
+            self._writer.write_line(self._form(visible(self._begun)))
             self._begun = ""
         return len(text)

@@ -38,10 +38,15 @@ class History:
     def add(self, moment: Moment) -> Past | None:
         """What the moment can be compared with; None for the first one of a process."""
         moments = self._moments
-        if moments and moment.snapshot.uptime_ms < moments[-1].snapshot.uptime_ms:
+        if moments and _is_another(moment.snapshot, moments[-1].snapshot):
             moments.clear()
         while moments and moments[0].seconds < moment.seconds - WINDOW_SECONDS:
             moments.popleft()
         past = Past(moments[0], moments[-1]) if moments else None
         moments.append(moment)
         return past
+
+
+def _is_another(now: monitor_pb2.SnapshotResponse, before: monitor_pb2.SnapshotResponse) -> bool:
+    """Whether it is of another process; those of older releases have no id."""
+    return now.sidecar_id != before.sidecar_id or now.uptime_ms < before.uptime_ms

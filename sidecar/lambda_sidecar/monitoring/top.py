@@ -40,13 +40,13 @@ class _Left(Exception):
     """A key or a signal says that it is enough: the terminal is put right, and that is the end."""
 
 
-def once(path: Path) -> None:
-    """Prints one snapshot, all its lines and without colours; 80 columns unless COLUMNS or the terminal says
+def once(path: Path) -> str:
+    """One snapshot as text, all its lines and without colours; 80 columns unless COLUMNS or the terminal says
     otherwise. Raises TopError."""
     with monitor(path) as sidecar:
         view = View(columns=shutil.get_terminal_size().columns, lines=None)
         lines = screen(_moment(sidecar, path), None, str(path), view)
-    sys.stdout.write("".join(f"{plain(each)}\n" for each in lines))
+    return "\n".join(plain(each) for each in lines)
 
 
 class _Choice:

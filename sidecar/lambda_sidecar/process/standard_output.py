@@ -11,10 +11,9 @@ import sys
 def say(line: str) -> None:
     """Prints it at once. If nobody reads any more, what the command has begun goes on without output."""
     try:
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+        print(line, flush=True)  # nothing where standard output is closed
     except BrokenPipeError:
-        leave()
+        _leave()
 
 
 def flush() -> None:
@@ -23,10 +22,10 @@ def flush() -> None:
         if sys.stdout is not None:  # closed
             sys.stdout.flush()
     except BrokenPipeError:
-        leave()
+        _leave()
 
 
-def leave() -> None:
+def _leave() -> None:
     """From now on whatever is printed goes nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
