@@ -158,6 +158,19 @@ def test_up_says_which_folders_are_not_served_and_shows_the_way_to_output_and_in
     assert (invocation["function"], invocation["payload"]) == ("Prints", "7")
 
 
+@pytest.mark.parametrize("name", ["BasicTestLambda", "Mine"])
+def test_the_statement_that_up_shows_calls_a_function_that_is_served(
+    commands: Commands, folder: Path, name: str
+) -> None:
+    function = folder / "functions" / name
+    function.mkdir(parents=True)
+    (function / "lambda_function.py").write_text("def lambda_handler(event, context):\n    return 'served'\n")
+    up = commands.up("--functions", str(function.parent))
+    (shown,) = re.findall(r"^  make sql Q=(\".+\")$", up.stdout, re.MULTILINE)
+    done = commands("sql", *shlex.split(shown))
+    assert (done.returncode, "served" in done.stdout) == (0, True), done.stderr
+
+
 @pytest.mark.parametrize("killed", [mysqld.identity, sidecar.identity])
 def test_up_repairs_a_stack_that_lost_a_process(
     stack: Commands, killed: Callable[[Path], tuple[str, ...]]
