@@ -71,6 +71,7 @@ def start(directory: Path, given: argparse.Namespace) -> int:
         functions=given.functions,
         endpoint=given.endpoint or None,
         settings={"function_name_format": given.function_name_format} if given.function_name_format else None,
+        options=("--performance-schema=ON",),  # without it lambda_udf_calls stays empty
         port=given.port,
         local_port=local_port(directory),
         detached=True,

@@ -95,12 +95,11 @@ def test_up_serves_sql_and_is_private(stack: Commands) -> None:
     }
 
 
-def test_up_brings_the_table_of_calls(stack: Commands) -> None:
-    shown = stack(
-        "sql", "SELECT COUNT(*) AS calls FROM performance_schema.lambda_udf_calls WHERE phase = 'sent'"
-    )
+def test_up_brings_the_table_of_calls_which_shows_one_that_failed(stack: Commands) -> None:
+    assert stack("sql", "SELECT lambda_sync('Nowhere', '1')").returncode == 1
+    shown = stack("sql", "SELECT function_name, phase FROM performance_schema.lambda_udf_calls")
     assert (shown.returncode, shown.stderr) == (0, "")
-    assert "0" in shown.stdout
+    assert re.search(r"\| Nowhere +\| failed +\|", shown.stdout)
 
 
 def test_tcp_wants_the_password_of_my_cnf(stack: Commands) -> None:
