@@ -2,6 +2,7 @@
  * that may invoke are evaluated. Must not know what a call is. */
 #include "component.h"
 
+#include <dlfcn.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -45,6 +46,22 @@ bool component_enter(uint32_t generation, bool *variables) {
 
 void component_leave(void) { atomic_fetch_sub(&door, 1); }
 
+static bool is_killed(void) {
+  MYSQL_THD session = server_session();
+  return session != NULL && server_interrupt(session) != SERVER_RUNS;
+}
+
+/* Calls do without the table, and where MySQL cannot create it, the component comes without. But a KILL
+ * meanwhile has rolled back its row in mysql.component too (tried on 9.7.4): MySQL would have a component
+ * then that it neither uninstalls nor starts with. MySQL forgets that KILL; what is seen of it is that the
+ * second try succeeds, unless a view reads the table (docs/errors.md, 3544). False: there was a KILL, and the
+ * table is not there. */
+static bool add_table(void) {
+  if (calls_table_add()) return true;
+  if (!is_killed() && !calls_table_add()) return true;
+  return !calls_table_remove();
+}
+
 static bool register_all(struct failure *failure) {
   const char *missing = "";
   if (!server_attach(&missing))
@@ -53,16 +70,38 @@ static bool register_all(struct failure *failure) {
   if (privileges->register_privilege(COMPONENT_PRIVILEGE, strlen(COMPONENT_PRIVILEGE)) != 0)
     return failure_set(failure, FAILURE_SERVER, "the server refuses the privilege %s", COMPONENT_PRIVILEGE);
   if (!sysvars_register(sysvar_register, sysvar_unregister, failure)) goto no_variables;
-  if (status_variables->register_variable(counters_status_variables()) == 0) {
-    (void)calls_table_add(); /* calls do without */
-    return true;
+  if (status_variables->register_variable(counters_status_variables()) != 0) {
+    failure_set(failure, FAILURE_SERVER, "the server refuses the status variables Lambda_udf_*");
+    goto no_counters;
   }
-  failure_set(failure, FAILURE_SERVER, "the server refuses the status variables Lambda_udf_*");
+  if (add_table()) return true;
+  failure_set(failure, FAILURE_SERVER, "interrupted by KILL");
+  (void)status_variables->unregister_variable(counters_status_variables());
+no_counters:
   sysvars_unregister(sysvar_unregister);
 no_variables:
   (void)privileges->unregister_privilege(COMPONENT_PRIVILEGE, strlen(COMPONENT_PRIVILEGE));
   return false;
 }
+
+/* INSTALL COMPONENT of several undoes those before one that fails, and unloads them whatever their deinit
+ * says (components/libminchassis/dynamic_loader.cc, load_do_initialize_components). Of one that could not
+ * leave the server keeps variables, counters and a table, which point into the library: so that holds itself,
+ * until it can leave. */
+static void *held;
+
+static void hold_library(void) {
+  Dl_info library;
+  if (held == NULL && dladdr(&held, &library) != 0) held = dlopen(library.dli_fname, RTLD_NOW | RTLD_NOLOAD);
+}
+
+/* In deinit, where the server holds it still. */
+static void let_library_go(void) {
+  if (held != NULL) (void)dlclose(held);
+  held = NULL;
+}
+
+static bool is_installed(void) { return atomic_load(&door) >> GENERATION_SHIFT != 0; }
 
 /* The server calls init and deinit one at a time. It knows nothing of why init failed (error 3536 names the
  * component alone), so the reason is raised before it raises that, and stands in the log for a start of the
@@ -70,6 +109,11 @@ no_variables:
 static int component_init(void) {
   static uint32_t installations;
   struct failure failure;
+  if (is_installed()) { /* It could not leave when the server undid its installation, the table's rows in the
+                           data dictionary among it. */
+    if (calls_table_remove()) (void)calls_table_add();
+    return 0;
+  }
   if (!register_all(&failure)) {
     server_report(failure.text);
     return 1;
@@ -79,33 +123,41 @@ static int component_init(void) {
   return 0;
 }
 
-/* Closes the door behind the last row within LEAVE_MS. Rows need nothing of what INSTALL and UNINSTALL
- * COMPONENT hold: they read variables, their socket and their own session's state. */
-static bool rows_are_out(void) {
-  for (int waited = 0; waited <= LEAVE_MS; waited++) {
+/* Whether the last row goes out within LEAVE_MS, and if so, closes the door behind it if it is to. Meanwhile
+ * nobody new gets in by the privilege, so that short calls, however many, run out. Rows need nothing of what
+ * INSTALL and UNINSTALL COMPONENT hold: they read variables, their socket and their own session's state. */
+static bool rows_are_out(bool close) {
+  bool out = false;
+  atomic_store(&leaving, true);
+  for (int waited = 0; !out && waited <= LEAVE_MS; waited++) {
     uint64_t empty = atomic_load(&door) >> GENERATION_SHIFT << GENERATION_SHIFT;
-    if (atomic_compare_exchange_strong(&door, &empty, 0)) return true;
-    (void)poll(NULL, 0, 1);
+    out = atomic_compare_exchange_strong(&door, &empty, close ? 0 : empty);
+    if (!out) (void)poll(NULL, 0, 1);
   }
-  return false;
+  atomic_store(&leaving, false);
+  return out;
 }
 
 /* Statements that have begun go on while the door is open; at their next row they find it closed and fail. */
-static int component_deinit(void) {
+static bool leave(void) {
+  /* Before the table is removed: to create it anew would commit what has been done so far, the removal of the
+   * component's row from mysql.component, wherever a view reads the table (tried on 9.7.4). */
+  if (!rows_are_out(false)) return false;
   /* It may have to wait for a transaction that has read the table; calls go on meanwhile. */
-  if (!calls_table_remove()) return 1;
-  /* First nobody new gets in by the privilege, so that short calls, however many, run out. */
-  atomic_store(&leaving, true);
-  bool out = rows_are_out();
-  atomic_store(&leaving, false);
-  if (!out) {
-    (void)calls_table_add();
-    return 1;
-  }
+  if (!calls_table_remove() || !rows_are_out(true)) return false;
   (void)status_variables->unregister_variable(counters_status_variables());
   sysvars_unregister(sysvar_unregister);
   (void)privileges->unregister_privilege(COMPONENT_PRIVILEGE, strlen(COMPONENT_PRIVILEGE));
   channel_pool_clear();
+  return true;
+}
+
+static int component_deinit(void) {
+  if (!leave()) {
+    hold_library();
+    return 1;
+  }
+  let_library_go();
   return 0;
 }
 

@@ -43,6 +43,7 @@ typedef struct UDF_INIT {
 #define MYSQL_ERRMSG_SIZE 512
 
 /* include/mysqld_error.h (share/messages_to_clients.txt) */
+#define ER_LOCK_OR_ACTIVE_TRANSACTION 1192   /* no argument */
 #define ER_SPECIFIC_ACCESS_DENIED_ERROR 1227 /* one string: the privilege */
 #define ER_QUERY_INTERRUPTED 1317            /* no argument */
 #define ER_QUERY_TIMEOUT 3024                /* no argument */
@@ -107,6 +108,10 @@ int thd_sql_command(const void *thd) __attribute__((weak, visibility("default"))
 /* No command from here on has a subquery (the last that has is SQLCOM_CREATE_VIEW, 102); SQLCOM_END is above
  * 150 in every version. */
 #define SQLCOM_WITHOUT_SUBQUERY 140
+/* sql/sql_thd_api.cc, with C linkage: those of the session's option bits that are asked for.
+ * sql/query_options.h: this one is set from LOCK TABLES to UNLOCK TABLES, in every version so far. */
+long long thd_test_options(const void *thd, long long options) __attribute__((weak, visibility("default")));
+#define OPTION_TABLE_LOCK (1LL << 21)
 /* sql/sql_thd_api.cc, with C linkage. The value of THD::killed (sql/sql_class.h): 0, or the number of the
  * error that it means. */
 int thd_killed(const void *thd) __attribute__((weak, visibility("default")));

@@ -39,6 +39,7 @@ static struct {
   int (*fd)(void *thd);
   MYSQL_LEX_CSTRING (*query)(MYSQL_THD thd);
   int (*command)(const void *thd);
+  long long (*options)(const void *thd, long long options);
 } functions;
 
 #ifdef LAMBDA_UDF_HIDDEN_SERVICES
@@ -105,6 +106,8 @@ static void look_for_functions(void) {
   /* Without either: EXPLAIN invokes where the optimizer evaluates. */
   if (offered("thd_query_unsafe")) functions.query = thd_query_unsafe;
   if (offered("thd_sql_command")) functions.command = thd_sql_command;
+  /* Without: UNINSTALL COMPONENT under LOCK TABLES may crash the server (server_remove_table). */
+  if (offered("thd_test_options")) functions.options = thd_test_options;
 }
 
 /* 8.0 lacks the attribute "thd_status". Without: thd_killed(). */
@@ -349,14 +352,30 @@ void server_warn(MYSQL_THD session, const char *function, const char *text) {
     services.mysql_runtime_warning->emit(session, ER_UDF_ERROR, function, text);
 }
 
+/* Whether a table can be removed again without harm. 8.x removes it, and so may wait for a reader, with the
+ * registry of services locked (source of 8.0.44 and 8.4.8): every statement that acquires one would wait too.
+ */
+static bool can_remove_tables(void) { return !server_is_8() && functions.options != NULL; }
+
 bool server_add_table(struct PFS_engine_table_share_proxy *share) {
-  return services.pfs_plugin_table_v1 != NULL && services.pfs_plugin_column_bigint_v1 != NULL &&
-         services.pfs_plugin_column_string_v2 != NULL && services.pfs_plugin_column_timestamp_v2 != NULL &&
+  return can_remove_tables() && services.pfs_plugin_table_v1 != NULL &&
+         services.pfs_plugin_column_bigint_v1 != NULL && services.pfs_plugin_column_string_v2 != NULL &&
+         services.pfs_plugin_column_timestamp_v2 != NULL &&
          services.pfs_plugin_table_v1->add_tables != NULL &&
          services.pfs_plugin_table_v1->add_tables(&share, 1) == 0;
 }
 
+/* The lock that removing a table takes does not part a session from itself. Under LOCK TABLES a view has the
+ * table open, and UNLOCK TABLES crashes if the table is gone by then (tried on 9.7.4). */
+static bool may_have_open(MYSQL_THD session) {
+  return session != NULL && functions.options != NULL && functions.options(session, OPTION_TABLE_LOCK) != 0;
+}
+
 bool server_remove_table(struct PFS_engine_table_share_proxy *share) {
+  if (may_have_open(server_session())) {
+    server_raise(ER_LOCK_OR_ACTIVE_TRANSACTION, 0);
+    return false;
+  }
   return services.pfs_plugin_table_v1->delete_tables(&share, 1) == 0;
 }
 

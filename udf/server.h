@@ -98,7 +98,8 @@ void server_report(const char *text);
 /* A table in performance_schema, whose share the server keeps a pointer to, and its callbacks, until it is
  * removed. In INSTALL and UNINSTALL COMPONENT only. server_add_table() is false where the server cannot have
  * such tables, or refuses; server_remove_table() where it could not take the table's lock: then those who
- * have it open may read on, the server opens it for nobody new, and it can be removed later. */
+ * have it open may read on, the server opens it for nobody new, and it can be removed later; and under LOCK
+ * TABLES, where it changes nothing and raises error 1192. */
 bool server_add_table(struct PFS_engine_table_share_proxy *share);
 bool server_remove_table(struct PFS_engine_table_share_proxy *share);
 

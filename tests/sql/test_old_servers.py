@@ -13,6 +13,7 @@ from pathlib import Path
 
 import mysql.connector
 import pytest
+from mysql.connector import errorcode
 from tests.support.checkout import ROOT
 from tests.support.component import installed_component, variables
 from tests.support.markdown import tables
@@ -37,6 +38,16 @@ def of(
 def mysql_8_0(mysql_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with of(OldServer.MYSQL_8_0, mysql_home, tmp_path_factory) as stack:
         yield stack
+
+
+@pytest.mark.parametrize("server", [OldServer.MYSQL_8_4, OldServer.BARE], ids=lambda server: server.value)
+def test_there_is_no_table_of_calls_where_its_removal_could_hold_up_or_crash_the_server(
+    mysql_home: Path, tmp_path_factory: pytest.TempPathFactory, server: OldServer
+) -> None:
+    with of(server, mysql_home, tmp_path_factory) as stack, installed_component(stack):
+        with pytest.raises(mysql.connector.Error) as raised:
+            stack.query("SELECT * FROM performance_schema.lambda_udf_calls")
+        assert raised.value.errno == errorcode.ER_NO_SUCH_TABLE
 
 
 @pytest.fixture(scope="module")
