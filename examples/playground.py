@@ -25,10 +25,6 @@ from lambda_sidecar.testing.stack import Stack
 PORT = 33306
 # The local Lambda serves what a web page cannot send, and does not look at the signature.
 LOOKS_SIGNED = "AWS4-HMAC-SHA256 x"
-SAMPLE = (
-    "SELECT lambda_sync('arn:aws:lambda:us-east-1:123456789012:function:BasicTestLambda', "
-    '\'{\\"operation\\": \\"ping\\"}\')'
-)
 
 
 def main() -> int:
@@ -75,6 +71,7 @@ def start(directory: Path, given: argparse.Namespace) -> int:
         functions=given.functions,
         endpoint=given.endpoint or None,
         settings={"function_name_format": given.function_name_format} if given.function_name_format else None,
+        options=("--performance-schema=ON",),  # without it lambda_udf_calls stays empty
         port=given.port,
         local_port=local_port(directory),
         detached=True,
@@ -89,7 +86,7 @@ def start(directory: Path, given: argparse.Namespace) -> int:
         "Connect as root:",
         f"  {home}/bin/mysql --no-defaults --socket={stack.mysqld.socket} --user=root",
         f"  {home}/bin/mysql --defaults-file={stack.my_cnf}        (TCP; password inside)",
-        f'  make sql Q="{SAMPLE}"',
+        f'  make sql Q="{served.sample()}"',
         "",
         *served.lines(),
         "",

@@ -14,6 +14,8 @@ from lambda_sidecar.local.errors import LocalLambdaError
 from lambda_sidecar.local.sources import Functions
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
+# Of Aurora's documentation; examples/functions has it.
+_EXAMPLE = "BasicTestLambda"
 _ENDPOINT = b"AWS_ENDPOINT_URL_LAMBDA="
 
 
@@ -41,16 +43,31 @@ class Served:
         """Says so to people: the functions by their names, and a note for each folder that is not served."""
         if self.functions is None:
             return [f"Calls go to {self.endpoint}."]
-        functions = Functions(LocalLambdaSettings(functions=self.functions))
-        try:
-            names = ", ".join(function.name for function in functions.check())
-            notes = functions.unserved()
-        except LocalLambdaError as broken:
-            names, notes = "", [str(broken)]
+        names, notes = self._found(self.functions)
         return [
             f"Calls go to the functions in {self.functions}:",
             *textwrap.wrap(
-                names or "(none)", 80, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+                ", ".join(names) or "(none)",
+                80,
+                initial_indent="  ",
+                subsequent_indent="  ",
+                break_on_hyphens=False,
             ),
             *(f"Note: {note}" for note in notes),
         ]
+
+    def sample(self) -> str:
+        """A statement that calls one of the functions: Aurora's own example where it is served, or may be."""
+        names = [] if self.functions is None else self._found(self.functions)[0]
+        if _EXAMPLE in names or not names:
+            return f"SELECT lambda_sync('{_EXAMPLE}', JSON_OBJECT('operation', 'ping'))"
+        return f"SELECT lambda_sync('{names[0]}', JSON_OBJECT())"
+
+    @staticmethod
+    def _found(folder: Path) -> tuple[list[str], list[str]]:
+        """The names of its functions, and the notes."""
+        functions = Functions(LocalLambdaSettings(functions=folder))
+        try:
+            return [function.name for function in functions.check()], functions.unserved()
+        except LocalLambdaError as broken:
+            return [], [str(broken)]

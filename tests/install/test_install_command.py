@@ -221,6 +221,11 @@ def test_a_password_comes_from_anywhere_but_the_command_line_and_is_never_printe
     assert PASSWORD not in done.out + refused.out + refused.err
 
 
+def test_who_is_refused_without_a_password_is_shown_the_option_that_asks_for_it(bare: Bare) -> None:
+    refused = run_plain("install", "--no-defaults", "--socket", bare.mysqld.socket, "--user", "nobody")
+    assert refused.err.endswith("(using password: NO); --password asks for it\n")
+
+
 @pytest.mark.parametrize(
     "arguments", [["--grant", "a b"], ["--socket-of-sidecar", "s.sock"], ["--nonsense"], ["--port", "x"]]
 )

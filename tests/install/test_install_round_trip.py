@@ -109,6 +109,15 @@ def test_a_wrong_socket_variable_is_found_by_both(bare: Bare, tmp_path: Path) ->
     assert (done.status, checked.status) == (1, 1)
 
 
+def test_install_names_the_socket_of_a_sidecar_that_answers_where_one_is_looked_for(
+    bare: Bare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAMBDA_SIDECAR_SOCKET", str(bare.sidecar.socket))
+    with socket_variable(bare, tmp_path / "wrong.sock"):
+        (line,) = failures(bare.install())
+    assert line.endswith(f"; next: SET PERSIST lambda_udf.socket = '{bare.sidecar.socket}'")
+
+
 def test_another_sidecar_than_the_one_that_was_asked_is_found(bare: Bare, tmp_path: Path) -> None:
     with SidecarProcess(tmp_path, local_config(free_port())) as other:
         done = check(bare, "--socket", other.socket)

@@ -95,12 +95,11 @@ def test_up_serves_sql_and_is_private(stack: Commands) -> None:
     }
 
 
-def test_up_brings_the_table_of_calls(stack: Commands) -> None:
-    shown = stack(
-        "sql", "SELECT COUNT(*) AS calls FROM performance_schema.lambda_udf_calls WHERE phase = 'sent'"
-    )
+def test_up_brings_the_table_of_calls_which_shows_one_that_failed(stack: Commands) -> None:
+    assert stack("sql", "SELECT lambda_sync('Nowhere', '1')").returncode == 1
+    shown = stack("sql", "SELECT function_name, phase FROM performance_schema.lambda_udf_calls")
     assert (shown.returncode, shown.stderr) == (0, "")
-    assert "0" in shown.stdout
+    assert re.search(r"\| Nowhere +\| failed +\|", shown.stdout)
 
 
 def test_tcp_wants_the_password_of_my_cnf(stack: Commands) -> None:
@@ -156,6 +155,19 @@ def test_up_says_which_folders_are_not_served_and_shows_the_way_to_output_and_in
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
         (invocation,) = json.load(answer)
     assert (invocation["function"], invocation["payload"]) == ("Prints", "7")
+
+
+@pytest.mark.parametrize("name", ["BasicTestLambda", "Mine"])
+def test_the_statement_that_up_shows_calls_a_function_that_is_served(
+    commands: Commands, folder: Path, name: str
+) -> None:
+    function = folder / "functions" / name
+    function.mkdir(parents=True)
+    (function / "lambda_function.py").write_text("def lambda_handler(event, context):\n    return 'served'\n")
+    up = commands.up("--functions", str(function.parent))
+    (shown,) = re.findall(r"^  make sql Q=(\".+\")$", up.stdout, re.MULTILINE)
+    done = commands("sql", *shlex.split(shown))
+    assert (done.returncode, "served" in done.stdout) == (0, True), done.stderr
 
 
 @pytest.mark.parametrize("killed", [mysqld.identity, sidecar.identity])

@@ -17,7 +17,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.pictures.dashboard import expressions
 from tests.pictures.run import DASHBOARD, RULES, filled_in
 from tests.support.aws_sidecar import OK, aws_sidecar
+from tests.support.checkout import ROOT
 from tests.support.lambda_endpoint import says
+from tests.support.markdown import tables
 from tests.support.ports import free_port
 from tests.support.promtool import needs_promtool, promtool, unit_tests, write_rules
 from tests.support.scrape import listener
@@ -85,6 +87,23 @@ def test_every_metric_of_the_sidecar_has_its_place_in_the_dashboard(families: di
     histogram = "lambda_sidecar_call_duration_seconds"
     ours = {name for name in families if name.startswith("lambda_sidecar") and not name.startswith(histogram)}
     assert ours | {f"{histogram}_bucket"} <= named
+
+
+def test_every_metric_is_documented_with_its_labels_and_no_other(families: dict[str, set[str]]) -> None:
+    (table,) = [each for each in tables(ROOT / "docs/monitoring.md") if each.columns[0] == "metric"]
+    listed = {}
+    for key in table.keys:
+        name, _, labels = key.rstrip("}").partition("{")
+        listed[name] = set(re.findall(r"\w+", labels))
+    suffixes = ("_bucket", "_count", "_sum")  # of a histogram, which has one line
+    ours = {
+        name: labels - {"le"}
+        for name, labels in families.items()
+        if name.startswith("lambda_sidecar") and not name.endswith(suffixes)
+    }
+    for name in [name for name in families if name.endswith("_bucket")]:
+        ours[name.removesuffix("_bucket")] = families[name] - {"le"}
+    assert {name: labels for name, labels in listed.items() if name != "process_…"} == ours
 
 
 def test_lines_are_named_by_labels_that_the_query_keeps() -> None:

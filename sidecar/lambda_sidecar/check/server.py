@@ -12,6 +12,7 @@ from pathlib import Path
 from lambda_sidecar.access.account import Account
 from lambda_sidecar.check.report import Report, Say
 from lambda_sidecar.check.sidecar import Sidecar, ask_sidecar
+from lambda_sidecar.config.config import ConfigError, load_config
 from lambda_sidecar.install.connection import Connection, connect_to_read
 from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.install.options import quoted
@@ -43,7 +44,7 @@ def after_install(connection: Connection, say: Say, *, is_local: bool) -> None:
     """The end of an installation: the round trip, and what the sidecar says of its credentials. `is_local`:
     the server is on this machine. Raises InstallError if calls would fail."""
     report = Report(say)
-    if _look_at_server(connection, report, None):
+    if _look_at_server(connection, report, None, is_local=is_local):
         socket = Path(variables(connection)["lambda_udf.socket"])
         if is_local and os.access(socket, os.W_OK):
             ask_sidecar(socket, problem(socket), "", _NOBODY, report)
@@ -57,7 +58,9 @@ def after_install(connection: Connection, say: Say, *, is_local: bool) -> None:
         )
 
 
-def _look_at_server(connection: Connection, report: Report, sidecar: Sidecar | None) -> str:
+def _look_at_server(
+    connection: Connection, report: Report, sidecar: Sidecar | None, *, is_local: bool = True
+) -> str:
     """The id of the sidecar that answered mysqld; empty if none did."""
     values = variables(connection)
     if not values:
@@ -74,7 +77,8 @@ def _look_at_server(connection: Connection, report: Report, sidecar: Sidecar | N
         # Without calls, as on a replica, no sidecar need be there; and another account is it that calls.
         is_wrong = mode == "invoke" and not failure.is_no_privilege
         say = report.fail if is_wrong else report.warn
-        say(STEP, f"{failure}", _after(failure, socket, sidecar))
+        served = sidecar.socket if sidecar is not None else _usual() if is_local else None
+        say(STEP, f"{failure}", _after(failure, socket, served))
         return ""
     if sidecar is not None and answer.sidecar_id != sidecar.sidecar_id:
         report.fail(
@@ -87,8 +91,17 @@ def _look_at_server(connection: Connection, report: Report, sidecar: Sidecar | N
     return answer.sidecar_id
 
 
-def _after(failure: RoundTripFailed, socket: str, sidecar: Sidecar | None) -> str:
-    """What to do about it."""
+def _usual() -> Path | None:
+    """The socket at which a sidecar is looked for, if one answers there."""
+    try:
+        socket = load_config(None).socket
+    except ConfigError:
+        return None
+    return socket if problem(socket) is None else None
+
+
+def _after(failure: RoundTripFailed, socket: str, served: Path | None) -> str:
+    """What to do about it. `served`: where a sidecar does answer."""
     if failure.is_old_library:
         return _INSTALL
     if failure.is_old_sidecar:
@@ -102,10 +115,10 @@ def _after(failure: RoundTripFailed, socket: str, sidecar: Sidecar | None) -> st
         )
     if not failure.is_nobody_there:
         return "see the sidecar's log"
-    if sidecar is None:
+    if served is None:
         return _START
-    if sidecar.socket.absolute() != Path(socket):
-        return f"SET PERSIST lambda_udf.socket = {quoted(str(sidecar.socket.absolute()))}"
+    if served.absolute() != Path(socket):
+        return f"SET PERSIST lambda_udf.socket = {quoted(str(served.absolute()))}"
     return "mysqld sees other files than this command: mount the socket's folder there (docs/containers.md)"
 
 

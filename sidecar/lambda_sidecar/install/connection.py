@@ -18,6 +18,7 @@ from lambda_sidecar.install.session import Session
 Connection = MySQLConnectionAbstract
 """For those who only hand one on."""
 
+_ACCESS_DENIED = 1045  # mysqld_error.h: ER_ACCESS_DENIED_ERROR
 # While a backup holds a lock, the command should fail with an error, not wait for a year (MySQL's default).
 _LOCK_WAIT_SECONDS = 30
 _ADMINISTRATION = (
@@ -50,7 +51,11 @@ def _prepared(
     try:
         connection = Session(server, password)
     except mysql.connector.Error as error:
-        raise InstallError(f"no connection to MySQL at {server.where} as {server.user}: {error}") from None
+        # Without a password: nobody was asked for one.
+        hint = "; --password asks for it" if error.errno == _ACCESS_DENIED and not password else ""
+        raise InstallError(
+            f"no connection to MySQL at {server.where} as {server.user}: {error}{hint}"
+        ) from None
     try:
         for statement in statements:
             execute(connection, statement)
