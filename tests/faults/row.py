@@ -18,6 +18,8 @@ _AT_ONCE, _TIMEOUT = 0.55, TIMEOUT_MS / 1000 - 0.05
 _LATE = 2.0
 # What each limit of the middle is, in the table.
 CONNECT, SIDECAR_CONNECT, ATTEMPTS = "`connect_timeout_ms`", "3 × `connect_timeout_seconds`", "three attempts"
+# Their pauses are random, from nothing on: they may be over at once.
+SDK_ATTEMPTS = "the AWS SDK's attempts"
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def outcome(stage: Stage, row: Row) -> Outcome:
 def _class(seconds: float, limit: str) -> str:
     """Which limit has ended it."""
     if seconds < _AT_ONCE:
-        return AT_ONCE
+        return SDK_ATTEMPTS if limit == SDK_ATTEMPTS else AT_ONCE
     if seconds < _TIMEOUT:
         return limit or f"{seconds:.1f} s"
     return TIMEOUT if seconds < _TIMEOUT + _LATE else f"{seconds:.1f} s"

@@ -4,7 +4,7 @@ Each test's name is the sentence that it proves. That it is true: test_faults_of
 
 from __future__ import annotations
 
-from tests.faults.row import AT_ONCE, CONNECT, SIDECAR_CONNECT, TIMEOUT, Outcome
+from tests.faults.row import AT_ONCE, CONNECT, SDK_ATTEMPTS, SIDECAR_CONNECT, TIMEOUT, Outcome
 from tests.faults.table import FILE, GROUPS, ROWS, document, documented, outcomes_in
 
 # Of the calls that were tried again, because Lambda had refused them.
@@ -63,7 +63,7 @@ def test_every_statement_ends_by_a_limit_that_has_a_name() -> None:
         SIDECAR_CONNECT,
         TIMEOUT,
         "three attempts",
-        "the AWS SDK's attempts",
+        SDK_ATTEMPTS,
         "its start",
     }
     assert {found.after for found in documented().values()} == named | {"the call", "`max_execution_time`"}

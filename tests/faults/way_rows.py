@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from tests.faults import talks
 from tests.faults.endpoint_rows import at, nowhere
-from tests.faults.row import ATTEMPTS, SIDECAR_CONNECT, Row
+from tests.faults.row import ATTEMPTS, SDK_ATTEMPTS, SIDECAR_CONNECT, Row
 from tests.faults.sessions import Seen
 from tests.faults.stage import Stage
 from tests.faults.talks import Tunnel, answers, closes, page, response, says, stays, without_reading
@@ -175,14 +175,14 @@ STS = (
         "it is down, and the role's credentials have expired",
         sts_down_with_expired_credentials,
         "roles",
-        limit="the AWS SDK's attempts",
+        limit=SDK_ATTEMPTS,
     ),
     Row(
         "it is down, and there are no credentials of the role",
         sts_down,
         "roles",
-        limit="the AWS SDK's attempts",
+        limit=SDK_ATTEMPTS,
     ),
     Row("it is silent, and there are no credentials of the role", sts_silent, "roles"),
-    Row("it answers with a page in HTML", sts_talks_html, "roles", limit="the AWS SDK's attempts"),
+    Row("it answers with a page in HTML", sts_talks_html, "roles", limit=SDK_ATTEMPTS),
 )
