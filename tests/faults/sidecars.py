@@ -18,6 +18,8 @@ from lambda_sidecar.testing.sidecar import SidecarProcess
 CONNECT_SECONDS = 0.25
 # Functions for which a role is assumed, each of them another.
 ROLES = ("warm", "refused", "silent", "garbage", "expired")
+# Each is for one attempt at a fault: what one has left of a role's credentials is not for the next.
+TURNS = 12
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def sidecar(
     }
     if kind == "roles":
         config["role_rules"] = [
-            {"account": "root@localhost", "function": name, "role": ROLE + name} for name in ROLES
+            {"account": "root@localhost", "function": name, "role": ROLE + name}
+            for role in ROLES
+            for name in (f"{role}-{turn}" for turn in range(TURNS))
         ]
     return SidecarProcess(directory, config, environment=environment)
