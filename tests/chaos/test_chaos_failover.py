@@ -17,8 +17,9 @@ from tests.chaos.endpoint import TAKEN, Answer, Request, counting_endpoint
 from tests.chaos.events import TABLES
 from tests.chaos.load import load
 from tests.chaos.outbox_server import OutboxServer
-from tests.support.ports import free_port
 from tests.support.waiting import wait_until
+
+from lambda_sidecar.testing.ports import free_port
 
 GTID = ("--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--log-bin=binlog", "--binlog-format=ROW")
 

@@ -17,8 +17,9 @@ import pytest
 from tests.chaos import size
 from tests.chaos.endpoint import TAKEN, Answer, Endpoint, Request, counting_endpoint
 from tests.chaos.outbox_server import OutboxServer
-from tests.support.ports import free_port
 from tests.support.waiting import wait_until
+
+from lambda_sidecar.testing.ports import free_port
 
 MEMBERS = 3
 MEMBER = (

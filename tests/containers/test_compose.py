@@ -16,7 +16,8 @@ import pytest
 from tests.support.checkout import ROOT
 from tests.support.containers import leftovers
 from tests.support.markdown import Block, blocks
-from tests.support.ports import free_port
+
+from lambda_sidecar.testing.ports import free_port
 
 PROJECT_LABEL = "com.docker.compose.project"
 # How a block says that it is run here.

@@ -11,10 +11,10 @@ from urllib.parse import unquote, urlsplit
 import mysql.connector
 import pytest
 from testcontainers.core.config import testcontainers_config
-from tests.support.ports import free_port
 from tests.support.stack import execute
 
 from lambda_sidecar.testing import MySqlLambdaContainer
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.process import ServerError
 
 ORDERS = "CREATE TABLE orders (id INT PRIMARY KEY); INSERT INTO orders VALUES (7);"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.account import ACCOUNT_ID, REGION, ROLE
-from tests.support.ports import free_port
 from tests.support.tls import Certificates
 from tests.support.wall_clock import WallClock
 
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
 # `connect_timeout_seconds`: three attempts of it fit between the library's two limits (stage.py).

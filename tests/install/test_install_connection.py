@@ -15,12 +15,12 @@ import pytest
 from tests.support.http_peer import certificate
 from tests.support.installation import run_plain
 from tests.support.mysql_impostor import CLEAR_TEXT, FULL_AUTHENTICATION, impostor
-from tests.support.ports import free_port
 
 from lambda_sidecar.install import option_file, options
 from lambda_sidecar.install.connection import connect, execute
 from lambda_sidecar.install.errors import InstallError
 from lambda_sidecar.testing.mysqld import Mysqld
+from lambda_sidecar.testing.ports import free_port
 
 PASSWORD = "Sesame-42"
 MODES = ("", "DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")

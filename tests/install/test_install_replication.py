@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from tests.support.installation import run
-from tests.support.ports import free_port
 from tests.support.replication import hang_up_on_replicas
 from tests.support.stack import Library, execute
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing.mysqld import Mysqld
+from lambda_sidecar.testing.ports import free_port
 
 GTID = ("--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--log-bin=binlog", "--binlog-format=ROW")
 

@@ -18,10 +18,10 @@ from tests.support.aws_sidecar import aws_sidecar, variables
 from tests.support.contract_server import OldSidecar, serve
 from tests.support.installation import Bare, Outcome, run_plain, start_bare
 from tests.support.mysql_impostor import FULL_AUTHENTICATION, impostor
-from tests.support.ports import free_port
 from tests.support.stack import Library, local_config
 from tests.support.unread_output import run_unread
 
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.sidecar import SidecarProcess
 from lambda_sidecar.version import version
 

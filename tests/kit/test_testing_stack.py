@@ -24,9 +24,9 @@ import pytest
 from examples.checkout import CHECKOUT, FUNCTIONS, mysql_home
 from examples.playground import stop_all
 from examples.terminal import RED, indented, painted
-from tests.support.ports import free_port
 
 from lambda_sidecar.testing import mysqld, sidecar
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.process import ServerProcess
 
 PING = "SELECT lambda_sync('BasicTestLambda', '{\"operation\": \"ping\"}')"

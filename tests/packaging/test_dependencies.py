@@ -20,11 +20,11 @@ from packaging.utils import canonicalize_name
 from tests.support import wheel
 from tests.support.checkout import ROOT
 from tests.support.invoker_client import open_stream
-from tests.support.ports import free_port
 from tests.support.scrape import listener, scrape
 from tests.support.stack import execute, local_config
 
 from lambda_sidecar.testing.mysqld import Mysqld
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

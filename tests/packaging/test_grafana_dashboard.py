@@ -20,11 +20,11 @@ from tests.support.aws_sidecar import OK, aws_sidecar
 from tests.support.checkout import ROOT
 from tests.support.lambda_endpoint import says
 from tests.support.markdown import tables
-from tests.support.ports import free_port
 from tests.support.promtool import needs_promtool, promtool, unit_tests, write_rules
 from tests.support.scrape import listener
 
 from lambda_sidecar.monitoring.function_figures import quantile
+from lambda_sidecar.testing.ports import free_port
 
 PANELS = json.loads(DASHBOARD.read_text(encoding="utf-8"))
 EXPRESSIONS = [expression for panel in PANELS["panels"] for expression, _ in expressions(panel)]

@@ -12,19 +12,14 @@ from pathlib import Path
 
 import pytest
 from tests.support.checkout import ROOT
+from tests.support.make_plan import planned
 
 
 def test_the_quick_tests_need_neither_mysql_nor_the_library_nor_what_builds_it() -> None:
-    planned = subprocess.run(
-        ["make", "-n", "-B", "--no-print-directory", "test-quick"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    assert re.findall(r"install-packages\.sh ?(\w*)", planned) == ["python"]
-    assert re.search("-m pytest .*tests/pure", planned.splitlines()[-1])
-    assert [word for word in ("-C udf", "lambda_udf.so", "packaging/mysql") if word in planned] == []
+    commands = planned("test-quick")
+    assert re.findall(r"install-packages\.sh ?(\w*)", commands) == ["python"]
+    assert re.search("-m pytest .*tests/pure", commands.splitlines()[-1])
+    assert [word for word in ("-C udf", "lambda_udf.so", "packaging/mysql") if word in commands] == []
 
 
 def test_a_python3_that_is_none_or_too_old_is_passed_over(tmp_path: Path) -> None:
@@ -37,28 +32,15 @@ def test_a_python3_that_is_none_or_too_old_is_passed_over(tmp_path: Path) -> Non
         (tmp_path / name).write_text(f"#!/bin/sh\n{lines}\n")
         (tmp_path / name).chmod(0o755)
     variables = {name: value for name, value in os.environ.items() if name not in ("PYTHON3", "MAKEFLAGS")}
-    planned = subprocess.run(
-        ["make", "-n", "-B", "--no-print-directory", "test-quick"],
-        cwd=ROOT,
-        env={**variables, "PATH": f"{tmp_path}:/usr/bin:/bin"},
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    assert re.findall(r"^(\S+) -m venv", planned, re.MULTILINE) == ["python3.13"]
+    commands = planned("test-quick", {**variables, "PATH": f"{tmp_path}:/usr/bin:/bin"})
+    assert re.findall(r"^(\S+) -m venv", commands, re.MULTILINE) == ["python3.13"]
 
 
 def test_make_build_says_what_it_does_before_each_step_that_takes_long() -> None:
-    planned = subprocess.run(
-        ["make", "-n", "-B", "--no-print-directory", "build"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.splitlines()
-    slow = [number for number, line in enumerate(planned) if " pip install " in line or "-shared" in line]
+    commands = planned("build").splitlines()
+    slow = [number for number, line in enumerate(commands) if " pip install " in line or "-shared" in line]
     assert len(slow) == 2
-    assert [planned[number - 1].split('"')[1].split()[0] for number in slow] == ["Setting", "Compiling"]
+    assert [commands[number - 1].split('"')[1].split()[0] for number in slow] == ["Setting", "Compiling"]
 
 
 @pytest.mark.parametrize("found", [True, False])

@@ -19,6 +19,7 @@ import pytest
 import release_number
 from tests.support import wheel
 from tests.support.checkout import ROOT
+from tests.support.make_plan import planned
 from tests.support.stack import Library, execute
 
 from lambda_sidecar.testing.mysqld import Mysqld
@@ -79,19 +80,13 @@ def test_an_environment_with_the_wheel_has_unit_account_configuration_and_rules_
 
 
 def test_make_wheel_makes_one_with_the_library_and_one_for_every_system_and_names_no_test_tool() -> None:
-    planned = subprocess.run(
-        ["make", "-n", "-B", "--no-print-directory", "wheel"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    assert re.findall(r"--config-settings library=(\S+)", planned) == [
+    commands = planned("wheel")
+    assert re.findall(r"--config-settings library=(\S+)", commands) == [
         str(ROOT / "build/lambda_udf.so"),
         "none",
     ]
-    assert re.findall(r"install-packages\.sh ?(\w*)", planned) == ["python", ""]
-    assert re.findall(r"-e '(.+)'", planned) == [".[build]"]
+    assert re.findall(r"install-packages\.sh ?(\w*)", commands) == ["python", ""]
+    assert re.findall(r"-e '(.+)'", commands) == [".[build]"]
 
 
 def test_make_wheel_names_the_architectures_that_there_are() -> None:

@@ -18,8 +18,9 @@ from typing import Any
 
 import yaml
 from tests.pictures.dashboard import Series
-from tests.support.ports import free_port
 from tests.support.waiting import wait_until
+
+from lambda_sidecar.testing.ports import free_port
 
 PROMETHEUS = shutil.which("prometheus")
 SCRAPE_SECONDS = 2

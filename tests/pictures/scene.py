@@ -15,9 +15,10 @@ from pathlib import Path
 import mysql.connector
 from tests.support.lambda_endpoint import Handler, lambda_endpoint
 from tests.support.outbox import install
-from tests.support.ports import free_port
 from tests.support.scrape import listener
 from tests.support.stack import Library, Stack, execute, start_stack
+
+from lambda_sidecar.testing.ports import free_port
 
 SLOTS = 10
 # Function, how often a second a session calls it, and how many sessions do.

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 from prometheus_client import CollectorRegistry
-from tests.support.ports import free_port
 
 from lambda_sidecar.config.metrics import MetricsSettings
 from lambda_sidecar.monitoring import metrics_listener
 from lambda_sidecar.monitoring.metrics_listener import MetricsListener
+from lambda_sidecar.testing.ports import free_port
 
 REQUEST = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

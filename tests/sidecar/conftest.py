@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from tests.support.aws_sidecar import AwsSidecar, aws_sidecar
-from tests.support.ports import free_port
 from tests.support.stack import Record, local_config
 
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
 

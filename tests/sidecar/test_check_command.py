@@ -18,12 +18,12 @@ from tests.support.aws_sidecar import BASE_KEY, AwsSidecar, aws_sidecar, variabl
 from tests.support.contract_server import Echo, serve
 from tests.support.invoker_client import open_stream
 from tests.support.lambda_endpoint import says
-from tests.support.ports import free_port
 from tests.support.stack import local_config
 from tests.support.sts_endpoint import sts_endpoint
 
 from lambda_sidecar.check.report import Report
 from lambda_sidecar.process.socket_check import look_at_rights
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.sidecar import SidecarProcess, toml_text
 from lambda_sidecar.version import version
 

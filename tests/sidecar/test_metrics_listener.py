@@ -9,11 +9,11 @@ import socket
 from pathlib import Path
 
 from tests.support.aws_sidecar import aws_sidecar
-from tests.support.ports import free_port
 from tests.support.scrape import listener, scrape
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.monitoring.metrics_listener import CONNECTIONS_MAX
+from lambda_sidecar.testing.ports import free_port
 
 
 def test_six_hundred_silent_connections_stop_neither_metrics_nor_calls(tmp_path: Path) -> None:

@@ -21,12 +21,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.support.invoker_client import InvokerStream, connect, open_stream
-from tests.support.ports import free_port
 from tests.support.scrape import scrape
 from tests.support.stack import Record, local_config
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.config.config import SOCKET_PATH_MAX
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
 REFUSED = "another sidecar serves "

@@ -18,8 +18,8 @@ import boto3
 import pytest
 from tests.support.invoker_client import InvokerStream, open_stream
 from tests.support.lambda_endpoint import Answer, Endpoint, hangs_up, lambda_endpoint, says
-from tests.support.ports import free_port
 
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
 OK = says(200, b'"done"', x_amzn_RequestId="r-1", X_Amz_Executed_Version="$LATEST")

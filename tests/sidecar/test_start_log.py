@@ -16,11 +16,11 @@ from tests.support.account import REGION, ROLE
 from tests.support.aws_sidecar import OK, AwsSidecar, aws_sidecar, variables
 from tests.support.invoker_client import open_stream
 from tests.support.lambda_endpoint import lambda_endpoint
-from tests.support.ports import free_port
 from tests.support.stack import local_config
 from tests.support.sts_endpoint import sts_endpoint
 from tests.support.waiting import wait_until
 
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.sidecar import SidecarProcess, toml_text
 from lambda_sidecar.version import version
 

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from tests.support.invoker_client import open_stream
 from tests.support.notify_socket import NotifySocket, notify_socket
-from tests.support.ports import free_port
 from tests.support.stack import Record, local_config
 from tests.support.waiting import wait_until
 
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.sidecar import SidecarProcess, toml_text
 
 # Short, so that a few of its halves fit into a test; long beside what a loaded machine holds a process up.

@@ -14,12 +14,12 @@ from typing import IO, Any
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.support.invoker_client import connect, open_stream
-from tests.support.ports import free_port
 from tests.support.scrape import listener, scrape
 from tests.support.stack import local_config
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.log.writer import LINES_MAX
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.sidecar import toml_text
 
 

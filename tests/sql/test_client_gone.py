@@ -14,11 +14,12 @@ from pathlib import Path
 import mysql.connector
 import pytest
 from tests.support.component import installed_component, status
-from tests.support.ports import free_port
 from tests.support.replication import hang_up_on_replicas
 from tests.support.stack import Library, Stack, start_stack
 from tests.support.waiting import wait_until
 from tests.support.x_protocol import XSession
+
+from lambda_sidecar.testing.ports import free_port
 
 SLEEP = """SELECT lambda_sync('Sleep', '{"seconds": 8}')"""
 # MySQL's own SLEEP() ends after up to 5 s.

@@ -18,8 +18,9 @@ from examples.playground import stop_all
 from tests.support.checkout import FUNCTIONS, ROOT
 from tests.support.documents import DOCUMENTS, runnable
 from tests.support.markdown import Block
-from tests.support.ports import free_port
 from tests.support.stack import Library, Stack, start_stack
+
+from lambda_sidecar.testing.ports import free_port
 
 # What the documents take for granted.
 PRELUDE = """

@@ -37,9 +37,9 @@ from tests.support.host_program import (
     Host,
     build,
 )
-from tests.support.ports import free_port
 from tests.support.stack import CREATE_FUNCTIONS, local_config
 
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.sidecar import SidecarProcess
 from lambda_udf.v1 import invoker_pb2
 

@@ -13,11 +13,11 @@ from typing import Any
 import mysql.connector
 import pytest
 from tests.support.checkout import ROOT
-from tests.support.ports import free_port
 from tests.support.stack import Library, Record, execute, local_config
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing.mysqld import Mysqld
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
 SQL = ROOT / "udf/sql"

@@ -19,13 +19,13 @@ from tests.support.checkout import ROOT
 from tests.support.invoker_client import snapshot
 from tests.support.lambda_endpoint import Answer, Endpoint, Handler, lambda_endpoint, says
 from tests.support.outbox import ACCOUNT_NAME, GRANTS, install
-from tests.support.ports import free_port
 from tests.support.scrape import Scrape, listener, scrape
 from tests.support.stack import CANARY, Library, Stack, start_stack
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.aws.lambda_api import ATTEMPTS
 from lambda_sidecar.outbox import schema
+from lambda_sidecar.testing.ports import free_port
 
 ACCEPTED = says(202)
 COUNTERS = ("accepted_total", "retried_total", "dead_total", "duplicates_total")

@@ -13,10 +13,11 @@ from pathlib import Path
 import mysql.connector
 import pytest
 from tests.support.component import INSTALL
-from tests.support.ports import free_port
 from tests.support.scrape import Scrape, listener, scrape
 from tests.support.stack import CANARY, Library, Stack, execute, start_stack
 from tests.support.waiting import wait_until
+
+from lambda_sidecar.testing.ports import free_port
 
 SLEEP = """SELECT lambda_sync('Sleep', '{"seconds": 30}')"""
 SHORT_SLEEP = """SELECT lambda_invoke('Sleep', '{"seconds": 30}', '{"timeout_ms": 200}')"""

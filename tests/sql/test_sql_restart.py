@@ -14,11 +14,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.support.ports import free_port
 from tests.support.stack import CREATE_FUNCTIONS, SANITIZER_REPORTS, Library, Record, execute, local_config
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing.mysqld import Mysqld
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
 SESSIONS = 4

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.ports import free_port
 from tests.support.stack import Library, Record, Stack, local_config
 
 from lambda_sidecar.cli import main
 from lambda_sidecar.testing.mysqld import Mysqld
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
 TABLES_OF_THE_OUTBOX = (

@@ -11,8 +11,9 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.ports import free_port
 from tests.support.waiting import wait_until
+
+from lambda_sidecar.testing.ports import free_port
 
 
 @contextlib.contextmanager

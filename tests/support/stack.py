@@ -18,9 +18,9 @@ from typing import Any, Protocol
 from mysql.connector.abstracts import MySQLConnectionAbstract
 from tests.support.account import ACCOUNT_ID, REGION
 from tests.support.checkout import FUNCTIONS, ROOT
-from tests.support.ports import free_port
 
 from lambda_sidecar.testing.mysqld import Mysqld
+from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
 # As install.sql has them, but for the hint, which belongs to the outbox.
