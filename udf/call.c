@@ -45,9 +45,10 @@ enum call_step call_begin(struct call *call, struct line *line, struct failure *
       channel_send(line->channel, 1, head, head_length, (const uint8_t *)request->payload.data,
                    request->payload.length, &line->wait);
   free(head);
-  if (result == WAIT_OK) counter_add(COUNTER_BYTES_OUT, (int64_t)request->payload.length);
+  if (result != WAIT_OK) return step_of(result, line, failure);
+  counter_add(COUNTER_BYTES_OUT, (int64_t)request->payload.length);
   journal_phase(&call->journal, JOURNAL_SENT);
-  return step_of(result, line, failure);
+  return CALL_OK;
 }
 
 enum call_step calls_begin(struct call *const *calls, size_t count, struct line *line,
@@ -70,9 +71,10 @@ enum call_step calls_begin(struct call *const *calls, size_t count, struct line 
   if (!contract_encode_all(requests, count, &message, &length)) return no_memory(failure);
   enum wait_result result = channel_send(line->channel, count, message, length, NULL, 0, &line->wait);
   free(message);
-  if (result == WAIT_OK) counter_add(COUNTER_BYTES_OUT, bytes);
+  if (result != WAIT_OK) return step_of(result, line, failure);
+  counter_add(COUNTER_BYTES_OUT, bytes);
   for (size_t i = 0; i < count; i++) journal_phase(&calls[i]->journal, JOURNAL_SENT);
-  return step_of(result, line, failure);
+  return CALL_OK;
 }
 
 /* The numbers are the peer's: any may come. */
@@ -150,8 +152,9 @@ enum call_step call_end(struct call *call, const struct line *line, const struct
   count_wait(response);
   if (response->is_error) {
     refused(call, line, &response->error, failure);
-    journal_failed(&call->journal, failure->kind, failure->text,
-                   contract_checked_id(response->error.request_id));
+    if (failure->kind != FAILURE_TIMEOUT) /* whose time it was the caller knows */
+      journal_failed(&call->journal, failure->kind, failure->text,
+                     contract_checked_id(response->error.request_id));
     return CALL_REFUSED;
   }
   /* Its words are the function's, and may be anybody's data. */

@@ -79,8 +79,8 @@ void call_answer_free(struct call_answer *answer);
 void call_count_in(struct call *call);
 void call_count_out(struct call *call);
 
-/* Notes that the call failed, for others to see; call_end() has noted what the sidecar or the function said.
- */
+/* Notes that the call failed, for others to see; call_end() has noted what the sidecar or the function said,
+ * but for a timeout. */
 void call_note_failure(struct call *call, const struct failure *failure);
 
 #endif

@@ -98,14 +98,17 @@ static size_t find(const struct flights *flights, uint64_t call_id) {
 
 /* ---- ends ---- */
 
-static void set_timed_out(const struct flight *flight, struct failure *failure) {
+static void set_timed_out(struct flight *flight, struct failure *failure) {
   failure_set(failure, FAILURE_TIMEOUT, "timed out after %u ms", flight->timeout_ms);
+  call_note_failure(&flight->call, failure);
 }
 
 /* The call could not go on, and so the statement cannot. KILL and the like are no failure of a call. */
 static bool fail_by(struct flights *flights, struct flight *flight, struct failure *failure) {
-  if (failure->kind == FAILURE_TIMEOUT) set_timed_out(flight, failure);
-  call_note_failure(&flight->call, failure);
+  if (failure->kind == FAILURE_TIMEOUT)
+    set_timed_out(flight, failure);
+  else
+    call_note_failure(&flight->call, failure);
   if (failure->kind != FAILURE_KILLED && failure->kind != FAILURE_QUERY_TIME &&
       failure->kind != FAILURE_CLIENT_GONE)
     (void)flights->ended(flights->context, flight->place, NULL, failure, true);
@@ -168,7 +171,6 @@ static bool expire(struct flights *flights, struct failure *failure) {
     call->flight = NULL;
     flights->given_up++;
     set_timed_out(flight, failure);
-    call_note_failure(&flight->call, failure);
     bool goes_on = flights->ended(flights->context, flight->place, NULL, failure, false);
     end_flight(flights, flight);
     if (!goes_on) return false;

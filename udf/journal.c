@@ -112,13 +112,11 @@ static void read_failures(struct journal_row *rows, size_t *count) {
 struct journal_row *journal_read(size_t *count) {
   struct journal_row *rows = malloc((JOURNAL_RUNNING_MAX + JOURNAL_FAILURES_MAX) * sizeof *rows);
   struct journal_call place = {.request = NULL};
-  bool more = true;
   *count = 0;
   if (rows == NULL) return NULL;
   pthread_mutex_lock(&lock);
   link_before(&place, running.next);
-  while (more) {
-    more = read_some(&place, rows, count);
+  while (read_some(&place, rows, count)) {
     pthread_mutex_unlock(&lock);
     pthread_mutex_lock(&lock);
   }

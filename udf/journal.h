@@ -52,7 +52,7 @@ void journal_failed(struct journal_call *call, enum failure_kind kind, const cha
 
 /* A call as it is shown. Texts end with NUL. */
 struct journal_row {
-  uint64_t number; /* differs for any two */
+  uint64_t number; /* differs for any two calls; one that fails while it is read may be there twice */
   uint64_t connection_id;
   int64_t begun_us, lasted_us; /* wait_clock_us() when it began; and how long it has lasted, or lasted */
   enum journal_phase phase;

@@ -106,7 +106,7 @@ static void look_for_functions(void) {
   /* Without either: EXPLAIN invokes where the optimizer evaluates. */
   if (offered("thd_query_unsafe")) functions.query = thd_query_unsafe;
   if (offered("thd_sql_command")) functions.command = thd_sql_command;
-  /* Without: UNINSTALL COMPONENT under LOCK TABLES may crash the server (server_remove_table). */
+  /* Without: there is no performance_schema.lambda_udf_calls (can_remove_tables). */
   if (offered("thd_test_options")) functions.options = thd_test_options;
 }
 
@@ -354,7 +354,7 @@ void server_warn(MYSQL_THD session, const char *function, const char *text) {
 
 /* Whether a table can be removed again without harm. 8.x removes it, and so may wait for a reader, with the
  * registry of services locked (source of 8.0.44 and 8.4.8): every statement that acquires one would wait too.
- */
+ * Nor where LOCK TABLES is not seen (may_have_open). */
 static bool can_remove_tables(void) { return !server_is_8() && functions.options != NULL; }
 
 bool server_add_table(struct PFS_engine_table_share_proxy *share) {
@@ -368,7 +368,7 @@ bool server_add_table(struct PFS_engine_table_share_proxy *share) {
 /* The lock that removing a table takes does not part a session from itself. Under LOCK TABLES a view has the
  * table open, and UNLOCK TABLES crashes if the table is gone by then (tried on 9.7.4). */
 static bool may_have_open(MYSQL_THD session) {
-  return session != NULL && functions.options != NULL && functions.options(session, OPTION_TABLE_LOCK) != 0;
+  return session != NULL && functions.options(session, OPTION_TABLE_LOCK) != 0;
 }
 
 bool server_remove_table(struct PFS_engine_table_share_proxy *share) {

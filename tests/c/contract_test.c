@@ -44,6 +44,7 @@ static bool decode(const uint8_t *bytes, size_t length, struct invoke_response *
       response->result.payload,
       response->error.code,
       response->error.message,
+      response->error.request_id,
   };
   for (size_t i = 0; good && i < sizeof slices / sizeof slices[0]; i++)
     assert_true(inside(copy, length, slices[i]));

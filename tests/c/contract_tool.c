@@ -57,6 +57,7 @@ static int decode(void) {
     (void)printf("call_id %llu\nkind %u\n", (unsigned long long)response.call_id, response.error.kind);
     print("code", response.error.code);
     print("message", response.error.message);
+    print("request_id", response.error.request_id);
   } else if (good) {
     (void)printf("call_id %llu\nstatus_code %u\n", (unsigned long long)response.call_id,
                  response.result.status_code);

@@ -25,6 +25,7 @@ static void check_response(const struct invoke_response *response, const uint8_t
       response->result.payload,
       response->error.code,
       response->error.message,
+      response->error.request_id,
   };
   for (size_t i = 0; i < sizeof slices / sizeof slices[0]; i++) check_slice(slices[i], bytes, length);
   require(response->more_count <= CONTRACT_MORE_MAX, "further answers are no more than there may be");

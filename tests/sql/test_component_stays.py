@@ -150,9 +150,7 @@ def test_an_installation_that_is_killed_is_whole_or_not_at_all(own_stack: Stack)
         for attempt in range(1500):
             outcome = install_and_kill(own_stack, killer, attempt % 24 / 2000)
             outcomes.add(outcome)
-            stored = execute(
-                killer, "SELECT * FROM mysql.component WHERE component_urn = 'file://lambda_udf'"
-            )
+            stored = execute(killer, STORED)
             assert bool(stored) == bool(variables(own_stack)) == (outcome == 0)
             if outcome == INTERRUPTED:
                 break

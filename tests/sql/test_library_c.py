@@ -194,12 +194,15 @@ def test_c_reads_the_result_that_python_writes(size: int) -> None:
 @pytest.mark.parametrize("kind", invoker_pb2.ErrorKind.values())
 def test_c_reads_the_error_that_python_writes(kind: int) -> None:
     error = invoker_pb2.InvokeError(
-        kind=invoker_pb2.ErrorKind.Name(kind), code="TooManyRequestsException", message="Rate exceeded €"
+        kind=invoker_pb2.ErrorKind.Name(kind),
+        code="TooManyRequestsException",
+        message="Rate exceeded €",
+        request_id="id-1",
     )
     read = decoded(invoker_pb2.InvokeResponse(call_id=3, error=error))
     assert (read["call_id"], read["kind"]) == ("3", str(kind))
-    assert bytes.fromhex(read["code"]).decode() == error.code
-    assert bytes.fromhex(read["message"]).decode() == error.message
+    for name in ("code", "message", "request_id"):
+        assert bytes.fromhex(read[name]).decode() == getattr(error, name)
 
 
 # ---- calls from a program that is no mysqld ----
