@@ -18,7 +18,11 @@ from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.process import ServerError
 
 ORDERS = "CREATE TABLE orders (id INT PRIMARY KEY); INSERT INTO orders VALUES (7);"
-PORT = free_port()
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return free_port()
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +35,9 @@ def no_reaper(images: None) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def kit(no_reaper: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySqlLambdaContainer]:
+def kit(
+    no_reaper: None, port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MySqlLambdaContainer]:
     """With everything that can be asked for, in one start."""
     more = tmp_path_factory.mktemp("init") / "more.sql"
     more.write_text("INSERT INTO orders VALUES (8);")
@@ -44,7 +50,7 @@ def kit(no_reaper: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[M
         .with_env("MYSQL_USER", "app")
         .with_envs(MYSQL_PASSWORD="app-1")
         .with_command("--sql-mode=ANSI --init-connect='SET @greeting = 7'")
-        .with_bind_ports(3306, PORT)
+        .with_bind_ports(3306, port)
         .with_volume_mapping(mounted, "/mounted")
         .with_init_files({"10-orders.sql": ORDERS, "20-more.sql": more})
     )
@@ -52,9 +58,11 @@ def kit(no_reaper: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[M
         yield started
 
 
-def test_the_connection_url_has_the_database_and_every_part_of_it_connects(kit: MySqlLambdaContainer) -> None:
+def test_the_connection_url_has_the_database_and_every_part_of_it_connects(
+    kit: MySqlLambdaContainer, port: int
+) -> None:
     url = urlsplit(kit.get_connection_url())
-    assert (url.scheme, url.port, kit.dbname) == ("mysql+pymysql", PORT, "shop")
+    assert (url.scheme, url.port, kit.dbname) == ("mysql+pymysql", port, "shop")
     assert (kit.get_container_host_ip(), kit.get_exposed_port(3306)) == (url.hostname, url.port)
     assert url.username == kit.username == "root"
     with contextlib.closing(

@@ -189,7 +189,9 @@ def test_a_message_beyond_the_limit_ends_its_stream_before_it_is_read(aws: AwsSi
     with connected(aws, start + frame(DATA, 0, 1, message(b"x" * 1000, length=size))) as connection:
         wire = b""
         while b"grpc-message" not in wire:
-            wire += connection.recv(1 << 16)
+            received = connection.recv(1 << 16)
+            assert received, wire
+            wire += received
         # RESOURCE_EXHAUSTED (8), in a trailer that HPACK may have in a table
         assert b"larger than max" in wire
     assert resident_mb(aws) - before < GROWTH_MB
