@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ _CLIENT = "aws-lambda-ric"
 _NODE_ENDINGS = (".js", ".mjs", ".cjs")
 # Version 4 refuses handlers that take a callback, as Lambda does from Node.js 24 on.
 _NODE_OF_NEWEST = 24
+# So long a node that has said no version is not asked again: the event loop waits for it.
+_SILENT_SECONDS = 60.0
+_silent_until: dict[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +125,18 @@ def _program(package: Path) -> Path:
         raise FunctionConfigError(f"{package} names no command {_CLIENT}: {error!r}") from error
 
 
-@functools.cache
 def _major(node: str) -> int:
     """Raises FunctionConfigError for what cannot say its version."""
+    try:
+        if time.monotonic() >= _silent_until.get(node, 0.0):
+            return _asked(node)
+    except FunctionConfigError:
+        _silent_until[node] = time.monotonic() + _SILENT_SECONDS
+    raise FunctionConfigError(f"{node} --version does not say a version of Node.js")
+
+
+@functools.cache
+def _asked(node: str) -> int:
     try:
         said = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
         found = re.match(r"v(\d+)\.", said.stdout)
