@@ -101,9 +101,9 @@ class _Version(argparse.Action):
         super().__init__(option_strings, dest=argparse.SUPPRESS, nargs=0, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version
+        from lambda_sidecar.version import version
 
-        say(f"{parser.prog} {version('lambda-udf')}")
+        say(f"{parser.prog} {version()}")
         parser.exit()
 
 

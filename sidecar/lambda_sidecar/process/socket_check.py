@@ -9,21 +9,15 @@ import os
 import pwd
 import stat
 from pathlib import Path
-from typing import Protocol
 
+from lambda_sidecar.calls.finding import Findings
 from lambda_sidecar.contract.client import NoAnswer, is_serving
 
 # mysqld's account where Oracle's, Percona's and Debian's packages install it.
 MYSQL_USER = "mysql"
 
 
-class Report(Protocol):
-    def ok(self, step: str, text: str) -> None: ...
-    def warn(self, step: str, text: str, next: str = "") -> None: ...
-    def fail(self, step: str, text: str, next: str = "") -> None: ...
-
-
-def look_at_rights(path: Path, report: Report) -> None:
+def look_at_rights(path: Path, report: Findings) -> None:
     """Who may connect. Asks the machine's user database, which may be slow."""
     try:
         status, folder = path.stat(), path.parent.stat()
@@ -44,7 +38,7 @@ def look_at_rights(path: Path, report: Report) -> None:
     _look_at_group(status, report)
 
 
-def _look_at_group(status: os.stat_result, report: Report) -> None:
+def _look_at_group(status: os.stat_result, report: Findings) -> None:
     group, members = _group(status.st_gid), _members(status.st_gid)
     others = sorted(members - {MYSQL_USER, "root", _user(status.st_uid)})
     if _is_account(MYSQL_USER) and MYSQL_USER not in members and _user(status.st_uid) != MYSQL_USER:

@@ -23,9 +23,9 @@ class Intrinsics:
         surroundings: Surroundings,
         function_names: Mapping[str, str] | None = None,
     ) -> None:
-        self._parameters = _mapping(template.get("Parameters"))
-        self._mappings = _mapping(template.get("Mappings"))
-        self._resources = _mapping(template.get("Resources"))
+        self._parameters = mapping(template.get("Parameters"))
+        self._mappings = mapping(template.get("Mappings"))
+        self._resources = mapping(template.get("Resources"))
         self._surroundings = surroundings
         self._function_names = function_names or {}
         self._functions: dict[str, Callable[[Any], str]] = {
@@ -69,7 +69,7 @@ class Intrinsics:
         }.get(name)
 
     def _default(self, name: str) -> str:
-        parameter = _mapping(self._parameters[name])
+        parameter = mapping(self._parameters[name])
         if str(parameter.get("Type", "")).startswith("AWS::SSM"):
             raise NotSupported(f"parameter {name} is kept in SSM")
         default = parameter.get("Default")
@@ -79,7 +79,7 @@ class Intrinsics:
 
     def _sub(self, argument: Any) -> str:
         is_pair = isinstance(argument, list) and len(argument) == 2
-        template, own = (argument[0], _mapping(argument[1])) if is_pair else (argument, {})
+        template, own = (argument[0], mapping(argument[1])) if is_pair else (argument, {})
         if not isinstance(template, str):
             raise NotSupported("Fn::Sub without a text is not supported")
 
@@ -108,7 +108,7 @@ class Intrinsics:
     def _find_in_map(self, argument: Any) -> str:
         found: Any = self._mappings
         for key in argument if isinstance(argument, list) else []:
-            found = _mapping(found).get(self.text(key))
+            found = mapping(found).get(self.text(key))
         if not isinstance(found, str):
             raise NotSupported("Fn::FindInMap finds no text")
         return found
@@ -116,8 +116,9 @@ class Intrinsics:
 
 def is_function(resource: Any) -> bool:
     """Whether a resource is a Lambda function."""
-    return _mapping(resource).get("Type") in _FUNCTION_TYPES
+    return mapping(resource).get("Type") in _FUNCTION_TYPES
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def mapping(value: Any) -> Mapping[str, Any]:
+    """It, or an empty one where it is none."""
     return value if isinstance(value, dict) else {}

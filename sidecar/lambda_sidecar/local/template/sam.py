@@ -19,7 +19,7 @@ from lambda_sidecar.local.template.declared import (
     reserved,
     timeout,
 )
-from lambda_sidecar.local.template.intrinsics import Intrinsics, is_function
+from lambda_sidecar.local.template.intrinsics import Intrinsics, is_function, mapping
 from lambda_sidecar.quotas import MEMORY_DEFAULT_MB, TIMEOUT_DEFAULT_SECONDS
 
 _NESTED = ("AWS::Serverless::Application", "AWS::CloudFormation::Stack")
@@ -29,8 +29,8 @@ def read(
     template: Mapping[str, Any], folder: Path, surroundings: Surroundings
 ) -> tuple[list[Declared], list[str]]:
     """Every function of the template in `folder`, and notes on what else is not supported."""
-    resources = _mapping(template.get("Resources"))
-    shared = _mapping(_mapping(template.get("Globals")).get("Function"))
+    resources = mapping(template.get("Resources"))
+    shared = mapping(mapping(template.get("Globals")).get("Function"))
     functions = {
         key: _merged(shared if resource["Type"] == "AWS::Serverless::Function" else {}, resource)
         for key, resource in resources.items()
@@ -51,20 +51,20 @@ def _unread(key: str, resource: Any) -> str:
     """Why functions that a resource stands for are not read; empty if it stands for none."""
     if key.startswith("Fn::"):  # Fn::ForEach::…, which makes resources
         return f"{key} is not supported, and functions in it are not read"
-    if _mapping(resource).get("Type") in _NESTED:
+    if mapping(resource).get("Type") in _NESTED:
         return f"{key} is a nested stack, and its functions are not read"
     return ""
 
 
 def _merged(shared: Mapping[str, Any], resource: Mapping[str, Any]) -> Mapping[str, Any]:
     """The function's properties above those of Globals, and the variables of both ("Globals section")."""
-    own = _mapping(resource.get("Properties"))
+    own = mapping(resource.get("Properties"))
     variables = {**_variables(shared), **_variables(own)}
     return {**shared, **own, "Environment": {"Variables": variables}}
 
 
 def _variables(properties: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _mapping(_mapping(properties.get("Environment")).get("Variables"))
+    return mapping(mapping(properties.get("Environment")).get("Variables"))
 
 
 def _name(key: str, properties: Mapping[str, Any], values: Intrinsics) -> tuple[str, str]:
@@ -124,7 +124,3 @@ def _concurrency(properties: Mapping[str, Any], values: Intrinsics) -> int | Non
         return None
     text = values.text(properties["ReservedConcurrentExecutions"])
     return reserved("ReservedConcurrentExecutions", text)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -18,7 +18,7 @@ from lambda_sidecar.local.template.declared import (
     reserved,
     timeout,
 )
-from lambda_sidecar.local.template.intrinsics import Intrinsics
+from lambda_sidecar.local.template.intrinsics import Intrinsics, mapping
 from lambda_sidecar.local.template.variables import Variables
 
 _TIMEOUT, _MEMORY_SIZE, _RUNTIME = "6", "1024", "nodejs"
@@ -37,16 +37,16 @@ def read(
             functions.update(part)
         else:
             notes.append(f"functions: {part} is not read; only functions in this file are")
-    return [reader.declared(key, _mapping(settings)) for key, settings in functions.items()], notes
+    return [reader.declared(key, mapping(settings)) for key, settings in functions.items()], notes
 
 
 class _Reader:
     def __init__(self, document: Mapping[str, Any], folder: Path, surroundings: Surroundings) -> None:
         self._folder = folder
-        self._provider = _mapping(document.get("provider"))
+        self._provider = mapping(document.get("provider"))
         self._service = document.get("service")
         self._variables = Variables(document, surroundings)
-        self._values = Intrinsics(_mapping(document.get("resources")), surroundings)
+        self._values = Intrinsics(mapping(document.get("resources")), surroundings)
 
     def declared(self, key: str, settings: Mapping[str, Any]) -> Declared:
         name = key
@@ -81,7 +81,7 @@ class _Reader:
             raise NotSupported("only functions of the provider aws are run")
         if "image" in settings:
             raise NotSupported("container images are not run")
-        if "artifact" in _mapping(settings.get("package")):
+        if "artifact" in mapping(settings.get("package")):
             raise NotSupported("its package is an artifact, and only the code in this folder is run")
 
     def _environment(self, settings: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
@@ -90,7 +90,7 @@ class _Reader:
         for source in (self._provider.get("environment"), settings.get("environment")):
             if source is not None and not isinstance(source, dict):
                 notes.append(f"environment: {source} is not read")
-            for variable, value in _mapping(source).items():
+            for variable, value in mapping(source).items():
                 try:
                     environment[variable] = self._text(value)
                 except NotSupported as reason:
@@ -106,7 +106,3 @@ class _Reader:
 
     def _text(self, value: Any) -> str:
         return self._values.text(self._variables.resolve(value))
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
