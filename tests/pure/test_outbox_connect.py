@@ -15,7 +15,8 @@ from mysql.connector.aio import MySQLConnection
 
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.outbox import session as room
-from lambda_sidecar.outbox.session import SessionLost, connect
+from lambda_sidecar.outbox.session import connect
+from lambda_sidecar.outbox.session_errors import SessionLost
 
 
 class Silent:

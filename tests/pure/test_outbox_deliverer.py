@@ -28,6 +28,7 @@ from lambda_sidecar.outbox import (
     backlog,
     candidacy,
     election,
+    group_heads,
     intake,
     lane,
     lanes,
@@ -43,7 +44,7 @@ from lambda_sidecar.outbox import (
 )
 from lambda_sidecar.outbox import deliverer as deliverer_room
 from lambda_sidecar.outbox.deliverer import Deliverer
-from lambda_sidecar.outbox.session import SessionLost, StatementFailed
+from lambda_sidecar.outbox.session_errors import SessionLost, StatementFailed
 
 ANSWER = InvocationResult(202, b"", "request", "", "", b"")
 FUNCTIONS = ("quick", "slow", "throttled", "refused", "rare")
@@ -99,7 +100,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         wakeup: {"LOOK_MIN": 0.0002, "LOOK_RECENT": 0.001, "LOOK_IDLE": 0.002},
         settlement: {"BATCH_ROWS": 9, "UNSETTLED_ROWS": 30},
         writer: {"RETRY_MIN": 0.0002, "RETRY_MAX": 0.001},
-        intake: {"DUE_SECONDS": 0.003, "FULL_SECONDS": 0.001, "GROUPS_AT_ONCE": 5, "BUFFERED_MAX": 48},
+        group_heads: {"GROUPS_AT_ONCE": 5},
+        intake: {"DUE_SECONDS": 0.003, "FULL_SECONDS": 0.001, "BUFFERED_MAX": 48},
         sending: {"BEGIN_AT_ONCE": 3},
         candidacy: {"RETRY_MIN": 0.0002, "RETRY_MAX": 0.001},
         election: {"ELECTION_SECONDS": 0.05, "LOOK_SECONDS": 0.001},
@@ -277,7 +279,7 @@ async def test_rows_without_a_time_are_found_though_the_one_before_was_deleted_b
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As when outbox_redrive has put both there, and somebody deletes the first."""
-    monkeypatch.setattr(intake, "UNKNOWN_SECONDS", 0.01)
+    monkeypatch.setattr(group_heads, "UNKNOWN_SECONDS", 0.01)
     tables, endpoint = healthy()
     delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
     try:
@@ -473,7 +475,7 @@ async def test_a_row_that_dies_unsent_lets_no_other_of_its_key_begin_beside_the_
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """While one with a lower id waits, which came late."""
-    monkeypatch.setattr(intake, "KNOWN_SECONDS", 1000.0)
+    monkeypatch.setattr(group_heads, "KNOWN_SECONDS", 1000.0)
     tables, endpoint = healthy()
     gated = Gated(endpoint)
     late, first = (tables.begin("quick", {"group_key": "k"}) for _ in range(2))

@@ -25,7 +25,7 @@ from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.errors import ApiError, InvokeFailure
 from lambda_sidecar.outbox import backlog, candidacy, election, lane, verdict, writer
 from lambda_sidecar.outbox.deliverer import Deliverer
-from lambda_sidecar.outbox.session import SessionLost
+from lambda_sidecar.outbox.session_errors import SessionLost
 from lambda_sidecar.outbox.wakeup import Wakeup
 
 ANSWER = InvocationResult(202, b"", "request", "", "", b"")

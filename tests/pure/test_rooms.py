@@ -45,7 +45,7 @@ WORLDS = {
     "botocore": {"aws", "calls/pipeline.py", "reload.py", "testing"},
     "aiohttp": {"local", "testing", "monitoring/metrics_listener.py", "aws/bounded_http.py"},
     "prometheus_client": {"monitoring"},
-    "mysql": {"install", "migrate", "testing", "outbox/session.py"},
+    "mysql": {"install", "migrate", "testing", "outbox/session.py", "outbox/session_errors.py"},
     "tomllib": {"config", "local/function.py", "testing/sidecar.py"},
     "argparse": {"check", "cli.py", "install", "migrate"},
     "socket": {"http", "outbox/wakeup.py", "process", "monitoring/top.py", "local", "testing"},

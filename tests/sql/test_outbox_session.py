@@ -12,7 +12,8 @@ from tests.support.stack import Stack
 from tests.support.waiting import until
 
 from lambda_sidecar.config.outbox import OutboxSettings
-from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
+from lambda_sidecar.outbox.session import Session, connect
+from lambda_sidecar.outbox.session_errors import SessionLost, StatementFailed
 
 
 @contextlib.asynccontextmanager

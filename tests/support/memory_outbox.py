@@ -19,7 +19,7 @@ from mysql.connector import errorcode
 
 from lambda_sidecar.outbox import new_rows, reading, waiting_rows, writer
 from lambda_sidecar.outbox.row import Group, Row, Stored, make_row
-from lambda_sidecar.outbox.session import SessionLost, StatementFailed
+from lambda_sidecar.outbox.session_errors import SessionLost, StatementFailed
 from lambda_sidecar.outbox.transaction import Settled, due_at
 from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, Verdict
 

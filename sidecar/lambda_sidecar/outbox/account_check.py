@@ -4,11 +4,11 @@ Changes nothing: rights are found out by EXPLAIN, which needs those of the state
 
 from __future__ import annotations
 
-from typing import Protocol
-
+from lambda_sidecar.calls.finding import Findings
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.outbox import election, schema
-from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
+from lambda_sidecar.outbox.session import Session, connect
+from lambda_sidecar.outbox.session_errors import SessionLost, StatementFailed
 
 STEP = "outbox"
 _PROBES = {
@@ -19,13 +19,7 @@ _PROBES = {
 }
 
 
-class Report(Protocol):
-    def ok(self, step: str, text: str) -> None: ...
-    def warn(self, step: str, text: str) -> None: ...
-    def fail(self, step: str, text: str) -> None: ...
-
-
-async def look_at_outbox(settings: OutboxSettings, report: Report) -> None:
+async def look_at_outbox(settings: OutboxSettings, report: Findings) -> None:
     """One line for each thing that is as it should be, and one for each that is not."""
     try:
         session = await connect(settings)
@@ -50,7 +44,7 @@ def _hint(settings: OutboxSettings, error: SessionLost) -> str:
     )
 
 
-async def _look(session: Session, settings: OutboxSettings, report: Report) -> None:
+async def _look(session: Session, settings: OutboxSettings, report: Findings) -> None:
     account = str(await session.value("SELECT CURRENT_USER()"))
     report.ok(STEP, f"{settings} takes the account {_quoted(account)}")
     if not await _look_at_schema(session, account, report):
@@ -79,7 +73,7 @@ async def _look(session: Session, settings: OutboxSettings, report: Report) -> N
         report.fail(STEP, "nobody delivers; is the sidecar running? Its log says why it does not")
 
 
-async def _look_at_schema(session: Session, account: str, report: Report) -> bool:
+async def _look_at_schema(session: Session, account: str, report: Findings) -> bool:
     """Whether the tables are those that this sidecar knows."""
     try:
         version = int(await session.value("SELECT MAX(version) FROM lambda_udf.schema_version") or 0)

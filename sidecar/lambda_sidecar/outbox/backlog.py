@@ -15,7 +15,8 @@ from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.log.format import log_defect
 from lambda_sidecar.outbox.ending import end
 from lambda_sidecar.outbox.numbers import WAITING_MAX
-from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
+from lambda_sidecar.outbox.session import Session, connect
+from lambda_sidecar.outbox.session_errors import SessionLost, StatementFailed
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.log.format import log_defect
 from lambda_sidecar.outbox import election
 from lambda_sidecar.outbox.ending import end
-from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
+from lambda_sidecar.outbox.session import Session, connect
+from lambda_sidecar.outbox.session_errors import SessionLost, StatementFailed
 
 log = logging.getLogger(__name__)
 
@@ -112,9 +113,11 @@ class Candidacy:
             await watching  # why it ended
         finally:
             self._tenure = None
-            await end(watching)
-            if session is not None:
-                await session.close()
+            try:
+                await end(watching)
+            finally:
+                if session is not None:
+                    await session.close()
 
     async def _watch_election(self, tenure: election.Tenure) -> None:
         """Until it is not this sidecar's business any more. Raises SessionLost and StatementFailed."""

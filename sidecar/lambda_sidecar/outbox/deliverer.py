@@ -24,7 +24,8 @@ from lambda_sidecar.outbox.lanes import Lanes
 from lambda_sidecar.outbox.numbers import Numbers
 from lambda_sidecar.outbox.row import Group, Row
 from lambda_sidecar.outbox.sending import Sending
-from lambda_sidecar.outbox.session import Session, StatementFailed
+from lambda_sidecar.outbox.session import Session
+from lambda_sidecar.outbox.session_errors import StatementFailed
 from lambda_sidecar.outbox.settlement import Settlement
 from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, Verdict
 from lambda_sidecar.outbox.wakeup import Wakeup

@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import time
 
-from lambda_sidecar.outbox.session import Session, StatementFailed
+from lambda_sidecar.outbox.session import Session
+from lambda_sidecar.outbox.session_errors import StatementFailed
 
 # Of the whole server. It goes with the connection, so that a deliverer that dies is replaced at once. Any
 # session may take a lock whose name its user knows: this one's has a secret token, which no statement holds.

@@ -1,7 +1,7 @@
 """Reads what can be delivered soon, each kind of rows when it is its time; what was read waits for its turn.
 
-Knows when what is read; new_rows.py and waiting_rows.py know how, lanes.py and groups.py keep it. Nothing is
-sent here."""
+Knows when what is read; new_rows.py and waiting_rows.py know how, lanes.py and groups.py keep it. What is
+next of a group_key is group_heads.py's. Nothing is sent here."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from lambda_sidecar.outbox import new_rows, reading, waiting_rows
 from lambda_sidecar.outbox.clock import ServerClock
+from lambda_sidecar.outbox.group_heads import GroupHeads
 from lambda_sidecar.outbox.groups import Groups
 from lambda_sidecar.outbox.held import Held
 from lambda_sidecar.outbox.lane import Lane
@@ -18,7 +19,7 @@ from lambda_sidecar.outbox.row import Group, Row
 from lambda_sidecar.outbox.scan import Scan
 from lambda_sidecar.outbox.session import Session
 from lambda_sidecar.outbox.settlement import Settlement
-from lambda_sidecar.outbox.verdict import Dead, Later, Parked
+from lambda_sidecar.outbox.verdict import Dead, Parked
 from lambda_sidecar.outbox.wakeup import Wakeup
 
 # How often rows of outbox_waiting are looked for that others have put there, as outbox_redrive does.
@@ -27,13 +28,6 @@ DUE_SECONDS = 1.0
 BUFFERED_MAX = 2 * BUFFERED_ROWS
 # When a function whose rows are due is full, until they are looked for again.
 FULL_SECONDS = 0.02
-# Keys whose first row is read in one look.
-GROUPS_AT_ONCE = 50
-# How often some keys are read whose first row waits: somebody may have deleted it, and nothing says so.
-KNOWN_SECONDS = 1.0
-# How often keys are looked for that nobody knows: outbox_redrive gives the first row of a key alone a time,
-# and somebody may have deleted it before it was seen.
-UNKNOWN_SECONDS = 60.0
 
 
 class Intake:
@@ -54,15 +48,12 @@ class Intake:
         self._settlement = settlement
         self._wakeup = wakeup
         self._clock = clock
+        self._heads = GroupHeads(held, lanes, groups, settlement, clock)
         self._scan = Scan()
         self._next_due = 0.0  # on time.monotonic()'s clock, as what follows
         self._next_look = 0.0
-        self._next_known = 0.0
-        self._next_unknown = 0.0
         self._due_after = ""
         """The functions whose names come up to this one have had their turn among those that are due."""
-        self._listed: Group | None = None
-        """The keys up to this one have been looked for, of the looking that is under way."""
 
     async def begin_anew(self, session: Session) -> None:
         """Rows that have not begun are read again: it may be another server, or the same with less in it.
@@ -70,11 +61,9 @@ class Intake:
         asked = time.monotonic()
         self._clock.says(await reading.server_time(session), asked)
         self.give_back()
-        self._listed = None
+        self._heads.begin_anew()
         self._scan = Scan()
         self._next_due = self._next_look = 0.0
-        now = time.monotonic()
-        self._next_known, self._next_unknown = now + KNOWN_SECONDS, now
 
     def give_back(self) -> None:
         """Rows that have not begun, when they are another sidecar's business, or are to be read again."""
@@ -87,14 +76,12 @@ class Intake:
     def pause(self) -> float:
         """Seconds until there is something to do here, unless somebody says so before."""
         now = time.monotonic()
-        moments = [self._next_due - now, self._next_unknown - now]
+        moments = [self._next_due - now, self._heads.pause(now)]
         if (resumes := self._lanes.resumes(now)) is not None:
             moments.append(resumes - now)
         if self._has_room():  # else there is an event when there is some
             has_more = self._scan.has_more or self._lanes.has_to_read_again()
             moments.append(0.0 if has_more else self._next_look - now)
-        if self._groups.to_read(1):
-            moments.append(0.0)
         return max(0.0, min(moments))
 
     def is_due(self, at: float) -> None:
@@ -117,7 +104,7 @@ class Intake:
                 await self._look_for_due(session)
             else:
                 self._next_due = time.monotonic() + FULL_SECONDS
-        await self._look_at_groups(session)
+        await self._heads.look(session)
         self._lanes.forget_idle(time.monotonic())
 
     def _make_room(self) -> None:
@@ -209,43 +196,3 @@ class Intake:
         if is_taken := self._lanes.offer(row):
             self._held.hold(row)
         return is_taken
-
-    async def _look_at_groups(self, session: Session) -> None:
-        if (now := time.monotonic()) >= self._next_known:
-            self._next_known = now + KNOWN_SECONDS
-            self._groups.read_again(GROUPS_AT_ONCE)
-        if now >= self._next_unknown:
-            await self._list_groups(session)
-        for name in self._groups.full_functions():
-            self._groups.has_room(name, min(self._lanes.room_for(name), GROUPS_AT_ONCE))
-        for key in self._groups.to_read(GROUPS_AT_ONCE):
-            await self._look_at_group(session, key)
-
-    async def _list_groups(self, session: Session) -> None:
-        """Some at a time: there may be as many keys as rows."""
-        keys = await waiting_rows.waiting_groups(session, self._listed)
-        self._groups.know_new(keys)
-        is_end = len(keys) < waiting_rows.GROUP_KEYS
-        self._listed = None if is_end else keys[-1]
-        self._next_unknown = time.monotonic() + (UNKNOWN_SECONDS if is_end else 0.0)
-
-    async def _look_at_group(self, session: Session, key: Group) -> None:
-        self._groups.reading(key)
-        self._held.begin_reading()
-        row = await waiting_rows.head_of_group(session, key)
-        if row is None:
-            self._groups.forget(key)
-        elif (held := self._held.get(row.id)) is not None:
-            if held.group == key:  # else it is another row, of before a TRUNCATE
-                self._groups.begin(key, row.id)
-        elif self._held.was_let_go(row) or (row.due or 0.0) > self._clock.now():
-            return  # the key is read again already, or its time comes
-        elif row.attempts == 0 and (row.delayed_until or 0.0) > self._clock.now():
-            self._held.hold(row)
-            self._groups.begin(key, row.id)
-            self._settlement.add(row, Later(row.delayed_until or 0.0, None))
-        elif self._lanes.offer(row):
-            self._held.hold(row)
-            self._groups.begin(key, row.id)
-        else:
-            self._groups.full(key, row.function_name)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from lambda_sidecar.outbox.reading import one_text, read, stored
 from lambda_sidecar.outbox.row import Row
-from lambda_sidecar.outbox.session import Session, StatementFailed
+from lambda_sidecar.outbox.session import Session
+from lambda_sidecar.outbox.session_errors import StatementFailed
 from lambda_sidecar.outbox.sql_text import literal
 
 # What a scan brings along at most.

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lambda_sidecar.outbox.row import Row, make_row, stored_rows
-from lambda_sidecar.outbox.session import Session, packet_too_small
+from lambda_sidecar.outbox.session import Session
+from lambda_sidecar.outbox.session_errors import packet_too_small
 from lambda_sidecar.outbox.sql_text import BY_KEY, COLUMNS, TABLES, are
 
 # Of each row's payload, what comes along: 200 rows of 4 KB are read within a millisecond.

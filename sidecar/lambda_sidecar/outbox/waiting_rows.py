@@ -4,6 +4,7 @@ Knows SQL and the schema (udf/sql/install.sql); nothing of when what is asked.""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -60,10 +61,12 @@ async def due(session: Session, most: Mapping[str, int], held: Sequence[Row]) ->
     """Rows of these functions whose time has come, but for those that are `held`: of each function as many at
     `most`, the longest due first. Of each group the first row alone: the others wait for it, however many are
     due."""
+    ids: defaultdict[str, list[int]] = defaultdict(list)
+    for row in held:
+        ids[row.function_name].append(row.id)
     conditions = []
     for name, rows in most.items():
-        ids = [row.id for row in held if row.function_name == name]
-        excluded = f" AND id NOT IN ({identifiers(ids)})" if ids else ""
+        excluded = f" AND id NOT IN ({identifiers(ids[name])})" if name in ids else ""
         conditions.append(
             f"function_name = {literal(name)} AND due_at <= NOW(6){excluded}"
             f" AND (group_key IS NULL OR {_IS_FIRST}) ORDER BY due_at LIMIT {rows}"

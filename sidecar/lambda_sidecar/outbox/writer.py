@@ -12,7 +12,8 @@ from typing import TypeVar
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.log.format import log_defect
 from lambda_sidecar.outbox import reading
-from lambda_sidecar.outbox.session import Session, SessionLost, StatementFailed, connect
+from lambda_sidecar.outbox.session import Session, connect
+from lambda_sidecar.outbox.session_errors import SessionLost, StatementFailed
 from lambda_sidecar.outbox.transaction import Settled, dropped, statements
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,6 @@ import ipaddress
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from typing import Any, Self
 
 import mysql.connector
@@ -19,6 +18,7 @@ from lambda_sidecar.testing.kit import sidecar_environment, sidecar_settings
 from lambda_sidecar.testing.like_testcontainers import PORT, LikeTestcontainers
 from lambda_sidecar.testing.process import ServerError
 from lambda_sidecar.testing.sidecar import toml_text
+from lambda_sidecar.version import version
 
 try:
     from docker.errors import DockerException, NotFound
@@ -158,8 +158,10 @@ class MySqlLambdaContainer(LikeTestcontainers):
     @contextlib.contextmanager
     def _stopped_sidecar(self) -> Iterator[None]:
         self._sidecar.get_wrapped_container().kill()
-        yield
-        self._sidecar.get_wrapped_container().start()
+        try:
+            yield
+        finally:
+            self._sidecar.get_wrapped_container().start()
 
     @property
     def host(self) -> str:
@@ -198,7 +200,7 @@ def _advice(error: DockerException) -> str:
 
 def _sidecar_image() -> str:
     """The image of this release's series: `make images` of any commit of 0.1 makes 0.1."""
-    series, _, _ = version("lambda-udf").rpartition(".")
+    series, _, _ = version().rpartition(".")
     return f"{_SIDECAR_IMAGE}:{series}"
 
 

@@ -42,9 +42,9 @@ class HandlerThreads:
             if self._idle:
                 self._idle -= 1
             elif self._threads < self._most:
-                self._threads += 1
                 name = f"lambda-function-{next(self._numbers)}"
                 threading.Thread(target=self._run, name=name, daemon=True).start()
+                self._threads += 1
             self._work.put(work)
         return future
 

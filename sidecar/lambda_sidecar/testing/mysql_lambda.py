@@ -93,8 +93,10 @@ class MySqlLambda(MySqlLambdaKit):
     @contextlib.contextmanager
     def _stopped_sidecar(self) -> Iterator[None]:
         self._stack.sidecar.kill()
-        yield
-        self._stack.sidecar.start()
+        try:
+            yield
+        finally:
+            self._stack.sidecar.start()
 
     @property
     def _stack(self) -> Stack:
