@@ -20,8 +20,8 @@ ROOM = ROOT / "tests/pure"
 TRUE = [sys.executable, "-c", ""]
 # Of what starts processes for tests, or is made for it.
 STARTS = ("subprocess", "multiprocessing", "lambda_sidecar.testing", "tests.conftest")
-# Variables alone.
-HARMLESS = ("lambda_sidecar.testing.aws_environment",)
+# Variables alone, and a number.
+HARMLESS = ("lambda_sidecar.testing.aws_environment", "lambda_sidecar.testing.ports")
 
 
 @pytest.mark.parametrize(

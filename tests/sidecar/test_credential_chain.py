@@ -143,6 +143,20 @@ async def test_the_log_says_whom_it_is_at_aws_however_slow_the_program_is(
     assert sts.callers == 1
 
 
+async def until_gone(directory: Path) -> None:
+    """The program that has written its number there."""
+    number = int((directory / "pid").read_text())
+
+    def gone() -> bool:
+        try:
+            os.kill(number, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    await until(gone)
+
+
 async def test_who_asks_whom_it_is_at_aws_goes_when_it_must_though_the_program_hangs(
     program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -151,11 +165,12 @@ async def test_who_asks_whom_it_is_at_aws_goes_when_it_must_though_the_program_h
     aws = AwsConfiguration()
     chain = ChainCredentials(aws.session)
     asking = asyncio.create_task(log_identity(aws, Sts(aws, chain, REGION)))
-    await until((tmp_path / "pid").exists)
+    await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
     async with asyncio.timeout(5):
         await end_tasks({asking})
         await chain.close()
     assert asking.cancelled()
+    await until_gone(tmp_path)
 
 
 async def test_a_program_that_hangs_is_ended_and_said(program: Program, tmp_path: Path) -> None:
@@ -164,16 +179,7 @@ async def test_a_program_that_hangs_is_ended_and_said(program: Program, tmp_path
     with pytest.raises(InvokeFailure) as raised:
         await chain.get()
     assert raised.value.text == f"{AS_MISSING}: they could not be read within 1 s"
-    pid = int((tmp_path / "pid").read_text())
-
-    def gone() -> bool:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        return False
-
-    await until(gone)
+    await until_gone(tmp_path)
 
 
 Setup = Callable[[Path, pytest.MonkeyPatch], None]

@@ -4,6 +4,7 @@ Each test's name is the sentence that it proves."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from tests.support.account import ACCOUNT_ID
 from tests.support.checkout import ROOT
 from tests.support.invoker_client import snapshot
@@ -21,10 +23,14 @@ from tests.support.lambda_endpoint import Answer, Endpoint, Handler, lambda_endp
 from tests.support.outbox import ACCOUNT_NAME, GRANTS, install
 from tests.support.scrape import Scrape, listener, scrape
 from tests.support.stack import CANARY, Library, Stack, start_stack
-from tests.support.waiting import wait_until
+from tests.support.waiting import until, wait_until
 
 from lambda_sidecar.aws.lambda_api import ATTEMPTS
-from lambda_sidecar.outbox import schema
+from lambda_sidecar.check.report import Report
+from lambda_sidecar.config.outbox import OutboxSettings
+from lambda_sidecar.outbox import election, schema
+from lambda_sidecar.outbox.account_check import ELECTED_SECONDS, look_at_outbox
+from lambda_sidecar.outbox.session import Session, connect
 from lambda_sidecar.testing.ports import free_port
 
 ACCEPTED = says(202)
@@ -294,6 +300,39 @@ def test_check_says_what_else_keeps_rows_from_being_delivered(mysql_home: Path, 
     assert f"there is no schema lambda_udf, {needed}" in bare.stdout
     assert f"FAIL  outbox: {where}: " in gone.stdout
     assert gone.stdout.endswith("; is mysqld running there?")
+
+
+def test_check_waits_for_a_sidecar_that_is_about_to_be_elected(
+    mysql_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[int | None] = []
+    lines: list[str] = []
+    ask = election.holder
+
+    async def holder(session: Session) -> int | None:
+        answers.append(await ask(session))
+        return answers[-1]
+
+    async def look() -> None:
+        settings = OutboxSettings(mysql_socket=mysql_socket(tmp_path), user=ACCOUNT_NAME)
+        looking = asyncio.create_task(
+            look_at_outbox(settings, Report(lines.append), patience=ELECTED_SECONDS)
+        )
+        candidate = await connect(settings)
+        try:
+            await until(lambda: bool(answers), what="the first look")
+            assert await election.take_lock(candidate)
+            await looking
+        finally:
+            await candidate.close()
+
+    with watched(mysql_home, tmp_path, ACCEPTED) as each:
+        each.stack.sidecar.stop()
+        monkeypatch.setattr(election, "holder", holder)
+        asyncio.run(look())
+    assert answers[0] is None
+    assert answers[-1] is not None
+    assert lines[-1] == f"ok    outbox: the server's connection {answers[-1]} delivers"
 
 
 def test_the_schema_that_the_sidecar_needs_is_the_one_that_is_installed() -> None:

@@ -66,4 +66,5 @@ class _Process:
         except asyncio.CancelledError:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
+            await self._process.wait()  # at once; then nothing of it is left
             raise

@@ -4,13 +4,21 @@ Changes nothing: rights are found out by EXPLAIN, which needs those of the state
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 from lambda_sidecar.calls.finding import Findings
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.outbox import election, schema
+from lambda_sidecar.outbox.candidacy import RETRY_MAX
 from lambda_sidecar.outbox.session import Session, connect
 from lambda_sidecar.outbox.session_errors import SessionLost, StatementFailed
 
 STEP = "outbox"
+# A sidecar that runs has looked at the server again by then, and has been elected: right after an
+# installation it may not have.
+ELECTED_SECONDS = RETRY_MAX + 3
+_AGAIN_SECONDS = 0.2
 _PROBES = {
     "SELECT": "EXPLAIN SELECT {column} FROM lambda_udf.{table}",
     "INSERT": "EXPLAIN INSERT INTO lambda_udf.{table} ({column}) VALUES (0)",
@@ -19,15 +27,16 @@ _PROBES = {
 }
 
 
-async def look_at_outbox(settings: OutboxSettings, report: Findings) -> None:
-    """One line for each thing that is as it should be, and one for each that is not."""
+async def look_at_outbox(settings: OutboxSettings, report: Findings, *, patience: float = 0) -> None:
+    """One line for each thing that is as it should be, and one for each that is not. For `patience` seconds a
+    sidecar may yet be elected."""
     try:
         session = await connect(settings)
     except SessionLost as error:
         report.fail(STEP, f"{settings}: {error}{_hint(settings, error)}")
         return
     try:
-        await _look(session, settings, report)
+        await _look(session, settings, report, patience)
     except (SessionLost, StatementFailed) as error:
         report.fail(STEP, f"{settings}: {error}")
     finally:
@@ -44,7 +53,7 @@ def _hint(settings: OutboxSettings, error: SessionLost) -> str:
     )
 
 
-async def _look(session: Session, settings: OutboxSettings, report: Findings) -> None:
+async def _look(session: Session, settings: OutboxSettings, report: Findings, patience: float) -> None:
     account = str(await session.value("SELECT CURRENT_USER()"))
     report.ok(STEP, f"{settings} takes the account {_quoted(account)}")
     if not await _look_at_schema(session, account, report):
@@ -67,10 +76,18 @@ async def _look(session: Session, settings: OutboxSettings, report: Findings) ->
         report.warn(STEP, f"{obstacle}: from here nothing is delivered until that changes")
     elif missing["outbox_lock"]:
         return  # who delivers cannot be asked
-    elif holder := await election.holder(session):
+    elif holder := await _holder(session, patience):
         report.ok(STEP, f"the server's connection {holder} delivers")
     else:
         report.fail(STEP, "nobody delivers; is the sidecar running? Its log says why it does not")
+
+
+async def _holder(session: Session, patience: float) -> int | None:
+    until = time.monotonic() + patience
+    # A server tells nobody that somebody has been elected.
+    while (holder := await election.holder(session)) is None and time.monotonic() < until:  # noqa: ASYNC110
+        await asyncio.sleep(_AGAIN_SECONDS)
+    return holder
 
 
 async def _look_at_schema(session: Session, account: str, report: Findings) -> bool:

@@ -41,10 +41,10 @@ def own_look(socket: Path, diagnosis: Diagnosis, outbox: OutboxSettings | None) 
 
 async def _look_at_outbox(settings: OutboxSettings, findings: Findings) -> None:
     # Imported where it is wanted: it brings MySQL's connector with it.
-    from lambda_sidecar.outbox.account_check import STEP, look_at_outbox
+    from lambda_sidecar.outbox.account_check import ELECTED_SECONDS, STEP, look_at_outbox
 
     try:
         async with asyncio.timeout(OUTBOX_SECONDS):
-            await look_at_outbox(settings, findings)
+            await look_at_outbox(settings, findings, patience=ELECTED_SECONDS)
     except TimeoutError:
         findings.fail(STEP, f"{settings}: mysqld gave no answer within {OUTBOX_SECONDS:g} s")
