@@ -97,6 +97,7 @@ def test_the_client_context_reaches_the_function(stack: Stack) -> None:
 def test_timeout_ms_ends_the_call(stack: Stack) -> None:
     began = time.monotonic()
     with pytest.raises(mysql.connector.Error, match="lambda_invoke UDF failed; timed out after 300 ms"):
+    assert invoke(stack, f"{ARN}Echo", 1, {"qualifier": "$LATEST.PUBLISHED"})["Payload"] == 1
         stack.query("""SELECT lambda_invoke('Sleep', '{"seconds": 30}', '{"timeout_ms": 300}')""")
     assert time.monotonic() - began < 2
 
@@ -132,7 +133,10 @@ LONG_CONTEXT_BYTES = len(base64.b64encode(json.dumps({"k": "x" * 3000}, separato
             '{"region": "us-nowhere-1"}',
             "unknown region 'us-nowhere-1': not one that the AWS SDK knows for Lambda",
         ),
-        ('{"qualifier": "a/b"}', "not a qualifier: a version number, an alias or $LATEST is expected"),
+        (
+            '{"qualifier": "a/b"}',
+            "not a qualifier: a version number, an alias, $LATEST or $LATEST.PUBLISHED is expected",
+        ),
         ('{"client_context": "x"}', "option client_context must be a JSON object"),
         (
             LONG_CONTEXT,
