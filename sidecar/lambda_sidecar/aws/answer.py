@@ -37,7 +37,7 @@ HEADER_MAX_BYTES = 1024
 FUNCTION_ERROR_MAX_BYTES = 64
 # Lambda's API model names its exceptions so; the longest has 43 characters.
 _CODE = re.compile(rf"[A-Za-z0-9_.]{{1,{CODE_MAX}}}")
-# TooManyRequestsException's Reason, of ThrottleReason in that model; the longest has 50 characters.
+# TooManyRequestsException's Reason, of ThrottleReason in that model; the longest has 49 characters.
 _REASON_MAX = 64
 _REASON = re.compile(rf"[A-Za-z]{{1,{_REASON_MAX}}}")
 
