@@ -16,10 +16,11 @@ RESPONSE_MAX = 6_291_556
 CLIENT_CONTEXT_MAX = 3_583
 LOG_TAIL_MAX = 4_096
 
-# API reference, FunctionName: an ARN has at most 140 characters, a name alone 64; Qualifier: 128.
-FUNCTION_ARN_MAX = 140
-PLAIN_NAME_MAX = 64
+# botocore's model of Lambda: NamespacedFunctionName, whether name or ARN; a qualifier, in it or beside it
+# (NumericLatestPublishedOrAliasQualifier); DurableExecutionArn.
+FUNCTION_NAME_MAX = 256
 QUALIFIER_MAX = 128
+DURABLE_EXECUTION_ARN_MAX = 1_024
 
 # "Configure Lambda function timeout": 3 seconds unless configured; "Lambda quotas", function timeout: 900.
 TIMEOUT_DEFAULT_SECONDS = 3.0

@@ -200,6 +200,7 @@ def test_lambda_invokes_document_is_json_whatever_the_function_answered(
         "LogResult",
         "FunctionError",
         "RequestId",
+        "DurableExecutionArn",
     ]
     assert (made["StatusCode"], made["RequestId"], made["FunctionError"]) == (
         status,

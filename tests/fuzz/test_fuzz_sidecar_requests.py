@@ -96,6 +96,8 @@ LAMBDAS = st.builds(
                 "x-amz-function-error",
                 "x-amz-log-result",
                 "x-amzn-errortype",
+                "x-amz-durable-execution-arn",
+                "reason",
                 "retry-after",
                 "content-type",
             ]
@@ -103,7 +105,15 @@ LAMBDAS = st.builds(
         HEADER_TEXT | st.sampled_from(["Unhandled", "bG9n", "=", "TooManyRequestsException:http://x"]),
     ),
     body=st.sampled_from(
-        [b"", b"{}", b'{"errorMessage": "a\\u202eb", "errorType": 7}', b'{"message": null}', b"\xff"]
+        [
+            b"",
+            b"{}",
+            b'{"errorMessage": "a\\u202eb", "errorType": 7}',
+            b'{"message": null}',
+            b"\xff",
+            b'{"Reason": "\\ud800"}',
+            b'{"Reason": "CallerRateLimitExceeded"}',
+        ]
     )
     | st.binary(max_size=40),
 )

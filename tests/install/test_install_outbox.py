@@ -5,6 +5,7 @@ Each test's name is the sentence that it proves; after each of them the server i
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Iterator
 
@@ -260,6 +261,36 @@ def test_a_schema_of_version_1_becomes_the_one_of_a_new_installation_and_keeps_i
     assert bare.value("SELECT COUNT(*) FROM lambda_udf.outbox_waiting") == 1
     bare.query("DELETE FROM lambda_udf.schema_version WHERE version = 1")
     bare.query("TRUNCATE TABLE lambda_udf.outbox_waiting")
+
+
+def test_a_schema_whose_names_had_no_dots_takes_them_after_an_install_and_keeps_its_events(
+    bare: Bare,
+) -> None:
+    shown = bare.query("SHOW CREATE TABLE lambda_udf.outbox")
+    constraint = "function_name_must_be_a_name_or_a_partial_or_full_ARN"
+    fill(bare, "outbox")
+    bare.query(
+        f"""ALTER TABLE lambda_udf.outbox DROP CHECK {constraint}, ADD CONSTRAINT {constraint} CHECK (
+              JSON_SCHEMA_VALID('{{"maxLength": 170, "pattern": "^[a-zA-Z0-9_-]+$"}}', JSON_QUOTE(function_name)))"""
+    )
+    dotted = (
+        "INSERT INTO lambda_udf.outbox (function_name, payload) VALUES ('orders.new:$LATEST.PUBLISHED', '1')"
+    )
+    with pytest.raises(mysql.connector.Error, match=constraint):
+        bare.query(dotted)
+    for _ in range(2):
+        assert_done(bare.install())
+        assert comparable(bare.query("SHOW CREATE TABLE lambda_udf.outbox")) == comparable(shown)
+    bare.query(dotted)
+    assert ids(bare)[0] == 1
+    assert len(ids(bare)) == 2
+    bare.query("TRUNCATE TABLE lambda_udf.outbox")
+
+
+def comparable(shown: list[tuple[str, str]]) -> str:
+    """Without the next id."""
+    ((_, text),) = shown
+    return re.sub(r" AUTO_INCREMENT=\d+", "", text)
 
 
 def test_events_and_settings_outlive_another_build_of_the_library(bare: Bare) -> None:

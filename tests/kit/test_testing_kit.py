@@ -85,6 +85,8 @@ def test_an_arn_answers_for_its_region_and_account_only_and_a_qualifier_goes_fir
     kit.function("arn:aws:lambda:eu-west-1:123456789012:function:f", lambda event: "europe")
     kit.function("arn:aws:lambda:eu-west-1:123456789012:function:f:prod", lambda event: "production")
     kit.function("999999999999:function:g", lambda event: "other account")
+    kit.function("f.new", lambda event: "new")
+    kit.function("f.new:$LATEST.PUBLISHED", lambda event: "published")
     asked = {
         "f": "any",
         "arn:aws:lambda:us-west-2:210987654321:function:f": "any",
@@ -92,6 +94,8 @@ def test_an_arn_answers_for_its_region_and_account_only_and_a_qualifier_goes_fir
         "arn:aws:lambda:eu-west-1:123456789012:function:f:3": "europe",
         "arn:aws:lambda:eu-west-1:123456789012:function:f:prod": "production",
         "999999999999:function:g": "other account",
+        "f.new": "new",
+        "f.new:$LATEST.PUBLISHED": "published",
     }
     assert {name: value(kit, f"SELECT lambda_sync('{name}', '1')") for name in asked} == asked
     assert len(kit.calls("f")) == 5

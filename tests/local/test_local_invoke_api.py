@@ -59,6 +59,7 @@ ARABIC_ONE = "\N{ARABIC-INDIC DIGIT ONE}"
     "name",
     [
         *("", "a b", "../Echo", ".", "..", "Echo/", "Echo:a:b", "arn:aws:lambda:us-east-1:1:function:Echo"),
+        *("...", "..:live", "Echo:1.2", "Echo:$LATEST.", "x" * 65, "x" * 257, "Echo:" + "q" * 129),
         f"{ARABIC_ONE * 12}:function:Echo",
         f"arn:aws:lambda:us-east-{ARABIC_ONE}:123456789012:function:Echo",
     ],
@@ -66,6 +67,22 @@ ARABIC_ONE = "\N{ARABIC-INDIC DIGIT ONE}"
 def test_what_is_no_function_name_is_refused(name: str) -> None:
     with pytest.raises(ApiError, match="InvalidParameterValueException"):
         resolve(name, None, region="us-east-1", account_id="123456789012")
+
+
+async def test_a_function_may_have_dots_in_its_name_and_a_hidden_folder_is_none(tmp_path: Path) -> None:
+    for name in ("orders.new", ".hidden"):
+        write_function(tmp_path, name, CONTEXT)
+    async with running(tmp_path) as local:
+        arn = "arn:aws:lambda:us-east-1:123456789012:function:orders.new"
+        assert (await local.invoke("orders.new", 1)).error is None
+        assert (await local.invoke(f"{arn}:$LATEST.PUBLISHED", 1)).error is None
+        assert [call["qualifier"] for call in await local.record("orders.new")] == [None, "$LATEST.PUBLISHED"]
+        assert (await local.error(".hidden", 1))["Code"] == "ResourceNotFoundException"
+        for qualifier in ("a$b", "q" * 128):
+            assert (await local.invoke("orders.new", 1, Qualifier=qualifier)).error is None
+        for qualifier in ("a.b", "q" * 129):
+            error = await local.error("orders.new", 1, Qualifier=qualifier)
+            assert (error["status"], error["Code"]) == (400, "InvalidParameterValueException")
 
 
 async def test_two_different_qualifiers_are_refused() -> None:

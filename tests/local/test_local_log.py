@@ -112,7 +112,7 @@ async def test_a_folder_that_is_not_served_is_a_warning_with_the_reason(
         f"local Lambda: {tmp_path}/mine-too is not served: for another handler than index.handler,"
         ' it needs a function.toml with handler = "api.handler"',
         f"local Lambda: {tmp_path}/no function name is not served: its name can be no function's"
-        " (at most 64 letters, digits, hyphens and underscores)",
+        " (at most 64 letters, digits, dots, hyphens and underscores, no dot first)",
     ]
 
 

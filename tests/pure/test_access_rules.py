@@ -83,6 +83,14 @@ def test_account_patterns_know_stars_and_question_marks_only(
         ("orders:$LATEST", "orders", True),  # what runs without a qualifier
         ("orders:$LATEST", "orders:$LATEST", True),
         ("orders:*", "orders:7", True),
+        ("orders:$LATEST", "orders:$LATEST.PUBLISHED", False),
+        ("orders:$LATEST.PUBLISHED", "orders:$LATEST.PUBLISHED", True),
+        ("orders:$LATEST.PUBLISHED", "orders", False),
+        ("orders:$LATEST*", "orders:$LATEST.PUBLISHED", True),
+        ("orders.new", "orders.new:3", True),
+        ("orders.new", "orders-new", False),  # a dot is a dot
+        ("orders.*", "orders.new", True),
+        ("orders.*", "orders-new", False),
         ("arn:aws:lambda:*:123456789012:function:orders", "arn:aws:lambda:eu-central-1:123456789012:function:orders", True),
         ("arn:aws:lambda:us-east-1:*:function:o*", "210987654321:function:orders:live", True),
         ("arn:aws:lambda:us-east-1:123456789012:function:*", "Orders", True),

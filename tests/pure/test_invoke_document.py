@@ -23,6 +23,7 @@ from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.concurrency.slots import Concurrency, Share
 from lambda_sidecar.contract.service import MESSAGE_MAX, RESULT_MAX, LambdaInvoker, Request
+from lambda_sidecar.errors import MESSAGE_MAX as TEXT_MAX
 from lambda_sidecar.errors import ApiError, InvalidRequest
 from lambda_sidecar.quotas import RESPONSE_MAX
 from lambda_sidecar.text.json_text import STRING_STEP
@@ -187,3 +188,43 @@ def test_an_api_errors_name_is_a_name_and_short(headers: dict[str, str], body: b
         read_answer(400, "Bad Request", headers, body)
     assert raised.value.code == code
     assert len(raised.value.text) < 600
+
+
+LIMIT = "ReservedFunctionConcurrentInvocationLimitExceeded"
+
+
+@pytest.mark.parametrize(
+    ("headers", "fields", "message"),
+    [
+        ({}, {"message": "Rate Exceeded.", "Reason": LIMIT}, f"Rate Exceeded. ({LIMIT})"),
+        ({"reason": LIMIT}, {"message": "Rate Exceeded."}, f"Rate Exceeded. ({LIMIT})"),
+        ({"reason": "Other"}, {"message": "Rate Exceeded.", "Reason": LIMIT}, f"Rate Exceeded. ({LIMIT})"),
+        ({}, {"Reason": LIMIT}, f"Too Many Requests ({LIMIT})"),
+        ({}, {"message": f"Rate Exceeded: {LIMIT}", "Reason": LIMIT}, f"Rate Exceeded: {LIMIT}"),
+        ({}, {"message": "x" * 1000, "Reason": LIMIT}, f"{'x' * (TEXT_MAX - len(LIMIT) - 3)} ({LIMIT})"),
+        ({}, {"message": "m", "Reason": "x" * 64}, f"m ({'x' * 64})"),
+        ({}, {"message": "m", "Reason": "x" * 65}, "m"),
+        ({}, {"message": "m", "Reason": "x" * 3_000_000}, "m"),
+        ({}, {"message": "m", "Reason": "a b"}, "m"),
+        ({}, {"message": "m", "Reason": "a\x1b[31m"}, "m"),
+        ({}, {"message": "m", "Reason": ["a"]}, "m"),
+        ({}, {"message": "m", "Reason": None}, "m"),
+        ({}, {"message": "m", "Reason": ""}, "m"),
+        ({"reason": "\udcff"}, {"message": "m"}, "m"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_which_limit_throttles_stands_behind_the_message_if_it_is_a_plain_word(
+    headers: dict[str, str], fields: dict[str, Any], message: str
+) -> None:
+    body = json.dumps({"__type": "TooManyRequestsException", **fields}).encode()
+    with pytest.raises(ApiError) as raised:
+        read_answer(429, "Too Many Requests", headers, body)
+    assert raised.value.text == f"Lambda API returned error: TooManyRequestsException: {message}"
+
+
+def test_only_what_throttles_has_a_reason() -> None:
+    body = json.dumps({"__type": "ServiceException", "message": "m", "Reason": LIMIT}).encode()
+    with pytest.raises(ApiError) as raised:
+        read_answer(500, "", {"reason": LIMIT}, body)
+    assert raised.value.text == "Lambda API returned error: ServiceException: m"

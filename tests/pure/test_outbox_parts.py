@@ -191,6 +191,7 @@ def test_an_envelope_is_a_cloud_event() -> None:
         ApiError("InvalidRequestContentException", "no"),
         ApiError("InvalidParameterValueException", "no"),
         ApiError("RequestTooLargeException", "no"),
+        ApiError("ValidationException", "no"),
         ApiError("UnsupportedMediaTypeException", "no"),
         ApiError("ResponseTooLarge", "no"),
     ],

@@ -4,9 +4,11 @@ Each test's name is the sentence that it proves."""
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
+import boto3
 import pytest
 from tests.support.aws_sidecar import aws_sidecar
 from tests.support.lambda_endpoint import says
@@ -68,6 +70,63 @@ def test_a_tenant_and_a_durable_name_reach_lambda_in_headers_that_are_signed(tmp
     assert [with_both[name] for name in names] == ["tenant 7/a", "order-17_1"]
     assert all(name in with_both["authorization"] for name in names)
     assert not any(name in without for name in names)
+
+
+def test_each_option_travels_where_botocore_sends_it_and_each_field_comes_from_where_it_reads_it(
+    tmp_path: Path,
+) -> None:
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:f.g:7/durable-execution/order-17/abc"
+    answers = says(
+        200,
+        b"1",
+        x_amzn_RequestId="r-1",
+        X_Amz_Executed_Version="7",
+        X_Amz_Durable_Execution_Arn=arn,
+        X_Amz_Function_Error="Unhandled",
+        X_Amz_Log_Result="bG9n",
+    )
+    asked = {
+        "invocation_type": "RequestResponse",
+        "log_type": "Tail",
+        "client_context": {"custom": {}},
+        "durable_execution_name": "order-17",
+        "qualifier": "$LATEST.PUBLISHED",
+        "tenant_id": "t",
+    }
+    with aws_sidecar(tmp_path, answers) as aws:
+        made = json.loads(aws.stream.ask("f.g", options_json=json.dumps(asked)).result.payload)
+        client = boto3.client(
+            "lambda",
+            endpoint_url=aws.endpoint.url,
+            region_name="us-east-1",
+            aws_access_key_id="a",
+            aws_secret_access_key="b",
+        )
+        answered = client.invoke(
+            FunctionName="arn:aws:lambda:us-east-1:123456789012:function:f.g",
+            Payload=b"{}",
+            InvocationType="RequestResponse",
+            LogType="Tail",
+            ClientContext=base64.b64encode(b'{"custom":{}}').decode(),
+            DurableExecutionName="order-17",
+            Qualifier="$LATEST.PUBLISHED",
+            TenantId="t",
+        )
+        ours, theirs = aws.endpoint.headers
+        assert aws.endpoint.paths[0] == aws.endpoint.paths[1]
+    names = {name for name in theirs if name.startswith("x-amz-") and name != "x-amz-date"}
+    assert len(names) == 5
+    assert {name: ours.get(name) for name in names} == {name: theirs[name] for name in names}
+    assert made == {
+        "StatusCode": 200,
+        "Payload": json.loads(answered["Payload"].read()),
+        "ExecutedVersion": answered["ExecutedVersion"],
+        "LogResult": base64.b64decode(answered["LogResult"]).decode(),
+        "FunctionError": answered["FunctionError"],
+        "RequestId": answered["ResponseMetadata"]["RequestId"],
+        "DurableExecutionArn": answered["DurableExecutionArn"],
+    }
+    assert made["DurableExecutionArn"] == arn
 
 
 def test_answers_with_huge_names_leave_neither_memory_nor_log_behind(tmp_path: Path) -> None:

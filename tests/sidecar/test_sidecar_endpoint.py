@@ -130,7 +130,10 @@ def test_a_throttled_call_is_tried_three_times_at_most(tmp_path: Path) -> None:
         assert stream.ask("Echo").result.payload == b'"done"'
         assert len(endpoint.paths) == 3
     with scripted(tmp_path / "2", THROTTLED) as (stream, endpoint):
-        assert stream.error("Echo") == "Lambda API returned error: TooManyRequestsException: Rate Exceeded."
+        error = (
+            "Lambda API returned error: TooManyRequestsException: Rate Exceeded. (CallerRateLimitExceeded)"
+        )
+        assert stream.error("Echo") == error
         assert len(endpoint.paths) == 3
 
 

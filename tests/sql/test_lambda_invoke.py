@@ -14,7 +14,15 @@ import pytest
 from tests.support.account import ARN
 from tests.support.stack import Stack
 
-FIELDS = ["StatusCode", "Payload", "ExecutedVersion", "LogResult", "FunctionError", "RequestId"]
+FIELDS = [
+    "StatusCode",
+    "Payload",
+    "ExecutedVersion",
+    "LogResult",
+    "FunctionError",
+    "RequestId",
+    "DurableExecutionArn",
+]
 
 
 def invoke(stack: Stack, function: str, payload: Any, options: Any = None) -> dict[str, Any]:
@@ -46,6 +54,7 @@ def test_the_document_holds_everything_that_lambda_says(stack: Stack) -> None:
         "LogResult": None,
         "FunctionError": None,
         "RequestId": call["request_id"],
+        "DurableExecutionArn": None,
     }
 
 
@@ -88,6 +97,7 @@ def test_region_and_qualifier_complete_the_name(stack: Stack) -> None:
     (call,) = stack.record.calls("Echo")
     assert call["invoked_arn"] == "arn:aws:lambda:eu-west-1:123456789012:function:Echo:live"
     assert invoke(stack, f"{ARN}Echo:live", 1, {"region": "us-east-1", "qualifier": "live"})["Payload"] == 1
+    assert invoke(stack, f"{ARN}Echo", 1, {"qualifier": "$LATEST.PUBLISHED"})["Payload"] == 1
 
 
 def test_the_client_context_reaches_the_function(stack: Stack) -> None:
@@ -132,7 +142,10 @@ LONG_CONTEXT_BYTES = len(base64.b64encode(json.dumps({"k": "x" * 3000}, separato
             '{"region": "us-nowhere-1"}',
             "unknown region 'us-nowhere-1': not one that the AWS SDK knows for Lambda",
         ),
-        ('{"qualifier": "a/b"}', "not a qualifier: a version number, an alias or $LATEST is expected"),
+        (
+            '{"qualifier": "a/b"}',
+            "not a qualifier: a version number, an alias, $LATEST or $LATEST.PUBLISHED is expected",
+        ),
         ('{"client_context": "x"}', "option client_context must be a JSON object"),
         (
             LONG_CONTEXT,

@@ -100,7 +100,8 @@ def callers(stack: Stack) -> list[str]:
 
 @pytest.mark.parametrize(
     "name",
-    ["f", ARN, f"{ARN}:PROD", f"{ARN}:$LATEST", "123456789012:function:f", "us-east-1:123456789012:f:7", "f" * 170],
+    ["f", ARN, f"{ARN}:PROD", f"{ARN}:$LATEST", "123456789012:function:f", "us-east-1:123456789012:f:7",
+     "f.g", ".f", f"{ARN}.new:$LATEST.PUBLISHED", "f" * 255],
 )  # fmt: skip
 def test_a_name_and_a_partial_and_a_full_arn_are_taken(stack: Stack, name: str) -> None:
     write(stack, name)
@@ -110,7 +111,7 @@ def test_a_name_and_a_partial_and_a_full_arn_are_taken(stack: Stack, name: str) 
 @pytest.mark.parametrize(
     "name",
     ["", "a b", "f\n", "f\\", 'f"', "*", "https://x.example/", "arn:aws:lambda:function", "arn:aws:s3:::bucket",
-     "f:$OLDEST", '{"function": "f"}', "f" * 171],
+     "f:$OLDEST", "f:1.2", "..", f"{ARN[:-12]}..:1", '{"function": "f"}', "f" * 256],
 )  # fmt: skip
 def test_what_is_no_functions_name_is_refused(stack: Stack, name: str) -> None:
     errno, message = refused_write(stack, name)

@@ -124,8 +124,12 @@ def test_the_largest_payloads_are_taken(stack: Stack) -> None:
             "wrong partition: region 'us-east-1' belongs to 'aws', not to 'aws-cn'",
         ),
         ("x" * 10_240, "not a function name or ARN: it has 10240 bytes, at most 256 are allowed"),
-        ("x" * 200, f"not a function name or ARN: it has 200 characters, at most 140; {FORMS}"),
-        ("x" * 65, "function name too long: 65 characters, at most 64"),
+        ("x" * 257, "not a function name or ARN: it has 257 bytes, at most 256 are allowed"),
+        ("..", f"not a function name or ARN; {FORMS}"),
+        (
+            "arn:aws:lambda:us-east-1:123456789012:function:..",
+            f"not a function name or ARN: name: letters, digits, dots, - and _ expected; {FORMS}",
+        ),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -139,11 +143,12 @@ def test_hostile_function_names_are_refused_and_nothing_is_sent(
     assert stack.record.count() == 0
 
 
-def test_an_unknown_function_is_an_api_error(stack: Stack) -> None:
-    assert error_of(stack, "SELECT lambda_sync('Nowhere', '1')") == (
+@pytest.mark.parametrize("name", ["Nowhere", "Echo.new"])
+def test_an_unknown_function_is_an_api_error(stack: Stack, name: str) -> None:
+    assert error_of(stack, f"SELECT lambda_sync('{name}', '1')") == (
         3200,
         "HY000",
-        f"{SYNC}Lambda API returned error: ResourceNotFoundException: Function not found: {ARN}Nowhere",
+        f"{SYNC}Lambda API returned error: ResourceNotFoundException: Function not found: {ARN}{name}",
     )
 
 

@@ -82,8 +82,8 @@ CREATE TABLE IF NOT EXISTS lambda_udf.outbox (
   created_at    TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
   payload_bytes INT UNSIGNED AS (LENGTH(payload)) STORED NOT NULL,
   CONSTRAINT function_name_must_be_a_name_or_a_partial_or_full_ARN CHECK (JSON_SCHEMA_VALID('{
-    "maxLength": 170,
-    "pattern": "^(arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+-[0-9]:[0-9]{12}:function:|([a-z0-9-]+-[0-9]:)?([0-9]{12}:)?(function:)?)[a-zA-Z0-9_-]+(:([$]LATEST|[a-zA-Z0-9_-]+))?$"
+    "maxLength": 255,
+    "pattern": "^(arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+-[0-9]:[0-9]{12}:function:|([a-z0-9-]+-[0-9]:)?([0-9]{12}:)?(function:)?)[.]*[a-zA-Z0-9_-][a-zA-Z0-9_.-]*(:([$]LATEST([.]PUBLISHED)?|[a-zA-Z0-9_-]+))?$"
   }', JSON_QUOTE(function_name))),
   CONSTRAINT payload_must_be_JSON CHECK (JSON_VALID(payload)),
   CONSTRAINT payload_must_not_exceed_1048576_bytes_6291456_with_keep_result CHECK (
@@ -131,6 +131,8 @@ CREATE TABLE IF NOT EXISTS lambda_udf.outbox_waiting (
 
 -- Version 1 had no index of_function. What is due is read function by function; the server skips in that index from one
 -- name to the next as long as its statistics say that names are few.
+-- An earlier version 2 took no dot in a function's name, and 170 characters. The columns stay as they are: rows do not
+-- replicate between tables whose columns differ in length.
 DROP PROCEDURE IF EXISTS mysql.lambda_udf_upgrade;
 DELIMITER //
 CREATE PROCEDURE mysql.lambda_udf_upgrade()
@@ -139,6 +141,15 @@ BEGIN
                  AND TABLE_NAME = 'outbox_waiting' AND INDEX_NAME = 'of_function') THEN
     ALTER TABLE lambda_udf.outbox_waiting ADD KEY of_function (function_name, due_at),
       STATS_PERSISTENT = 1, STATS_AUTO_RECALC = 1;
+  END IF;
+  IF EXISTS (SELECT 1 FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = 'lambda_udf'
+             AND CONSTRAINT_NAME = 'function_name_must_be_a_name_or_a_partial_or_full_ARN'
+             AND CHECK_CLAUSE NOT LIKE '%PUBLISHED%') THEN
+    ALTER TABLE lambda_udf.outbox DROP CHECK function_name_must_be_a_name_or_a_partial_or_full_ARN,
+      ADD CONSTRAINT function_name_must_be_a_name_or_a_partial_or_full_ARN CHECK (JSON_SCHEMA_VALID('{
+    "maxLength": 255,
+    "pattern": "^(arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+-[0-9]:[0-9]{12}:function:|([a-z0-9-]+-[0-9]:)?([0-9]{12}:)?(function:)?)[.]*[a-zA-Z0-9_-][a-zA-Z0-9_.-]*(:([$]LATEST([.]PUBLISHED)?|[a-zA-Z0-9_-]+))?$"
+  }', JSON_QUOTE(function_name)));
   END IF;
 END//
 DELIMITER ;

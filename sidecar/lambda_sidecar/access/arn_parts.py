@@ -9,17 +9,31 @@ from typing import NamedTuple
 
 
 class Part(NamedTuple):
-    """One part: `pattern` is Lambda's own (function_name.py has the source); `wildcard` is the pattern of a
-    rule's part that holds * or ?; `expected` says to people what belongs there."""
+    """One part: `pattern` is Lambda's own; `wildcard` is the pattern of a rule's part that holds * or ?;
+    `expected` says to people what belongs there."""
 
     name: str
     pattern: str
     wildcard: str
     expected: str
 
+    def takes(self, piece: str, *, wildcards: bool) -> bool:
+        wild = wildcards and ("*" in piece or "?" in piece)
+        return re.fullmatch(self.wildcard if wild else self.pattern, piece) is not None
 
+
+# The parts of Invoke's FunctionName, as botocore's model of lambda 2015-03-31 has them
+# (NamespacedFunctionName). But a name is never of dots alone: "..", which no function can have, would be a
+# step in the path of a request (RFC 3986, 5.2.4).
 REGION = r"(?:eusc-)?[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-[0-9]"
-_NAME = "letters, digits, - and _ expected"
+NAME = r"\.*[a-zA-Z0-9_-][a-zA-Z0-9._-]*"
+QUALIFIER = r"\$LATEST(?:\.PUBLISHED)?|[a-zA-Z0-9_-]+"
+# Invoke's Qualifier, beside the name (NumericLatestPublishedOrAliasQualifier).
+QUALIFIER_BESIDE = r"\$LATEST(?:\.PUBLISHED)?|[$a-zA-Z0-9_-]+"
+NAME_PART = Part("name", NAME, "[a-zA-Z0-9._*?-]+", "letters, digits, dots, - and _ expected")
+QUALIFIER_PART = Part(
+    "version or alias", QUALIFIER, "[$a-zA-Z0-9._*?-]+", "$LATEST, or letters, digits, - and _ expected"
+)
 _PARTS = (
     Part("ARN", "arn", "arn", "'arn' expected at its beginning"),
     Part("partition", "aws[a-zA-Z-]*", "[a-zA-Z*?-]+", "aws, aws-cn, aws-us-gov or their like expected"),
@@ -27,10 +41,8 @@ _PARTS = (
     Part("region", REGION, "[a-z0-9*?-]+", "a name such as us-east-1 expected"),
     Part("account", "[0-9]{12}", r"[0-9?]{12}|[0-9?]*\*[0-9*?]*", "12 digits expected"),
     Part("resource", "function", "function", "'function' expected before the name"),
-    Part("name", "[a-zA-Z0-9_-]+", "[a-zA-Z0-9_*?-]+", _NAME),
-    Part(
-        "version or alias", r"\$LATEST|[a-zA-Z0-9_-]+", r"\$LATEST|[a-zA-Z0-9_*?-]+", f"$LATEST, or {_NAME}"
-    ),
+    NAME_PART,
+    QUALIFIER_PART,
 )
 _RESOURCE = 5
 _QUALIFIER = 7
@@ -51,7 +63,6 @@ def wrong_part(text: str, *, wildcards: bool = False) -> str | None:
     required = _QUALIFIER - first
     given = parts + [""] * (required - len(parts))
     for part, piece in zip(_PARTS[first:], given, strict=False):
-        wild = wildcards and ("*" in piece or "?" in piece)
-        if not re.fullmatch(part.wildcard if wild else part.pattern, piece):
+        if not part.takes(piece, wildcards=wildcards):
             return f"{part.name}: {part.expected}"
     return None

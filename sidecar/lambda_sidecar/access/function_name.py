@@ -8,21 +8,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lambda_sidecar.access.arn_parts import REGION, wrong_part
+from lambda_sidecar.access.arn_parts import NAME, QUALIFIER, QUALIFIER_BESIDE, REGION, wrong_part
 from lambda_sidecar.errors import InvalidRequest
-from lambda_sidecar.quotas import FUNCTION_ARN_MAX, PLAIN_NAME_MAX, QUALIFIER_MAX
+from lambda_sidecar.quotas import FUNCTION_NAME_MAX, QUALIFIER_MAX
 
-# Lambda API reference, Invoke, FunctionName (and botocore's model of lambda 2015-03-31,
-# FunctionName): the pattern, here with named groups, and with a partition that is not empty.
+# NamespacedFunctionName (arn_parts.py), here with named groups, and with a partition that is not empty.
 _PATTERN = re.compile(
     r"(?P<arn>arn:(?P<partition>aws[a-zA-Z-]*):lambda:)?"
     rf"(?:(?P<region>{REGION}):)?"
     r"(?:(?P<account>[0-9]{12}):)?"
     r"(?P<function>function:)?"
-    r"(?P<name>[a-zA-Z0-9_-]+)"
-    r"(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9_-]+))?"
+    rf"(?P<name>{NAME})"
+    rf"(?::(?P<qualifier>{QUALIFIER}))?"
 )
-_QUALIFIER = re.compile(rf"\$LATEST|[a-zA-Z0-9_-]{{1,{QUALIFIER_MAX}}}")
+_QUALIFIER = re.compile(QUALIFIER_BESIDE)
 
 _ALLOWED = (
     "allowed are a name, 123456789012:function:name, or a full ARN, each with or without :version or :alias"
@@ -71,9 +70,9 @@ def parse_function_name(
     the pattern, so that no stray SQL text ends up in a log."""
     if not text:
         raise InvalidRequest(f"function is empty; {_ALLOWED}")
-    if (length := len(text)) > FUNCTION_ARN_MAX:
+    if (length := len(text)) > FUNCTION_NAME_MAX:
         raise InvalidRequest(
-            f"not a function name or ARN: it has {length} characters, at most {FUNCTION_ARN_MAX}; {_ALLOWED}"
+            f"not a function name or ARN: it has {length} characters, at most {FUNCTION_NAME_MAX}; {_ALLOWED}"
         )
     match = _PATTERN.fullmatch(text)
     # The pattern takes ARNs without region, account or function:, too.
@@ -82,8 +81,6 @@ def parse_function_name(
     if match is None:
         raise InvalidRequest(f"not a function name or ARN; {_ALLOWED}")
     part = match.groupdict()
-    if (length := len(part["name"])) > PLAIN_NAME_MAX:
-        raise InvalidRequest(f"function name too long: {length} characters, at most {PLAIN_NAME_MAX}")
     chosen = _choose_region(part["region"], region, defaults)
     partition = defaults.partitions[chosen]
     if part["partition"] and part["partition"] != partition:
@@ -112,8 +109,12 @@ def _choose_region(named: str | None, option: str, defaults: Defaults) -> str:
 
 
 def _choose_qualifier(named: str | None, option: str) -> str | None:
-    if not all(_QUALIFIER.fullmatch(given) for given in (named, option) if given):
-        raise InvalidRequest("not a qualifier: a version number, an alias or $LATEST is expected")
+    if not all(
+        len(given) <= QUALIFIER_MAX and _QUALIFIER.fullmatch(given) for given in (named, option) if given
+    ):
+        raise InvalidRequest(
+            "not a qualifier: a version number, an alias, $LATEST or $LATEST.PUBLISHED is expected"
+        )
     if named and option and named != option:
         raise InvalidRequest(f"qualifier '{option}' disagrees with the function's, which is '{named}'")
     return named or option or None

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from lambda_sidecar.access.arn_parts import REGION, wrong_part
+from lambda_sidecar.access.arn_parts import NAME_PART, QUALIFIER_PART, REGION, wrong_part
 from lambda_sidecar.access.function_name import Defaults, FunctionName
 from lambda_sidecar.access.wildcard import wildcard
 
@@ -14,8 +14,6 @@ _ANY = "*"
 _LATEST = "$LATEST"
 _WHOLE_ARN = 7  # arn, partition, lambda, region, account, function, name; the qualifier is the eighth
 _WHOLE_NAME = 2  # name and qualifier
-_PART = re.compile(r"[a-zA-Z0-9_*?-]+")
-_QUALIFIER = re.compile(r"\$LATEST|[a-zA-Z0-9_*?-]+")
 # Before a colon these are parts of an ARN in SQL. A rule that took one for a name would be silent, and match
 # nothing of what is meant.
 _PARTIAL = re.compile(rf"{REGION}|[0-9]{{12}}|function")
@@ -33,12 +31,14 @@ def split_function_pattern(text: str) -> list[str]:
         if wrong := wrong_part(text, wildcards=True):
             raise ValueError(f"not a pattern of functions: {wrong}; {_ALLOWED}")
         return parts
-    if len(parts) > _WHOLE_NAME or not _PART.fullmatch(parts[0]):
+    if len(parts) > _WHOLE_NAME or not NAME_PART.takes(parts[0], wildcards=True):
         raise ValueError(f"not a pattern of functions; {_ALLOWED}")
     if len(parts) == _WHOLE_NAME and _PARTIAL.fullmatch(parts[0]):
         raise ValueError(f"not a pattern of functions; {_ALLOWED}")
-    if len(parts) == _WHOLE_NAME and not _QUALIFIER.fullmatch(parts[1]):
-        raise ValueError("not a qualifier: a version number, an alias or $LATEST is expected")
+    if len(parts) == _WHOLE_NAME and not QUALIFIER_PART.takes(parts[1], wildcards=True):
+        raise ValueError(
+            "not a qualifier: a version number, an alias, $LATEST or $LATEST.PUBLISHED is expected"
+        )
     return parts
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from lambda_sidecar.aws.error_document import api_error, function_error
 from lambda_sidecar.errors import CODE_MAX, MESSAGE_MAX, ApiError
+from lambda_sidecar.quotas import DURABLE_EXECUTION_ARN_MAX
 from lambda_sidecar.text.json_text import NotUtf8, utf8_steps
 from lambda_sidecar.text.pacer import at_once
 from lambda_sidecar.text.safe_text import visible
@@ -36,6 +37,9 @@ HEADER_MAX_BYTES = 1024
 FUNCTION_ERROR_MAX_BYTES = 64
 # Lambda's API model names its exceptions so; the longest has 43 characters.
 _CODE = re.compile(rf"[A-Za-z0-9_.]{{1,{CODE_MAX}}}")
+# TooManyRequestsException's Reason, of ThrottleReason in that model; the longest has 49 characters.
+_REASON_MAX = 64
+_REASON = re.compile(rf"[A-Za-z]{{1,{_REASON_MAX}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class InvocationResult:
     function_error: str
     log_tail: bytes
     function_error_text: str = ""
+    durable_execution_arn: str = ""
 
 
 def read_answer(status: int, reason: str, headers: Mapping[str, str], body: bytes) -> InvocationResult:
@@ -69,12 +74,14 @@ def read_answer(status: int, reason: str, headers: Mapping[str, str], body: byte
         executed_version=_text(headers, "x-amz-executed-version"),
         function_error=_cut(headers.get("x-amz-function-error", ""), FUNCTION_ERROR_MAX_BYTES),
         log_tail=_log_tail(headers.get("x-amz-log-result", "")),
+        durable_execution_arn=_text(headers, "x-amz-durable-execution-arn", DURABLE_EXECUTION_ARN_MAX),
     )
 
 
-def _text(headers: Mapping[str, str], name: str) -> str:
+def _text(headers: Mapping[str, str], name: str, most: int = HEADER_MAX_BYTES) -> str:
     """A header's value, cut, without the surrogates that stand for bytes that are no UTF-8."""
-    return _cut(headers.get(name, ""), HEADER_MAX_BYTES)
+    value = headers.get(name)
+    return _cut(value, most) if value else ""
 
 
 def _cut(text: str, most: int) -> str:
@@ -84,18 +91,32 @@ def _cut(text: str, most: int) -> str:
 
 def _api_error(status: int, reason: str, headers: Mapping[str, str], body: bytes) -> ApiError:
     """The exception's name and message, where REST-JSON errors carry them (as botocore reads them)."""
-    named, message = api_error(body, code_max=4 * CODE_MAX, message_max=4 * MESSAGE_MAX)
+    named, message, why = api_error(
+        body, code_max=4 * CODE_MAX, message_max=4 * MESSAGE_MAX, reason_max=_REASON_MAX + 1
+    )
     named = (headers.get("x-amzn-errortype") or named).split(":")[0].rsplit("#")[-1]
     found = _CODE.match(named)
     code = found[0] if found else f"HTTP {status}"
+    message = message or reason or "no message"
+    if status == 429:
+        message = _with_reason(message, why or headers.get("reason", ""))
     return ApiError(
         code,
-        message or reason or "no message",
+        message,
         passes=status == 429 or code in RETRYABLE,
         of_service=status == 429 or status >= 500 or code in RETRYABLE,
         request_id=_text(headers, "x-amzn-requestid"),
         retry_after=_seconds(headers.get("retry-after", "")),
     )
+
+
+def _with_reason(message: str, why: str) -> str:
+    """`Rate Exceeded. (CallerRateLimitExceeded)`: which limit it was, behind as much of the message as fits
+    beside it."""
+    if not _REASON.fullmatch(why) or why in message:
+        return message
+    behind = f" ({why})"
+    return message[: MESSAGE_MAX - len(behind)] + behind
 
 
 def _seconds(text: str) -> float | None:

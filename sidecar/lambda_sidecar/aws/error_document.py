@@ -37,6 +37,7 @@ class _ApiDocument(msgspec.Struct):
     code: msgspec.Raw = _NONE
     message: msgspec.Raw = _NONE
     Message: msgspec.Raw = _NONE
+    Reason: msgspec.Raw = _NONE
 
 
 D = TypeVar("D", _FunctionDocument, _ApiDocument)
@@ -53,14 +54,15 @@ def function_error(body: bytes, *, type_max: int, message_max: int) -> tuple[str
     return _start(document.errorType, type_max, halves), _start(document.errorMessage, message_max, halves)
 
 
-def api_error(body: bytes, *, code_max: int, message_max: int) -> tuple[str, str]:
-    """The exception's name and its message, where REST-JSON errors carry them (as botocore reads them)."""
+def api_error(body: bytes, *, code_max: int, message_max: int, reason_max: int) -> tuple[str, str, str]:
+    """The exception's name and its message, where REST-JSON errors carry them (as botocore reads them); and
+    its Reason, which Lambda gives where it throttles."""
     document, halves = _read(body, _api_decoder)
     if document is None:
-        return "", ""
+        return "", "", ""
     code = _start(document.type, code_max, halves) or _start(document.code, code_max, halves)
     message = _start(document.message, message_max, halves) or _start(document.Message, message_max, halves)
-    return code, message
+    return code, message, _start(document.Reason, reason_max, halves)
 
 
 def _read(body: bytes, decoder: msgspec.json.Decoder[D]) -> tuple[D | None, bool]:

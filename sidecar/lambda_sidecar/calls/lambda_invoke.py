@@ -126,14 +126,16 @@ def _check_client_context(value: bytes) -> str:
 
 
 def document(result: InvocationResult, most: int) -> Generator[None, None, bytes]:
-    """`{"StatusCode", "Payload", "ExecutedVersion", "LogResult", "FunctionError", "RequestId"}`: JSON,
-    whatever the function answered. The payload is embedded as the JSON that it is; null where there is none.
-    A field that Lambda left out is null. In steps. Raises ApiError for more than `most` bytes."""
+    """`{"StatusCode", "Payload", "ExecutedVersion", "LogResult", "FunctionError", "RequestId",
+    "DurableExecutionArn"}`: JSON, whatever the function answered. The payload is embedded as the JSON that it
+    is; null where there is none. A field that Lambda left out is null. In steps. Raises ApiError for more
+    than `most` bytes."""
     fields = {
         "ExecutedVersion": result.executed_version or None,
         "LogResult": result.log_tail.decode(errors="replace") if result.log_tail else None,
         "FunctionError": result.function_error or None,
         "RequestId": result.request_id or None,
+        "DurableExecutionArn": result.durable_execution_arn or None,
     }
     rest = json.dumps(fields, ensure_ascii=False).encode()
     room = most - len(rest) - len('{"StatusCode": 200, "Payload": , ')

@@ -131,7 +131,8 @@ def _is_function(folder: Path) -> bool:
 
 def _why_not(folder: Path) -> str:
     if not is_function_name(folder.name):
-        return "its name can be no function's (at most 64 letters, digits, hyphens and underscores)"
+        taken = "at most 64 letters, digits, dots, hyphens and underscores, no dot first"
+        return f"its name can be no function's ({taken})"
     for ending, default in ((".py", _PYTHON_HANDLER), (".js", _NODE_HANDLER), (".mjs", _NODE_HANDLER)):
         if modules := sorted(module.stem for module in folder.glob(f"*{ending}")):
             handler = f"{modules[0]}.{default.partition('.')[2]}"

@@ -6,18 +6,28 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lambda_sidecar.local.errors import invalid_parameter
+from lambda_sidecar.access.arn_parts import NAME, QUALIFIER, QUALIFIER_BESIDE, REGION
+from lambda_sidecar.local.errors import ApiError, invalid_parameter
+from lambda_sidecar.quotas import FUNCTION_NAME_MAX, QUALIFIER_MAX
 
 # The forms of "Invoke", https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html: name, partial ARN and
-# ARN, each with an optional qualifier; the parts are NamespacedFunctionName's in botocore's model. A name has
-# at most 64 characters and no dot, so it can never lead out of the functions folder.
+# ARN, each with an optional qualifier. A name has no slash and is never of dots alone, so it cannot lead out
+# of the functions folder.
 _NAME = re.compile(
     r"(?:(?:arn:(?P<partition>aws[a-zA-Z-]*):lambda:"
-    r"(?P<region>(?:eusc-)?[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-[0-9]):)?(?P<account>[0-9]{12}):function:)?"
-    r"(?P<name>[a-zA-Z0-9_-]{1,64})"
-    r"(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9_-]{1,128}))?"
+    rf"(?P<region>{REGION}):)?(?P<account>[0-9]{{12}}):function:)?"
+    rf"(?P<name>{NAME})"
+    rf"(?::(?P<qualifier>{QUALIFIER}))?"
 )
-_QUALIFIER = re.compile(r"\$LATEST|[a-zA-Z0-9_-]{1,128}")
+_QUALIFIER = re.compile(QUALIFIER_BESIDE)
+# As CreateFunction takes them, and as a folder's name can be.
+_NAME_MAX = 64
+# As Lambda quotes them: NamespacedFunctionName and NumericLatestPublishedOrAliasQualifier of its model.
+_NAME_IN_WORDS = (
+    "(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?(\\d{12}:)?"
+    "(function:)?([a-zA-Z0-9-_\\.]+)(:(\\$LATEST(\\.PUBLISHED)?|[a-zA-Z0-9-_]+))?"
+)
+_QUALIFIER_IN_WORDS = "\\$(LATEST(\\.PUBLISHED)?)|[a-zA-Z0-9-_$]+"
 # "Amazon Resource Names (ARNs)", partitions; botocore's partitions.json has them all.
 _PARTITIONS = (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"), ("eusc-", "aws-eusc"))
 
@@ -38,8 +48,8 @@ class Target:
 
 
 def is_function_name(text: str) -> bool:
-    """Whether a folder of this name can be a function."""
-    return re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", text) is not None
+    """Whether a folder of this name can be a function; a hidden one cannot."""
+    return len(text) <= _NAME_MAX and not text.startswith(".") and re.fullmatch(NAME, text) is not None
 
 
 def resolve(function_name: str, qualifier: str | None, *, region: str, account_id: str) -> Target:
@@ -50,17 +60,17 @@ def resolve(function_name: str, qualifier: str | None, *, region: str, account_i
     """
     found = _NAME.fullmatch(function_name)
     if found is None:
-        raise invalid_parameter(
-            "1 validation error detected: Value at 'functionName' failed to satisfy constraint: "
-            "Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?"
-            "([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_]+)"
-            "(:(\\$LATEST|[a-zA-Z0-9-_]+))?"
-        )
+        raise _violation("functionName", f"satisfy regular expression pattern: {_NAME_IN_WORDS}")
+    for what, text, most in (
+        ("functionName", function_name, FUNCTION_NAME_MAX),
+        ("functionName", found["name"], _NAME_MAX),
+        ("qualifier", found["qualifier"] or "", QUALIFIER_MAX),
+        ("qualifier", qualifier or "", QUALIFIER_MAX),
+    ):
+        if len(text) > most:
+            raise _violation(what, f"have length less than or equal to {most}")
     if qualifier is not None and not _QUALIFIER.fullmatch(qualifier):
-        raise invalid_parameter(
-            "1 validation error detected: Value at 'qualifier' failed to satisfy constraint: "
-            "Member must satisfy regular expression pattern: (|[a-zA-Z0-9$_-]+)"
-        )
+        raise _violation("qualifier", f"satisfy regular expression pattern: {_QUALIFIER_IN_WORDS}")
     if qualifier is not None and found["qualifier"] not in (None, qualifier):
         raise invalid_parameter(
             "The derived qualifier from the function name does not match the specified qualifier."
@@ -75,4 +85,11 @@ def resolve(function_name: str, qualifier: str | None, *, region: str, account_i
         qualifier=found["qualifier"] or qualifier,
         region=region,
         unqualified_arn=f"arn:{partition}:lambda:{region}:{account}:function:{found['name']}",
+    )
+
+
+def _violation(member: str, constraint: str) -> ApiError:
+    return invalid_parameter(
+        f"1 validation error detected: Value at '{member}' failed to satisfy constraint: "
+        f"Member must {constraint}"
     )

@@ -23,6 +23,7 @@ _FINAL = frozenset(
         "InvalidRequestContentException",
         "InvalidParameterValueException",
         "RequestTooLargeException",
+        "ValidationException",  # a name or a value that Lambda does not take ("Common Error Types")
         "UnsupportedMediaTypeException",
         "ResponseTooLarge",
         "DurableExecutionAlreadyStartedException",  # the name is another event's

@@ -122,7 +122,11 @@ def _attempt(row: Row, functions: Functions, calls: list[Call]) -> Accepted | La
         try:
             call, handler = functions.receive(invocation, account)
         finally:  # a call that is refused is one too
-            calls += [one for one in functions.calls(target.arn) if one.request_id == invocation.request_id]
+            calls += [
+                one
+                for one in functions.calls(target.unqualified_arn)
+                if one.request_id == invocation.request_id
+            ]
     except errors.ApiError as refusal:
         failure = failures.ApiError(refusal.code, str(refusal).removeprefix(f"{refusal.code}: "))
         return judge(failure, row.attempts, _ATTEMPTS, time.time())
