@@ -57,7 +57,8 @@ struct invoke_request {
   uint32_t timeout_ms;
   uint64_t deadline_ms; /* on wait_clock_ms()'s clock; 0: none */
   struct slice function;
-  struct slice options; /* lambda_invoke's, as JSON text; empty for the other functions */
+  struct slice options;      /* lambda_invoke's, as JSON text; empty for the other functions */
+  struct slice durable_name; /* out of them; empty: the call must not be sent twice */
   struct slice qualifier, region, role, tenant_id; /* the aggregates' options; empty: not given */
   enum answer_form answer_form;
   bool takes_more;     /* its answer may come with others in one message */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "durable_name.h"
 #include "exports.h"
 #include "invoke.h"
 #include "outbox_hint.h"
@@ -28,7 +29,9 @@ static bool invoke_row(struct row_statement *row, const UDF_ARGS *args, struct f
       .payload = statement_argument(args, 1),
       .options = statement_argument(args, 2),
   };
+  char name[DURABLE_NAME_MAX];
   if (!statement_complete_request(statement, &request, failure)) return false;
+  request.durable_name = durable_name(request.options, name);
   call_answer_free(&row->answer);
   return invoke(&request, &statement->settings, statement->session, &row->answer, failure) &&
          statement_accepts(statement, &row->answer.response.result, failure);

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Generator
@@ -16,7 +17,7 @@ from botocore.credentials import ReadOnlyCredentials
 from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.aws.answer import InvocationResult, function_error_sentence
 from lambda_sidecar.aws.credentials import CredentialSource
-from lambda_sidecar.aws.lambda_api import Invocation
+from lambda_sidecar.aws.lambda_api import Invocation, Renew
 from lambda_sidecar.calls.call import CREDENTIALS, SENT, WAITING, Call
 from lambda_sidecar.calls.lambda_invoke import Options, parse_options
 from lambda_sidecar.calls.lambda_map import MapOptions, checked
@@ -82,6 +83,8 @@ class Pipeline:
             options = call.options
             if not isinstance(options, Options):
                 call.options = options = _read(options)
+            if call.durable_name:
+                _check_name(call.durable_name, options)
             if options.timeout_ms is not None:
                 call.shorten(options.timeout_ms)
             async with asyncio.timeout(call.seconds_left()):
@@ -90,6 +93,8 @@ class Pipeline:
                 answer = await shape(await self._run(call, options))
         except TimeoutError:
             failure: InvokeFailure = CallTimeout(call.timeout_ms)
+            if call.phase is SENT and call.invocation is not None and call.invocation.renew is not None:
+                failure.may_be_repeated()
         except InvokeFailure as raised:
             # Its frames hold the answer, and this one holds it: megabytes until memory is collected.
             failure = raised.with_traceback(None)
@@ -121,7 +126,10 @@ class Pipeline:
             await self._check_payload(payload, options.invocation_type)
         call.phase = CREDENTIALS
         credentials = await self._credentials.get(role, call.account, function.region)
-        call.invocation = invocation = _invocation(call, function, options)
+        renew = None
+        if options.durable_execution_name and call.repeats:
+            renew = functools.partial(self._credentials.get, role, call.account, function.region)
+        call.invocation = invocation = _invocation(call, function, options, renew)
         name = function.unqualified
         estimate = self.durations.of(name, options.invocation_type)
         slot = self.concurrency.take(name)
@@ -188,7 +196,15 @@ def _read(options: MapOptions | str | None) -> Options:
     return parse_options(options) if isinstance(options, str) else checked(options)
 
 
-def _invocation(call: Call, function: FunctionName, options: Options) -> Invocation:
+def _check_name(durable_name: str, options: Options) -> None:
+    """The client may send the call twice because of it. Raises InvalidRequest."""
+    if durable_name != options.durable_execution_name:
+        raise InvalidRequest(
+            "the options do not have the durable_execution_name that the library has read in them"
+        )
+
+
+def _invocation(call: Call, function: FunctionName, options: Options, renew: Renew | None) -> Invocation:
     return Invocation(
         function=function,
         payload=call.payload,
@@ -198,4 +214,5 @@ def _invocation(call: Call, function: FunctionName, options: Options) -> Invocat
         tenant_id=options.tenant_id,
         durable_execution_name=options.durable_execution_name,
         deadline=call.deadline,
+        renew=renew,
     )

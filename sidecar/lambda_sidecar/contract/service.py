@@ -161,6 +161,7 @@ def _call(
         share=share,
         connection_id=caller.connection_id,
         until=request.deadline_ms / 1000,
+        durable_name=request.durable_execution_name,
     )
 
 
