@@ -52,6 +52,9 @@ class Invocation:
     durable_execution_name: str = ""
     deadline: float = math.inf
     """On time.monotonic()'s clock: nothing is sent from then on."""
+    subject: str = ""
+    """Only of an operation beside Invoke (durable_api.py), which `invocation_type` names then: the durable
+    execution's ARN, or the callback's id."""
     renew: Renew | None = None
     """Only with a durable execution's name: the call is safe to repeat, and gets credentials for each further
     attempt from here, because the first one may have taken longer than its own live. Raises InvokeFailure."""

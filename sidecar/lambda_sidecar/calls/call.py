@@ -11,6 +11,7 @@ from lambda_sidecar.access.account import Account
 from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.aws.lambda_api import Invocation
+from lambda_sidecar.calls.durable import DurableRequest
 from lambda_sidecar.calls.lambda_invoke import Options
 from lambda_sidecar.calls.lambda_map import MapOptions
 from lambda_sidecar.concurrency.slots import Share, Slot
@@ -80,7 +81,7 @@ class Call:
         function_text: str,
         payload: bytes,
         *,
-        options: Options | MapOptions | str | None,
+        options: Options | MapOptions | DurableRequest | str | None,
         timeout_ms: int,
         share: Share,
         connection_id: int = 0,

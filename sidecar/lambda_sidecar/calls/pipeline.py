@@ -18,7 +18,9 @@ from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.aws.answer import InvocationResult, function_error_sentence
 from lambda_sidecar.aws.credentials import CredentialSource
 from lambda_sidecar.aws.lambda_api import Invocation, Renew
+from lambda_sidecar.calls import durable
 from lambda_sidecar.calls.call import CREDENTIALS, SENT, WAITING, Call
+from lambda_sidecar.calls.durable import DurableOptions, DurableRequest
 from lambda_sidecar.calls.lambda_invoke import Options, parse_options
 from lambda_sidecar.calls.lambda_map import MapOptions, checked
 from lambda_sidecar.calls.payload import check_payload, is_plainly_good
@@ -52,10 +54,17 @@ class Pipeline:
     """Runs calls, each in the task that asks for it, and counts what becomes of them."""
 
     def __init__(
-        self, invoke: Invoke, credentials: CredentialSource, policy: Policy, concurrency: Concurrency
+        self,
+        invoke: Invoke,
+        credentials: CredentialSource,
+        policy: Policy,
+        concurrency: Concurrency,
+        ask: Invoke | None = None,
     ) -> None:
-        """`policy` may be replaced while calls run: they keep the one that they began with."""
+        """`policy` may be replaced while calls run: they keep the one that they began with. `ask` carries out
+        what has a subject, and is nothing to invoke."""
         self._invoke = invoke
+        self._ask = ask or invoke
         self._credentials = credentials
         self.policy = policy
         self.concurrency = concurrency
@@ -118,12 +127,17 @@ class Pipeline:
         """Name, rules, payload, credentials, a slot, in this order: a refusal comes before more is asked,
         and what fails takes no slot."""
         policy = self.policy
-        function = policy.function_name(call.function_text, options.region, options.qualifier)
-        call.function = function
-        role = policy.access.decide(call.account, function, options.role).role
-        payload = call.payload
-        if len(payload) > AT_ONCE or not is_plainly_good(payload):  # nearly all are small and good
-            await self._check_payload(payload, options.invocation_type)
+        if isinstance(options, DurableOptions):
+            call.function, role = durable.target(options, policy, call.account)
+            function = call.function
+            call.payload = options.payload
+        else:
+            function = policy.function_name(call.function_text, options.region, options.qualifier)
+            call.function = function
+            role = policy.access.decide(call.account, function, options.role).role
+            payload = call.payload
+            if len(payload) > AT_ONCE or not is_plainly_good(payload):  # nearly all are small and good
+                await self._check_payload(payload, options.invocation_type)
         call.phase = CREDENTIALS
         credentials = await self._credentials.get(role, call.account, function.region)
         renew = None
@@ -173,7 +187,8 @@ class Pipeline:
         call.phase = SENT
         began = time.monotonic()
         try:
-            call.result = result = await self._invoke(invocation, credentials)
+            invoke = self._ask if invocation.subject else self._invoke
+            call.result = result = await invoke(invocation, credentials)
         finally:
             estimate.note(time.monotonic() - began, answered=call.result is not None)
         if result.function_error:
@@ -189,10 +204,12 @@ class Pipeline:
             log.warning(text, self.concurrency.running, self.concurrency.waiting)
 
 
-def _read(options: MapOptions | str | None) -> Options:
+def _read(options: MapOptions | DurableRequest | str | None) -> Options:
     """Raises InvalidRequest."""
     if options is None:
         raise InvalidRequest("unknown invocation type")
+    if isinstance(options, DurableRequest):
+        return durable.checked(options)
     return parse_options(options) if isinstance(options, str) else checked(options)
 
 
@@ -214,5 +231,6 @@ def _invocation(call: Call, function: FunctionName, options: Options, renew: Ren
         tenant_id=options.tenant_id,
         durable_execution_name=options.durable_execution_name,
         deadline=call.deadline,
+        subject=options.subject if isinstance(options, DurableOptions) else "",
         renew=renew,
     )
