@@ -42,7 +42,7 @@ STACK = $(PYTHON) -m examples.playground
 C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h tests/fuzz/*.c tests/fuzz/*.h bench/load/*.c bench/load/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo foreign-tests test test-quick orders planted faults chaos chaos-outbox soak check build images wheel packages fresh clean up sql down format fuzz pictures bench bench-million bench-backlog bench-profile bench-programs
+.PHONY: help demo foreign-tests test test-quick orders planted faults chaos chaos-durable chaos-outbox soak check build images wheel packages fresh clean up sql down format fuzz pictures bench bench-million bench-backlog bench-profile bench-programs
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -69,13 +69,17 @@ chaos: $(WHOLE) ## calls while the sidecar, the endpoint, sessions and clients f
 	@LAMBDA_UDF_CHAOS=1 $(if $(N),LAMBDA_UDF_CHAOS_N=$(N)) $(if $(SEED),LAMBDA_UDF_CHAOS_SEED=$(SEED)) \
 	  $(PYTHON) -m pytest -s -p no:cacheprovider tests/chaos/test_chaos_calls.py $(PYTEST_ARGS)
 
+chaos-durable: $(WHOLE) ## calls with a durable execution's name: connections cut at a random byte, the sidecar killed; N=1000, SEED=7
+	@LAMBDA_UDF_CHAOS=1 $(if $(N),LAMBDA_UDF_CHAOS_N=$(N)) $(if $(SEED),LAMBDA_UDF_CHAOS_SEED=$(SEED)) \
+	  $(PYTHON) -m pytest -s -p no:cacheprovider tests/chaos/test_chaos_durable.py $(PYTEST_ARGS)
+
 soak: $(WHOLE) ## mixed SQL, kills and upgrades for T=60 minutes: do memory, descriptors or times grow? SEED=7
 	@$(if $(SEED),LAMBDA_UDF_CHAOS_SEED=$(SEED)) $(PYTHON) -m tests.soak.run $(T)
 
 # Without N each scenario has the length that it has by hand; `make test` runs them short.
 chaos-outbox: $(WHOLE) ## kill -9, failover, throttling for as long as one likes; SCENARIO=sidecar, N=1000, SEED=7
 	@LAMBDA_UDF_CHAOS=1 $(if $(N),LAMBDA_UDF_CHAOS_N=$(N)) $(if $(SEED),LAMBDA_UDF_CHAOS_SEED=$(SEED)) \
-	  $(PYTHON) -m pytest -s -p no:cacheprovider tests/chaos --ignore=tests/chaos/test_chaos_calls.py $(if $(SCENARIO),-k "$(SCENARIO)") $(PYTEST_ARGS)
+	  $(PYTHON) -m pytest -s -p no:cacheprovider tests/chaos --ignore=tests/chaos/test_chaos_calls.py --ignore=tests/chaos/test_chaos_durable.py $(if $(SCENARIO),-k "$(SCENARIO)") $(PYTEST_ARGS)
 
 # Every row must have one outcome.
 faults: $(WHOLE) $(BUILD)/.test-packages ## brings every fault of docs/reliability.md about and writes its tables; N=3 times each

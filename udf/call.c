@@ -1,14 +1,18 @@
 /* One call on a line: encodes and sends, receives and reads.
- * Lambda has side effects: a call that may have left is never sent a second time. */
+ * Lambda has side effects: a call that may have left is never sent a second time, unless it names a durable
+ * execution. */
 #include "call.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "counters.h"
 
 /* How often a call that was never taken may be sent anew: enough for a restart, not for a loop. */
 #define TRIES_MAX 5
+/* Bytes of what call_explain_doubt() adds, at least. */
+#define DOUBT_SIZE 100
 
 static enum call_step step_of(enum wait_result result, const struct line *line, struct failure *failure) {
   if (result == WAIT_OK) return CALL_OK;
@@ -97,10 +101,16 @@ static enum failure_kind failure_kind_of(uint32_t invoke_error_kind) {
   }
 }
 
+static bool is_code(const struct invoke_error *error, const char *code) {
+  return error->code.length == strlen(code) && memcmp(error->code.data, code, error->code.length) == 0;
+}
+
 /* The sidecar's error, as a failure. */
-static bool refused(const struct call *call, const struct line *line, const struct invoke_error *error,
+static bool refused(struct call *call, const struct line *line, const struct invoke_error *error,
                     struct failure *failure) {
   struct slice reason = slice_or(error->message, FAILURE_TEXT_SIZE, "the sidecar gave no reason");
+  /* The name is another payload's: nothing of this call runs. */
+  if (is_code(error, "DurableExecutionAlreadyStartedException")) call->in_doubt = false;
   /* Its own timeout_ms is what is left of ours, but for lambda_invoke's option, which it names. */
   if (error->kind == INVOKE_ERROR_TIMEOUT && call->request.options.length == 0)
     return line_wait_failed(line, WAIT_TIMEOUT, failure);
@@ -167,22 +177,38 @@ enum call_step call_end(struct call *call, const struct line *line, const struct
 enum call_step call_finish(struct call *call, struct line *line, struct call_answer *answer,
                            struct failure *failure) {
   enum call_step step = call_receive(line, answer, failure);
+  if (step == CALL_OK &&
+      (answer->response.call_id != call->request.call_id || answer->response.more_count > 0))
+    step = call_malformed(line, answer, failure);
+  if (step == CALL_FAILED) call->in_doubt = true;
   if (step != CALL_OK) return step;
-  if (answer->response.call_id != call->request.call_id || answer->response.more_count > 0)
-    return call_malformed(line, answer, failure);
   step = call_end(call, line, &answer->response, failure);
   if (step != CALL_OK) call_answer_free(answer);
   return step;
 }
 
-bool call_may_begin_anew(const struct call *call, const struct line *line, struct failure *failure) {
+static bool is_safe_to_repeat(const struct call *call) { return call->request.durable_name.length > 0; }
+
+bool call_may_begin_anew(struct call *call, const struct line *line, struct failure *failure) {
   const char *lost = channel_reason(line->channel);
   char reason[256];
-  if (!channel_never_taken(line->channel, call->request.call_id)) {
+  bool taken = !channel_never_taken(line->channel, call->request.call_id);
+  if (taken) call->in_doubt = true;
+  if (taken && !is_safe_to_repeat(call)) {
     (void)snprintf(reason, sizeof reason, "%s; the call was under way and may have been carried out", lost);
     return line_unavailable(line, reason, failure);
   }
   return call->tries < TRIES_MAX || line_unavailable(line, lost, failure);
+}
+
+void call_explain_doubt(const struct call *call, struct failure *failure) {
+  struct failure plain = *failure;
+  if (!call->in_doubt || !is_safe_to_repeat(call)) return;
+  if (strstr(plain.text, "safe to repeat") != NULL) return; /* the sidecar's words, too */
+  failure_set(
+      failure, plain.kind,
+      "%.*s; the durable execution of this name may be running, and it is safe to repeat the same call",
+      FAILURE_TEXT_SIZE - DOUBT_SIZE, plain.text);
 }
 
 void call_answer_free(struct call_answer *answer) {

@@ -17,6 +17,7 @@
 struct call {
   struct invoke_request request; /* once begun, call_id is its number on the line's channel */
   int tries;                     /* how often it was begun */
+  bool in_doubt;                 /* it has left and got no answer: it may have been carried out */
   struct journal_call journal;   /* from call_count_in() to call_count_out(): the call must not move */
 };
 
@@ -67,9 +68,13 @@ enum call_step call_next(const struct line *line, struct call_answer *answer, si
 enum call_step call_malformed(const struct line *line, struct call_answer *answer, struct failure *failure);
 
 /* After CALL_LOST, while the line still holds the channel. Lambda has side effects: only a call that was
- * never taken may be sent a second time, and only a few times. True: it may be begun again. False: *failure
- * says why not. */
-bool call_may_begin_anew(const struct call *call, const struct line *line, struct failure *failure);
+ * never taken may be sent a second time, or one that has the name of a durable execution, to which Lambda
+ * leads the second one; and only a few times. True: it may be begun again. False: *failure says why not. */
+bool call_may_begin_anew(struct call *call, const struct line *line, struct failure *failure);
+
+/* Completes the failure of a call that has the name of a durable execution and may have started it: that it
+ * is safe to repeat. Leaves every other failure as it is. */
+void call_explain_doubt(const struct call *call, struct failure *failure);
 
 /* Frees it; fine for one that is zero or was freed. */
 void call_answer_free(struct call_answer *answer);

@@ -18,7 +18,7 @@ static const char definition[] =
     "CONNECTION_ID BIGINT UNSIGNED NOT NULL COMMENT 'CONNECTION_ID() of the session that calls',"
     "USER VARCHAR(32) NOT NULL COMMENT 'the account, as CURRENT_USER() has it there',"
     "HOST VARCHAR(255) NOT NULL,"
-    "FUNCTION_NAME VARCHAR(256) NOT NULL COMMENT 'as written in SQL',"
+    "FUNCTION_NAME VARCHAR(256) NOT NULL COMMENT 'as written in SQL; an execution, or (callback)',"
     "INVOCATION_TYPE VARCHAR(15) COMMENT 'NULL: the options of lambda_invoke say it',"
     "PHASE VARCHAR(10) NOT NULL COMMENT 'held, connecting, sent; failed: it is over',"
     "STARTED TIMESTAMP(6) NOT NULL,"
@@ -106,6 +106,11 @@ static const char *type_name(enum invocation_type type) {
       return "RequestResponse";
     case INVOCATION_EVENT:
       return "Event";
+    case INVOCATION_EXECUTION:
+      return "Execution";
+    case INVOCATION_CALLBACK_SUCCESS:
+    case INVOCATION_CALLBACK_FAILURE:
+      return "Callback";
     default:
       return NULL;
   }

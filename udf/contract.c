@@ -70,6 +70,8 @@ bool contract_encode(const struct invoke_request *request, uint8_t **head, size_
   message.region = sending(&request->region);
   message.role = sending(&request->role);
   message.tenant_id = sending(&request->tenant_id);
+  message.callback_options_json = sending(&request->callback_options);
+  message.durable_execution_name = sending(&request->durable_name);
   message.fails_together = request->fails_together;
   message.takes_more = request->takes_more;
   message.answer_form = (lambda_udf_v1_AnswerForm)request->answer_form;

@@ -26,8 +26,11 @@ enum invocation_type {
   INVOCATION_REQUEST_RESPONSE = 1,
   INVOCATION_EVENT = 2,
   INVOCATION_DRY_RUN = 3,
-  INVOCATION_ROW = 4, /* lambda_map and lambda_batch */
-  INVOCATION_PING = 5 /* lambda_ping: the sidecar itself answers */
+  INVOCATION_ROW = 4,       /* lambda_map and lambda_batch */
+  INVOCATION_PING = 5,      /* lambda_ping: the sidecar itself answers */
+  INVOCATION_EXECUTION = 6, /* lambda_execution and the callbacks: nothing is invoked */
+  INVOCATION_CALLBACK_SUCCESS = 7,
+  INVOCATION_CALLBACK_FAILURE = 8
 };
 
 /* Numbers as in the proto's enum AnswerForm. */
@@ -55,9 +58,11 @@ struct invoke_request {
   uint64_t call_id;
   enum invocation_type type;
   uint32_t timeout_ms;
-  uint64_t deadline_ms; /* on wait_clock_ms()'s clock; 0: none */
-  struct slice function;
-  struct slice options; /* lambda_invoke's, as JSON text; empty for the other functions */
+  uint64_t deadline_ms;          /* on wait_clock_ms()'s clock; 0: none */
+  struct slice function;         /* or the durable execution's ARN, or the callback's id, which is a secret */
+  struct slice options;          /* lambda_invoke's, as JSON text; empty for the other functions */
+  struct slice callback_options; /* lambda_callback's and lambda_callback_failure's, as JSON text */
+  struct slice durable_name;     /* out of them; empty: the call must not be sent twice */
   struct slice qualifier, region, role, tenant_id; /* the aggregates' options; empty: not given */
   enum answer_form answer_form;
   bool takes_more;     /* its answer may come with others in one message */

@@ -23,6 +23,8 @@ static struct SHOW_VAR variables[] = {
     VARIABLE("call_time_us", COUNTER_CALL_TIME_US),
     VARIABLE("calls_async", COUNTER_ASYNC_CALLS),
     VARIABLE("calls_batch", COUNTER_BATCH_CALLS),
+    VARIABLE("calls_callback", COUNTER_CALLBACK_CALLS),
+    VARIABLE("calls_execution", COUNTER_EXECUTION_CALLS),
     VARIABLE("calls_invoke", COUNTER_INVOKE_CALLS),
     VARIABLE("calls_map", COUNTER_MAP_CALLS),
     VARIABLE("calls_skipped", COUNTER_SKIPPED),

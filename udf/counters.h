@@ -9,18 +9,20 @@
 #include "mysql_abi.h"
 
 enum counter {
-  COUNTER_SYNC_CALLS = 0, /* rows for which lambda_sync was evaluated, whatever came of it */
-  COUNTER_ASYNC_CALLS,    /* the same for lambda_async */
-  COUNTER_INVOKE_CALLS,   /* the same for lambda_invoke */
-  COUNTER_MAP_CALLS,      /* the same for lambda_map */
-  COUNTER_BATCH_CALLS,    /* the same for lambda_batch */
-  COUNTER_SKIPPED,        /* of them, those that lambda_udf.mode = skip made NULL */
-  COUNTER_IN_FLIGHT,      /* calls that a session waits for now */
-  COUNTER_QUEUED,         /* calls that waited in the sidecar for a slot (max_concurrency) */
-  COUNTER_QUEUE_TIME_US,  /* microseconds that they waited, all together */
-  COUNTER_BYTES_OUT,      /* of payloads sent */
-  COUNTER_BYTES_IN,       /* of payloads received */
-  COUNTER_CONNECTIONS,    /* to the sidecar, open now */
+  COUNTER_SYNC_CALLS = 0,  /* rows for which lambda_sync was evaluated, whatever came of it */
+  COUNTER_ASYNC_CALLS,     /* the same for lambda_async */
+  COUNTER_INVOKE_CALLS,    /* the same for lambda_invoke */
+  COUNTER_MAP_CALLS,       /* the same for lambda_map */
+  COUNTER_BATCH_CALLS,     /* the same for lambda_batch */
+  COUNTER_EXECUTION_CALLS, /* the same for lambda_execution */
+  COUNTER_CALLBACK_CALLS,  /* the same for lambda_callback and lambda_callback_failure */
+  COUNTER_SKIPPED,         /* of them, those that lambda_udf.mode = skip made NULL */
+  COUNTER_IN_FLIGHT,       /* calls that a session waits for now */
+  COUNTER_QUEUED,          /* calls that waited in the sidecar for a slot (max_concurrency) */
+  COUNTER_QUEUE_TIME_US,   /* microseconds that they waited, all together */
+  COUNTER_BYTES_OUT,       /* of payloads sent */
+  COUNTER_BYTES_IN,        /* of payloads received */
+  COUNTER_CONNECTIONS,     /* to the sidecar, open now */
   COUNTER_CONNECTIONS_OPENED,
   COUNTER_CALL_TIME_US,     /* microseconds in calls, all together */
   COUNTER_CALL_TIME_MAX_US, /* the longest call */

@@ -23,6 +23,9 @@ STRING_FUNCTION(lambda_sync);
 STRING_FUNCTION(lambda_async);
 STRING_FUNCTION(lambda_invoke);
 STRING_FUNCTION(lambda_ping);
+STRING_FUNCTION(lambda_execution);
+STRING_FUNCTION(lambda_callback);
+STRING_FUNCTION(lambda_callback_failure);
 
 /* An aggregate. clear comes before the rows of each group, add with each row, function once after them, also
  * where there was no row. A failure of a row is raised in add with *error = 1, which ends the statement at

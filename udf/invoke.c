@@ -41,7 +41,10 @@ bool invoke(const struct invoke_request *request, const struct settings *setting
   struct call call = {.request = *request};
   call_count_in(&call);
   bool done = carry_out(&call, settings, session, answer, failure);
-  if (!done) call_note_failure(&call, failure);
+  if (!done) {
+    call_explain_doubt(&call, failure);
+    call_note_failure(&call, failure);
+  }
   call_count_out(&call);
   return done;
 }

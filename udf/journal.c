@@ -59,6 +59,14 @@ static void copy(char *to, size_t size, struct slice from) {
   to[length] = '\0';
 }
 
+/* Whoever knows a callback's id can complete it. */
+static struct slice shown_function(const struct invoke_request *request) {
+  static const struct slice callback = {.data = "(callback)", .length = sizeof "(callback)" - 1};
+  bool is_callback =
+      request->type == INVOCATION_CALLBACK_SUCCESS || request->type == INVOCATION_CALLBACK_FAILURE;
+  return is_callback ? callback : request->function;
+}
+
 /* Of a call under way, while it cannot end. */
 static void show(const struct journal_call *call, struct journal_row *row, int64_t now_us) {
   const struct invoke_request *request = call->request;
@@ -71,7 +79,7 @@ static void show(const struct journal_call *call, struct journal_row *row, int64
   row->kind = FAILURE_NONE;
   copy(row->user, sizeof row->user, request->user);
   copy(row->host, sizeof row->host, request->host);
-  copy(row->function, sizeof row->function, request->function);
+  copy(row->function, sizeof row->function, shown_function(request));
   row->text[0] = row->request_id[0] = '\0';
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "durable_name.h"
 #include "exports.h"
 #include "invoke.h"
 #include "outbox_hint.h"
@@ -20,15 +21,28 @@ struct row_statement {
   char accepted[ACCEPTED_SIZE]; /* or lambda_async's */
 };
 
-/* One row of (function, payload[, options]) that may invoke. False: failure says why there is no result. */
-static bool invoke_row(struct row_statement *row, const UDF_ARGS *args, struct failure *failure) {
-  const struct statement *statement = &row->statement;
+/* The row's arguments: (function, payload[, options]), (arn) or (id, result or error[, options]). */
+static struct invoke_request request_of(const struct sql_function *function, const UDF_ARGS *args) {
   struct invoke_request request = {
       .function = statement_argument(args, 0),
       .payload = statement_argument(args, 1),
       .options = statement_argument(args, 2),
   };
+  if (function->type == INVOCATION_EXECUTION) request.payload = (struct slice){.data = ""};
+  if (function->type == INVOCATION_CALLBACK_SUCCESS || function->type == INVOCATION_CALLBACK_FAILURE) {
+    request.callback_options = request.options;
+    request.options = (struct slice){.data = NULL};
+  }
+  return request;
+}
+
+/* One row that may invoke. False: failure says why there is no result. */
+static bool invoke_row(struct row_statement *row, const UDF_ARGS *args, struct failure *failure) {
+  const struct statement *statement = &row->statement;
+  struct invoke_request request = request_of(statement->function, args);
+  char name[DURABLE_NAME_MAX];
   if (!statement_complete_request(statement, &request, failure)) return false;
+  request.durable_name = durable_name(request.options, name);
   call_answer_free(&row->answer);
   return invoke(&request, &statement->settings, statement->session, &row->answer, failure) &&
          statement_accepts(statement, &row->answer.response.result, failure);
@@ -69,6 +83,19 @@ static char *payload_row(UDF_INIT *init, UDF_ARGS *args, char *result, unsigned 
   char *payload = (char *)(uintptr_t)answer->payload.data;
   payload[answer->payload.length] = '\0';
   return payload;
+}
+
+/* One row whose result is that Lambda has taken it. */
+static char *accepted_row(UDF_INIT *init, const UDF_ARGS *args, unsigned long *length, unsigned char *is_null,
+                          unsigned char *error) {
+  struct row_statement *row = (struct row_statement *)init->ptr;
+  const struct invoke_result *answer = evaluate_row(init, args, is_null, error);
+  if (answer == NULL) return NULL;
+  struct slice id = contract_checked_id(answer->request_id);
+  *length = (unsigned long)snprintf(row->accepted, sizeof row->accepted,
+                                    "{\"StatusCode\": %u, \"RequestId\": \"%.*s\"}", answer->status_code,
+                                    (int)id.length, id.data);
+  return row->accepted;
 }
 
 /* ---- lambda_sync(function, payload): what the function returned ---- */
@@ -122,15 +149,8 @@ void lambda_async_deinit(UDF_INIT *init) { end_rows(init); }
 
 char *lambda_async(UDF_INIT *init, UDF_ARGS *args, char *result, unsigned long *length,
                    unsigned char *is_null, unsigned char *error) {
-  struct row_statement *row = (struct row_statement *)init->ptr;
-  const struct invoke_result *answer = evaluate_row(init, args, is_null, error);
   (void)result;
-  if (answer == NULL) return NULL;
-  struct slice id = contract_checked_id(answer->request_id);
-  *length = (unsigned long)snprintf(row->accepted, sizeof row->accepted,
-                                    "{\"StatusCode\": %u, \"RequestId\": \"%.*s\"}", answer->status_code,
-                                    (int)id.length, id.data);
-  return row->accepted;
+  return accepted_row(init, args, length, is_null, error);
 }
 
 /* ---- lambda_invoke(function, payload[, options]): everything that Lambda says, as one document ---- */
@@ -158,6 +178,82 @@ void lambda_invoke_deinit(UDF_INIT *init) { end_rows(init); }
 char *lambda_invoke(UDF_INIT *init, UDF_ARGS *args, char *result, unsigned long *length,
                     unsigned char *is_null, unsigned char *error) {
   return payload_row(init, args, result, length, is_null, error);
+}
+
+/* ---- lambda_execution(arn): a durable execution as one document ---- */
+
+static const struct sql_function execution_function = {
+    .name = "lambda_execution",
+    .usage = "(arn) takes 1 argument",
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .state_size = sizeof(struct row_statement),
+    .type = INVOCATION_EXECUTION,
+    .result_max = QUOTA_RESPONSE_MAX + QUOTA_BESIDE_RESPONSE_MAX,
+    .calls = COUNTER_EXECUTION_CALLS,
+};
+
+bool lambda_execution_init(UDF_INIT *init, UDF_ARGS *args, char *message) {
+  return statement_start(&execution_function, init, args, message);
+}
+
+void lambda_execution_deinit(UDF_INIT *init) { end_rows(init); }
+
+char *lambda_execution(UDF_INIT *init, UDF_ARGS *args, char *result, unsigned long *length,
+                       unsigned char *is_null, unsigned char *error) {
+  return payload_row(init, args, result, length, is_null, error);
+}
+
+/* ---- lambda_callback(id, result[, options]) and its failure: a workflow that waits goes on ---- */
+
+static const struct sql_function callback_function = {
+    .name = "lambda_callback",
+    .usage = "(id, result[, options]) takes 2 or 3 arguments",
+    .arguments_min = 2,
+    .arguments_max = 3,
+    .state_size = sizeof(struct row_statement),
+    .type = INVOCATION_CALLBACK_SUCCESS,
+    .payload_max = QUOTA_CALLBACK_RESULT_MAX,
+    .payload_kind = "a callback",
+    .result_max = ACCEPTED_SIZE,
+    .calls = COUNTER_CALLBACK_CALLS,
+};
+
+bool lambda_callback_init(UDF_INIT *init, UDF_ARGS *args, char *message) {
+  return statement_start(&callback_function, init, args, message);
+}
+
+void lambda_callback_deinit(UDF_INIT *init) { end_rows(init); }
+
+char *lambda_callback(UDF_INIT *init, UDF_ARGS *args, char *result, unsigned long *length,
+                      unsigned char *is_null, unsigned char *error) {
+  (void)result;
+  return accepted_row(init, args, length, is_null, error);
+}
+
+static const struct sql_function callback_failure_function = {
+    .name = "lambda_callback_failure",
+    .usage = "(id, error[, options]) takes 2 or 3 arguments",
+    .arguments_min = 2,
+    .arguments_max = 3,
+    .state_size = sizeof(struct row_statement),
+    .type = INVOCATION_CALLBACK_FAILURE,
+    .payload_max = QUOTA_CALLBACK_RESULT_MAX,
+    .payload_kind = "a callback",
+    .result_max = ACCEPTED_SIZE,
+    .calls = COUNTER_CALLBACK_CALLS,
+};
+
+bool lambda_callback_failure_init(UDF_INIT *init, UDF_ARGS *args, char *message) {
+  return statement_start(&callback_failure_function, init, args, message);
+}
+
+void lambda_callback_failure_deinit(UDF_INIT *init) { end_rows(init); }
+
+char *lambda_callback_failure(UDF_INIT *init, UDF_ARGS *args, char *result, unsigned long *length,
+                              unsigned char *is_null, unsigned char *error) {
+  (void)result;
+  return accepted_row(init, args, length, is_null, error);
 }
 
 /* ---- lambda_outbox_hint(): for the trigger on the outbox ---- */

@@ -13,6 +13,10 @@
 #define QUOTA_LOG_TAIL_MAX 4096u
 /* Bytes of a function's name or ARN, all of them ASCII (botocore's model, NamespacedFunctionName). */
 #define QUOTA_FUNCTION_NAME_MAX 256u
+/* Bytes of a durable execution's ARN and of a callback's id (botocore's model, DurableExecutionArn and
+ * CallbackId), and of a callback's result (BinaryOperationPayload). */
+#define QUOTA_EXECUTION_MAX 1024u
+#define QUOTA_CALLBACK_RESULT_MAX 1048576u
 /* Bytes of a client context in base64 (Invoke API, X-Amz-Client-Context). */
 #define QUOTA_CLIENT_CONTEXT_MAX 3583u
 /* Milliseconds that a function may run (quotas: function timeout, 900 seconds). */

@@ -183,6 +183,18 @@ void statement_leave(void) { component_leave(); }
 
 /* ---- what a row asks for ---- */
 
+static bool is_callback(enum invocation_type type) {
+  return type == INVOCATION_CALLBACK_SUCCESS || type == INVOCATION_CALLBACK_FAILURE;
+}
+
+/* The sidecar knows what an ARN and an id look like. */
+static bool check_execution(enum invocation_type type, struct slice subject, struct failure *failure) {
+  const char *what = is_callback(type) ? "callback's id" : "durable execution's ARN";
+  if (subject.data == NULL) return failure_set(failure, FAILURE_ARGUMENT, "the %s is NULL", what);
+  if (subject.length <= QUOTA_EXECUTION_MAX && utf8_is_valid(subject.data, subject.length)) return true;
+  return failure_set(failure, FAILURE_ARGUMENT, "not a %s", what);
+}
+
 static bool check_function(struct slice function, struct failure *failure) {
   if (function.length > QUOTA_FUNCTION_NAME_MAX)
     return failure_set(failure, FAILURE_ARGUMENT,
@@ -209,15 +221,19 @@ static bool check_options(struct slice options, struct failure *failure) {
 
 static bool check_request(const struct sql_function *function, const struct invoke_request *request,
                           struct failure *failure) {
+  bool is_execution = function->type == INVOCATION_EXECUTION || is_callback(function->type);
+  if (is_execution && !check_execution(function->type, request->function, failure)) return false;
   if (request->function.data == NULL) return failure_set(failure, FAILURE_ARGUMENT, "function is NULL");
   if (request->payload.data == NULL)
     return failure_set(failure, FAILURE_ARGUMENT,
                        "payload is NULL (does a CONCAT argument evaluate to NULL? JSON_OBJECT keeps it)");
-  if (!check_function(request->function, failure)) return false;
+  if (!is_execution && !check_function(request->function, failure)) return false;
   if (request->payload.length > function->payload_max)
     return failure_set(failure, FAILURE_ARGUMENT,
                        "payload too large: it has %zu bytes, Lambda takes at most %lu for %s",
                        request->payload.length, function->payload_max, function->payload_kind);
+  if (request->callback_options.data != NULL && !check_options(request->callback_options, failure))
+    return false;
   return request->options.data == NULL || check_options(request->options, failure);
 }
 

@@ -16,6 +16,9 @@ CODE_MAX = 100
 REASON_MAX = 300
 # No text of ours is longer; what others sent may be.
 TEXT_MAX = 2000
+# How a text ends where nobody knows what became of the call; and where that does no harm.
+PERHAPS_DONE = "; the call may have been carried out"
+SAFE_TO_REPEAT = "; the durable execution of this name may be running, and it is safe to repeat the same call"
 
 
 class ErrorKind(enum.IntEnum):
@@ -47,6 +50,11 @@ class InvokeFailure(Exception):
         self.text = _safe(text[:TEXT_MAX])
         self.code = _safe(code[:CODE_MAX])
         super().__init__(self.text)
+
+    def may_be_repeated(self) -> None:
+        """Says in the text that the call may have started a durable execution of its name, and that whoever
+        calls again with the same name and payload gets to it."""
+        self.text = self.text.removesuffix(PERHAPS_DONE)[:MESSAGE_MAX] + SAFE_TO_REPEAT
 
 
 def _safe(text: str) -> str:
@@ -131,7 +139,8 @@ class ConnectionLost(InvokeFailure):
 class ApiError(InvokeFailure):
     """The Lambda API answered with an error: `code` is the exception's name. `passes`: it came before
     the function ran and may not come again, so the call may be repeated.
-    `retry_after`: in so many seconds, where Lambda says that."""
+    `retry_after`: in so many seconds, where Lambda says that. `status` is HTTP's, 0 for an answer that
+    cannot be Lambda's."""
 
     kind = ErrorKind.API
 
@@ -144,11 +153,13 @@ class ApiError(InvokeFailure):
         of_service: bool = False,
         request_id: str = "",
         retry_after: float | None = None,
+        status: int = 0,
     ) -> None:
         super().__init__(f"Lambda API returned error: {code[:CODE_MAX]}: {message[:MESSAGE_MAX]}", code=code)
         self.passes = passes
         self.of_service = of_service
         self.retry_after = retry_after
+        self.status = status
         self.request_id = request_id
 
 

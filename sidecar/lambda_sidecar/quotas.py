@@ -31,3 +31,6 @@ INIT_MAX_SECONDS = 10.0
 MEMORY_DEFAULT_MB = 128
 MEMORY_MIN_MB = 128
 MEMORY_MAX_MB = 10_240
+# Bytes of a callback's result (botocore's model of lambda 2015-03-31, BinaryOperationPayload); an error's are
+# not limited there, and get the same.
+CALLBACK_RESULT_MAX = EVENT_MAX

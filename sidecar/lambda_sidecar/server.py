@@ -91,7 +91,9 @@ class Server:
         rules = (len(config.allow or ()), len(config.role_rules or ()))
         log.info("access: %d allow entries, %d role_rules entries", *rules)
         concurrency = Concurrency(config.max_concurrency, config.max_concurrency_per_function)
-        pipeline = Pipeline(upstream.invoker.invoke, upstream.credentials, policy, concurrency)
+        pipeline = Pipeline(
+            upstream.invoker.invoke, upstream.credentials, policy, concurrency, upstream.durable.ask
+        )
         self._service = LambdaInvoker(pipeline)
         start_metrics = functools.partial(self._start_metrics, self._service, upstream)
         if not self._socket.is_successor:

@@ -16,6 +16,7 @@ from lambda_sidecar.aws.credentials import (
     PlaceholderCredentials,
     end_tasks,
 )
+from lambda_sidecar.aws.durable_api import DurableApi
 from lambda_sidecar.aws.identity import log_identity
 from lambda_sidecar.aws.lambda_api import Invoker
 from lambda_sidecar.aws.role_credentials import RoleCredentials
@@ -35,6 +36,7 @@ class Upstream:
     aws: AwsConfiguration
     invoker: Invoker
     credentials: CredentialSource
+    durable: DurableApi
     sts: Sts | None = None
     roles: RoleCredentials | None = None
 
@@ -61,19 +63,22 @@ async def start_upstream(
         closers.add("the local Lambda", local.stop)
         await local.start()
         log.info("local Lambda serves %s at %s", config.local.functions, local.endpoint)
-        return Upstream(aws, _invoker(config, aws, local.endpoint, closers), PlaceholderCredentials())
+        invoker, durable = _clients(config, aws, local.endpoint, closers)
+        return Upstream(aws, invoker, PlaceholderCredentials(), durable)
     base = ChainCredentials(aws.session)
     closers.add("the chain's credentials", base.close)
     sts = Sts(aws, base, region)
     closers.add("connections to STS", sts.close)
     roles = RoleCredentials(base, sts.assume)
     closers.add("the roles' credentials", roles.close)
-    invoker = _invoker(config, aws, None, closers)
+    invoker, durable = _clients(config, aws, None, closers)
     await aws.try_out(region, roles=config.has_roles)
-    return Upstream(aws, invoker, roles, sts, roles)
+    return Upstream(aws, invoker, roles, durable, sts, roles)
 
 
-def _invoker(config: Config, aws: AwsConfiguration, endpoint: str | None, closers: Closers) -> Invoker:
+def _clients(
+    config: Config, aws: AwsConfiguration, endpoint: str | None, closers: Closers
+) -> tuple[Invoker, DurableApi]:
     """`endpoint` replaces every region's."""
     invoker = Invoker(
         aws,
@@ -82,4 +87,6 @@ def _invoker(config: Config, aws: AwsConfiguration, endpoint: str | None, closer
         bare_names=config.bare_names,
     )
     closers.add("connections to Lambda", invoker.close)
-    return invoker
+    durable = DurableApi(aws, endpoint_url=endpoint)
+    closers.add("connections to Lambda's durable executions", durable.close)
+    return invoker, durable

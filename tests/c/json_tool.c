@@ -1,15 +1,23 @@
-/* Lets Python compare what udf/json_write.c and udf/json_printed.c make of values.
+/* Lets Python compare what udf/json_write.c, json_printed.c and durable_name.c make of values.
  * stdin: records of a kind (one byte), a length (4 bytes, little endian) and so many bytes. Kinds: 's' a
  * text, 'b' bytes, 'n' digits; 'd' a double, 'i' an int64_t, 'u' a uint64_t, each as memory has it; 'p' a
- * text of which is asked whether it is as the server prints JSON. stdout: for each a status (one byte, enum
- * json_written; of 'p' 0 for yes) and, where that is 0, a length and the JSON. */
+ * text of which is asked whether it is as the server prints JSON; 'o' options, of which the name of the
+ * durable execution is written as JSON. stdout: for each a status (one byte, enum json_written; of 'p' 0 for
+ * yes, of 'o' 1 where there is no name) and, where that is 0, a length and the JSON. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "durable_name.h"
 #include "json_printed.h"
 #include "json_write.h"
+
+static uint8_t write_name(struct bytes *json, const char *options, size_t length) {
+  char room[DURABLE_NAME_MAX];
+  struct slice name = durable_name((struct slice){.data = options, .length = length}, room);
+  return name.length == 0 ? 1 : json_write_string(json, name.data, name.length);
+}
 
 static uint8_t write_value(struct bytes *json, char kind, const char *value, size_t length) {
   double real = 0;
@@ -33,6 +41,8 @@ static uint8_t write_value(struct bytes *json, char kind, const char *value, siz
       return json_write_unsigned(json, number);
     case 'p':
       return json_is_printed(value, length) ? 0 : 1;
+    case 'o':
+      return write_name(json, value, length);
     default:
       abort();
   }

@@ -4,6 +4,7 @@
     make chaos-outbox SCENARIO=sidecar N=1000     one of them, with a number
     make chaos-outbox SEED=7                      the same choices again
     make chaos N=100000                           calls, without the outbox
+    make chaos-durable                            calls with a durable execution's name
 
 Knows the environment; nothing of what is done."""
 

@@ -1,6 +1,7 @@
 /* Whole calls (invoke.c and all below it) against a sidecar that does what the input says (peer.c), on a
  * system in memory (simulated_system.c). The input's first bytes choose the calls; the rest is the other
- * side's script. What must hold: a call that may have been carried out is not sent again; what is never taken
+ * side's script. What must hold: a call that may have been carried out is not sent again, unless it has
+ * the name of a durable execution, and then a few times; what is never taken
  * never left whole; nothing waits beyond its deadline or 100 ms beyond a KILL; nothing is left over. */
 #include <string.h>
 
@@ -15,6 +16,8 @@
 
 #define PAYLOAD_MAX 200000
 #define PAYLOAD_MIN 2
+/* In the byte that chooses a call's length: it has the name of a durable execution, too. */
+#define HAS_NAME 0x40
 #define SLACK_US 10000
 
 static uint8_t payloads[PEER_CALLS_MAX][PAYLOAD_MAX];
@@ -37,14 +40,19 @@ static void fill(uint8_t *payload, int number) {
 
 static void choose_calls(int count) {
   for (int i = 0; i < count; i++) {
-    size_t length = choose_length(peer_script_byte());
+    uint8_t byte = peer_script_byte();
+    size_t length = choose_length(byte);
     if (payloads[i][0] == 0) fill(payloads[i], i);
-    calls[i] = (struct peer_call){.payload = payloads[i] + PAYLOAD_MAX - length, .payload_length = length};
+    calls[i] = (struct peer_call){.payload = payloads[i] + PAYLOAD_MAX - length,
+                                  .payload_length = length,
+                                  .repeatable = (byte & HAS_NAME) != 0};
   }
 }
 
 static struct invoke_request request_of(int number) {
+  static const struct slice name = {.data = "order-1", .length = 7}, none = {.length = 0};
   return (struct invoke_request){
+      .durable_name = calls[number].repeatable ? name : none,
       .type = INVOCATION_REQUEST_RESPONSE,
       .function = {.data = "f", .length = 1},
       .payload = {.data = (const char *)calls[number].payload, .length = calls[number].payload_length},

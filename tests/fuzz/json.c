@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "aggregate_options.h"
+#include "durable_name.h"
 #include "failure.h"
 #include "json_printed.h"
 #include "json_read.h"
@@ -71,6 +72,17 @@ static void read_options(const uint8_t *bytes, size_t length, enum aggregate whi
   aggregate_options_free(&options);
 }
 
+/* A name is believed only where it stands in the options as it is. */
+static void read_durable_name(const uint8_t *bytes, size_t length) {
+  char room[DURABLE_NAME_MAX];
+  struct slice options = {.data = (const char *)bytes, .length = length};
+  if (length == 0 || !utf8_is_valid(options.data, length)) return;
+  struct slice name = durable_name(options, room);
+  if (name.length == 0) return;
+  require(name.data == room && name.length <= DURABLE_NAME_MAX, "a name has room");
+  require(memmem(options.data, length, "durable_execution_name", 22) != NULL, "a name is an option's");
+}
+
 /* {"": TEXT}, of any bytes. */
 static void write_string(const uint8_t *bytes, size_t length) {
   struct bytes json = {.data = NULL};
@@ -122,6 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   read_any_object(bytes, length);
   read_options(bytes, length, AGGREGATE_MAP);
   read_options(bytes, length, AGGREGATE_BATCH);
+  read_durable_name(bytes, length);
   if (json_is_printed((const char *)bytes, length))
     require(utf8_is_valid((const char *)bytes, length), "what MySQL prints is UTF-8");
   write_string(bytes, length);

@@ -23,6 +23,8 @@ enum {
   CONTINUATION
 };
 enum { END_STREAM = 1, ACK = 1, END_HEADERS = 4 };
+/* As call.c: of one call. */
+#define TRIES_MAX 5
 #define STREAM 1
 #define FRAME_HEAD 9
 #define PIECE_MAX 512
@@ -639,7 +641,10 @@ static void request_came(struct talk *talk, const struct sent_request *request) 
   require(call != NULL, "a request is a call's, whole and unchanged");
   require(talk->request_count < PEER_CONNECTION_REQUESTS_MAX,
           "a channel carries no more than was begun on it");
-  require(call->came == call->disclaimed, "a call that may have been carried out is not sent again");
+  require(request->has_durable_name == call->repeatable, "a name is sent with the call that has it");
+  require(call->repeatable || call->came == call->disclaimed,
+          "a call that may have been carried out is not sent again, but for one that is safe to repeat");
+  require(call->came < TRIES_MAX, "no call is sent again and again");
   call->came++;
   call->good = &talk->good;
   talk->takes_more[talk->request_count] = request->takes_more;

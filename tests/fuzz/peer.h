@@ -14,6 +14,7 @@
 struct peer_call {
   const uint8_t *payload;
   size_t payload_length;
+  bool repeatable;  /* it has the name of a durable execution */
   uint64_t number;  /* of its request that came last, on its connection */
   int came;         /* how often its request came whole */
   int disclaimed;   /* of them, those of which the other side said that it had not looked at them */

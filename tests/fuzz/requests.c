@@ -7,7 +7,15 @@
 #include "target.h"
 
 /* Numbers of fields in invoker.proto. */
-enum { CALL_ID = 1, TIMEOUT_MS = 4, DEADLINE_MS = 8, PAYLOAD = 15, MORE = 17, TAKES_MORE = 18 };
+enum {
+  CALL_ID = 1,
+  TIMEOUT_MS = 4,
+  DEADLINE_MS = 8,
+  PAYLOAD = 15,
+  MORE = 17,
+  TAKES_MORE = 18,
+  DURABLE_NAME = 19
+};
 enum { VARINT = 0, LENGTH = 2 };
 
 struct reader {
@@ -47,6 +55,7 @@ static void take_field(struct sent_request *request, const struct field *field) 
   if (field->number == TIMEOUT_MS) request->timeout_ms = field->value;
   if (field->number == DEADLINE_MS) request->deadline_ms = field->value;
   if (field->number == TAKES_MORE) request->takes_more = field->value != 0;
+  if (field->number == DURABLE_NAME) request->has_durable_name = field->bytes != NULL && field->value > 0;
   if (field->number != PAYLOAD) return;
   require(field->bytes != NULL && request->payload == NULL, "a request has one payload");
   request->payload = field->bytes;

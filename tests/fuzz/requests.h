@@ -13,6 +13,7 @@
 struct sent_request {
   uint64_t call_id, timeout_ms, deadline_ms;
   bool takes_more;
+  bool has_durable_name;
   const uint8_t *payload; /* in the message */
   size_t payload_length;
 };

@@ -140,6 +140,7 @@ def test_python_reads_the_request_that_c_writes(
         *for_aggregates,
         str(kind % 2),
         str(kind // 2),
+        options[:64],
     ]
     written = subprocess.run([PROGRAMS / "contract_tool", "encode", *texts], check=True, capture_output=True)
     expected = invoker_pb2.InvokeRequest(
@@ -157,6 +158,7 @@ def test_python_reads_the_request_that_c_writes(
         tenant_id=for_aggregates[3],
         answer_form=invoker_pb2.AnswerForm.Name(kind % 2),
         fails_together=kind != 1,
+        durable_execution_name=options[:64],
     )
     assert invoker_pb2.InvokeRequest.FromString(written.stdout) == expected
 

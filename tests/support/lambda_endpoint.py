@@ -46,6 +46,9 @@ class Handler(BaseHTTPRequestHandler):
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.endpoint.next_answer(self)(self)
 
+    def do_GET(self) -> None:
+        self.do_POST()
+
     def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
         for name, value in headers.items():

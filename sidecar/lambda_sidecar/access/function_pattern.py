@@ -62,6 +62,11 @@ class FunctionPattern:
         self._partition, self._region, self._account, self._name = (wildcard(parts[n]) for n in (1, 3, 4, 6))
         self._qualifier = wildcard(parts[_WHOLE_ARN]) if len(parts) > _WHOLE_ARN else None
 
+    @property
+    def is_any(self) -> bool:
+        """Whether it is `*`: it does not depend on the function."""
+        return self._any
+
     def matches(self, function: FunctionName) -> bool:
         if self._any:
             return True

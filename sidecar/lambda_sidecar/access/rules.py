@@ -13,6 +13,8 @@ from lambda_sidecar.access.function_pattern import FunctionPattern
 from lambda_sidecar.access.settings import AccessSettings, AllowRule, RoleRule, is_role_arn
 from lambda_sidecar.errors import AccessDenied, InvalidRequest
 
+# What only a rule for all functions matches.
+_EVERY = FunctionName("", "", None, "every function", None)
 # Decisions remembered: a busy server's accounts times its functions. To decide anew costs some microseconds.
 REMEMBERED = 4096
 
@@ -50,6 +52,14 @@ class _Match:
     def __call__(self, account: Account, function: FunctionName) -> bool:
         return self._account.matches(account) and self._function.matches(function)
 
+    def is_of(self, account: Account) -> bool:
+        return self._account.matches(account)
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether it does not depend on the function."""
+        return self._function.is_any
+
 
 class AccessRules:
     """Decides by settings that never change: a new configuration makes new AccessRules."""
@@ -78,6 +88,23 @@ class AccessRules:
             raise InvalidRequest("the account's name is longer than MySQL's are")
         allowed = self._allowed_by(account, function)
         role, reason = self._choose(account, function, wanted)
+        return Decision(role, (allowed, reason))
+
+    def decide_for_all(self, account: Account, wanted: str = "") -> Decision:
+        """The same for a call whose function is not known. Raises AccessDenied where the account's rules
+        depend on the function."""
+        if len(account.user) > USER_MAX or len(account.host) > HOST_MAX:
+            raise InvalidRequest("the account's name is longer than MySQL's are")
+        mine = [match for match in self._allow if match.is_for_all and match.is_of(account)]
+        if self._allow and not mine:
+            raise AccessDenied(f"account {account} may not invoke every function: name it in the options")
+        roles = [match for match, _ in self._roles if match.is_of(account)]
+        if any(not match.is_for_all for match in roles):
+            raise AccessDenied(
+                f"the role of account {account} depends on the function: name it in the options"
+            )
+        allowed = mine[0].text if mine else "no allow entry: every account may invoke every function"
+        role, reason = self._choose(account, _EVERY, wanted)
         return Decision(role, (allowed, reason))
 
     def _allowed_by(self, account: Account, function: FunctionName) -> str:

@@ -107,6 +107,7 @@ def _api_error(status: int, reason: str, headers: Mapping[str, str], body: bytes
         of_service=status == 429 or status >= 500 or code in RETRYABLE,
         request_id=_text(headers, "x-amzn-requestid"),
         retry_after=_seconds(headers.get("retry-after", "")),
+        status=status,
     )
 
 

@@ -15,11 +15,13 @@ ANSWER_MAX = 262_144
 
 
 class AnswerTooLarge(Exception):
-    """The answer has more than ANSWER_MAX bytes."""
+    """The answer has more bytes than a session reads."""
 
 
 class BoundedHttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore is not typed
-    """Reads ANSWER_MAX bytes of an answer at most."""
+    """Reads so many bytes of an answer at most."""
+
+    ANSWER_MAX = ANSWER_MAX
 
     async def send(self, request: Any) -> Any:
         """Raises AnswerTooLarge, and whatever its parent raises."""
@@ -29,7 +31,7 @@ class BoundedHttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore i
         try:
             async for chunk in response.raw.content.iter_any():
                 body += chunk
-                if len(body) > ANSWER_MAX:
+                if len(body) > self.ANSWER_MAX:
                     raise AnswerTooLarge
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ConnectionClosedError(error=error, request=request, endpoint_url=request.url) from None

@@ -11,6 +11,7 @@ import functools
 import math
 import random
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
@@ -19,6 +20,7 @@ from botocore.credentials import ReadOnlyCredentials
 from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.aws.answer import InvocationResult, read_answer
 from lambda_sidecar.aws.configuration import AwsConfiguration, Endpoint
+from lambda_sidecar.aws.repeats import Repeats
 from lambda_sidecar.aws.signing import canonical_uri, sign
 from lambda_sidecar.aws.success import check_success
 from lambda_sidecar.errors import ApiError, ConnectionLost, EndpointUnreachable, InvokeFailure
@@ -34,6 +36,8 @@ BACKOFF_SECONDS = 0.2
 # Functions whose part of a request, the same each time, is kept ready.
 TARGETS_MAX = 4096
 
+Renew = Callable[[], Awaitable[ReadOnlyCredentials]]
+
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
@@ -48,6 +52,12 @@ class Invocation:
     durable_execution_name: str = ""
     deadline: float = math.inf
     """On time.monotonic()'s clock: nothing is sent from then on."""
+    subject: str = ""
+    """Only of an operation beside Invoke (durable_api.py), which `invocation_type` names then: the durable
+    execution's ARN, or the callback's id."""
+    renew: Renew | None = None
+    """Only with a durable execution's name: the call is safe to repeat, and gets credentials for each further
+    attempt from here, because the first one may have taken longer than its own live. Raises InvokeFailure."""
 
 
 class Invoker:
@@ -84,6 +94,8 @@ class Invoker:
         when the invocation's deadline has passed before it was sent.
 
         Cancelling closes the HTTP connection; that is all that can be done, Lambda has no cancel."""
+        if invocation.renew is not None:
+            return await self._invoke_repeatedly(invocation, credentials, invocation.renew)
         give_up = time.monotonic() + RETRY_SECONDS
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -95,6 +107,25 @@ class Invoker:
             await asyncio.sleep(wait)
             self.retries += 1
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _invoke_repeatedly(
+        self, invocation: Invocation, credentials: ReadOnlyCredentials, renew: Renew
+    ) -> InvocationResult:
+        """The same where the name of a durable execution makes it safe to ask again, whatever became of the
+        attempt before: the execution of that name is running then, or has its answer. Lambda compares the
+        payload, and so each attempt is the same but for its signature and time."""
+        repeats = Repeats(invocation.deadline)
+        while True:
+            try:
+                return await self._attempt(invocation, credentials)
+            except InvokeFailure as failure:
+                pause = repeats.pause_after(failure)
+            await asyncio.sleep(pause)
+            self.retries += 1
+            try:
+                credentials = await renew()
+            except InvokeFailure as failure:
+                raise repeats.last(failure) from None
 
     async def _attempt(self, invocation: Invocation, credentials: ReadOnlyCredentials) -> InvocationResult:
         function = invocation.function

@@ -11,6 +11,7 @@ from lambda_sidecar.access.account import Account
 from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.aws.lambda_api import Invocation
+from lambda_sidecar.calls.durable import DurableRequest
 from lambda_sidecar.calls.lambda_invoke import Options
 from lambda_sidecar.calls.lambda_map import MapOptions
 from lambda_sidecar.concurrency.slots import Share, Slot
@@ -58,6 +59,7 @@ class Call:
         "began",
         "connection_id",
         "deadline",
+        "durable_name",
         "function",
         "function_text",
         "invocation",
@@ -66,6 +68,7 @@ class Call:
         "payload",
         "phase",
         "queued_us",
+        "repeats",
         "result",
         "share",
         "slot",
@@ -78,23 +81,29 @@ class Call:
         function_text: str,
         payload: bytes,
         *,
-        options: Options | MapOptions | str | None,
+        options: Options | MapOptions | DurableRequest | str | None,
         timeout_ms: int,
         share: Share,
         connection_id: int = 0,
         until: float = 0.0,
+        repeats: bool = True,
+        durable_name: str = "",
     ) -> None:
         """`function_text` is the function as its caller wrote it. `options` as JSON text, or as lambda_map's,
         are not looked at yet; None stands for an invocation type that nobody knows. `timeout_ms` counts from
         now; `until`, on time.monotonic()'s clock, is when the caller gives up, 0 where that is not known.
         `share` is common to the calls that take turns as one. `connection_id` is MySQL's, 0 where there is
-        none."""
+        none. `repeats`: a call that is safe to repeat is attempted again within its time, and not by a
+        schedule of the door's own. `durable_name`: the client has read this name out of the options, and may
+        send the call twice; empty, it will not."""
         self.account = account
         self.function_text = function_text
         self.payload = payload
         self.options = options
         self.share = share
         self.connection_id = connection_id
+        self.repeats = repeats
+        self.durable_name = durable_name
         self.began = began = time.monotonic()
         self.timeout_ms = timeout_ms
         self.deadline = deadline = began + timeout_ms / 1000

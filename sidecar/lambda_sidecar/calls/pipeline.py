@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Generator
@@ -16,8 +17,10 @@ from botocore.credentials import ReadOnlyCredentials
 from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.aws.answer import InvocationResult, function_error_sentence
 from lambda_sidecar.aws.credentials import CredentialSource
-from lambda_sidecar.aws.lambda_api import Invocation
+from lambda_sidecar.aws.lambda_api import Invocation, Renew
+from lambda_sidecar.calls import durable
 from lambda_sidecar.calls.call import CREDENTIALS, SENT, WAITING, Call
+from lambda_sidecar.calls.durable import DurableOptions, DurableRequest
 from lambda_sidecar.calls.lambda_invoke import Options, parse_options
 from lambda_sidecar.calls.lambda_map import MapOptions, checked
 from lambda_sidecar.calls.payload import check_payload, is_plainly_good
@@ -51,10 +54,17 @@ class Pipeline:
     """Runs calls, each in the task that asks for it, and counts what becomes of them."""
 
     def __init__(
-        self, invoke: Invoke, credentials: CredentialSource, policy: Policy, concurrency: Concurrency
+        self,
+        invoke: Invoke,
+        credentials: CredentialSource,
+        policy: Policy,
+        concurrency: Concurrency,
+        ask: Invoke | None = None,
     ) -> None:
-        """`policy` may be replaced while calls run: they keep the one that they began with."""
+        """`policy` may be replaced while calls run: they keep the one that they began with. `ask` carries out
+        what has a subject, and is nothing to invoke."""
         self._invoke = invoke
+        self._ask = ask or invoke
         self._credentials = credentials
         self.policy = policy
         self.concurrency = concurrency
@@ -82,6 +92,8 @@ class Pipeline:
             options = call.options
             if not isinstance(options, Options):
                 call.options = options = _read(options)
+            if call.durable_name:
+                _check_name(call.durable_name, options)
             if options.timeout_ms is not None:
                 call.shorten(options.timeout_ms)
             async with asyncio.timeout(call.seconds_left()):
@@ -90,6 +102,8 @@ class Pipeline:
                 answer = await shape(await self._run(call, options))
         except TimeoutError:
             failure: InvokeFailure = CallTimeout(call.timeout_ms)
+            if call.phase is SENT and call.invocation is not None and call.invocation.renew is not None:
+                failure.may_be_repeated()
         except InvokeFailure as raised:
             # Its frames hold the answer, and this one holds it: megabytes until memory is collected.
             failure = raised.with_traceback(None)
@@ -113,15 +127,23 @@ class Pipeline:
         """Name, rules, payload, credentials, a slot, in this order: a refusal comes before more is asked,
         and what fails takes no slot."""
         policy = self.policy
-        function = policy.function_name(call.function_text, options.region, options.qualifier)
-        call.function = function
-        role = policy.access.decide(call.account, function, options.role).role
-        payload = call.payload
-        if len(payload) > AT_ONCE or not is_plainly_good(payload):  # nearly all are small and good
-            await self._check_payload(payload, options.invocation_type)
+        if isinstance(options, DurableOptions):
+            call.function, role = durable.target(options, policy, call.account)
+            function = call.function
+            call.payload = options.payload
+        else:
+            function = policy.function_name(call.function_text, options.region, options.qualifier)
+            call.function = function
+            role = policy.access.decide(call.account, function, options.role).role
+            payload = call.payload
+            if len(payload) > AT_ONCE or not is_plainly_good(payload):  # nearly all are small and good
+                await self._check_payload(payload, options.invocation_type)
         call.phase = CREDENTIALS
         credentials = await self._credentials.get(role, call.account, function.region)
-        call.invocation = invocation = _invocation(call, function, options)
+        renew = None
+        if options.durable_execution_name and call.repeats:
+            renew = functools.partial(self._credentials.get, role, call.account, function.region)
+        call.invocation = invocation = _invocation(call, function, options, renew)
         name = function.unqualified
         estimate = self.durations.of(name, options.invocation_type)
         slot = self.concurrency.take(name)
@@ -165,7 +187,8 @@ class Pipeline:
         call.phase = SENT
         began = time.monotonic()
         try:
-            call.result = result = await self._invoke(invocation, credentials)
+            invoke = self._ask if invocation.subject else self._invoke
+            call.result = result = await invoke(invocation, credentials)
         finally:
             estimate.note(time.monotonic() - began, answered=call.result is not None)
         if result.function_error:
@@ -181,14 +204,24 @@ class Pipeline:
             log.warning(text, self.concurrency.running, self.concurrency.waiting)
 
 
-def _read(options: MapOptions | str | None) -> Options:
+def _read(options: MapOptions | DurableRequest | str | None) -> Options:
     """Raises InvalidRequest."""
     if options is None:
         raise InvalidRequest("unknown invocation type")
+    if isinstance(options, DurableRequest):
+        return durable.checked(options)
     return parse_options(options) if isinstance(options, str) else checked(options)
 
 
-def _invocation(call: Call, function: FunctionName, options: Options) -> Invocation:
+def _check_name(durable_name: str, options: Options) -> None:
+    """The client may send the call twice because of it. Raises InvalidRequest."""
+    if durable_name != options.durable_execution_name:
+        raise InvalidRequest(
+            "the options do not have the durable_execution_name that the library has read in them"
+        )
+
+
+def _invocation(call: Call, function: FunctionName, options: Options, renew: Renew | None) -> Invocation:
     return Invocation(
         function=function,
         payload=call.payload,
@@ -198,4 +231,6 @@ def _invocation(call: Call, function: FunctionName, options: Options) -> Invocat
         tenant_id=options.tenant_id,
         durable_execution_name=options.durable_execution_name,
         deadline=call.deadline,
+        subject=options.subject if isinstance(options, DurableOptions) else "",
+        renew=renew,
     )

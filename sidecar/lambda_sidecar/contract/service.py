@@ -13,9 +13,11 @@ import grpc
 
 from lambda_sidecar.access.account import HOST_MAX, USER_MAX, Account
 from lambda_sidecar.aws.answer import InvocationResult
+from lambda_sidecar.aws.durable_api import FAIL, LOOK, SUCCEED
 from lambda_sidecar.calls.batch import attempts
 from lambda_sidecar.calls.batch.batch import Batch, check_rows, function_name, query_of
 from lambda_sidecar.calls.call import Call
+from lambda_sidecar.calls.durable import DurableRequest, check_document
 from lambda_sidecar.calls.lambda_invoke import Options, document
 from lambda_sidecar.calls.lambda_map import MapOptions, value
 from lambda_sidecar.calls.pipeline import Pipeline, Shape
@@ -45,6 +47,13 @@ _PLAIN = {
     invoker_pb2.INVOCATION_TYPE_REQUEST_RESPONSE: Options(invocation_type="RequestResponse"),
     invoker_pb2.INVOCATION_TYPE_EVENT: Options(invocation_type="Event"),
     invoker_pb2.INVOCATION_TYPE_DRY_RUN: Options(invocation_type="DryRun"),
+}
+
+# And what is no invocation.
+_DURABLE = {
+    invoker_pb2.INVOCATION_TYPE_EXECUTION: LOOK,
+    invoker_pb2.INVOCATION_TYPE_CALLBACK_SUCCESS: SUCCEED,
+    invoker_pb2.INVOCATION_TYPE_CALLBACK_FAILURE: FAIL,
 }
 
 
@@ -93,7 +102,7 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         options_json = request.options_json
         if request.answer_form and request.HasField("batch"):
             return await self._answer_batch(request, payload, share)
-        options: Options | MapOptions | str | None
+        options: Options | MapOptions | DurableRequest | str | None
         shape: Shape[Result]
         if request.answer_form:
             options, shape = _map_options(request), self._value
@@ -104,6 +113,9 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             if options is None and request.invocation_type == invoker_pb2.INVOCATION_TYPE_PING:
                 result = Result(executed_version=version(), request_id=self.sidecar_id)
                 return _response(request, result, 0)
+            if options is None and (operation := _DURABLE.get(request.invocation_type)) is not None:
+                options = DurableRequest(operation, request.function, payload, request.callback_options_json)
+                shape = _durable
         call = _call(request, payload, options, request.timeout_ms, share)
         answer = await self.pipeline.run(call, shape)
         return _response(request, answer, call.queued_us)
@@ -146,7 +158,7 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
 def _call(
     request: Request,
     payload: bytes,
-    options: Options | MapOptions | str | None,
+    options: Options | MapOptions | DurableRequest | str | None,
     timeout_ms: int,
     share: Share,
 ) -> Call:
@@ -161,6 +173,7 @@ def _call(
         share=share,
         connection_id=caller.connection_id,
         until=request.deadline_ms / 1000,
+        durable_name=request.durable_execution_name,
     )
 
 
@@ -221,6 +234,12 @@ async def _result(result: InvocationResult) -> Result:
         log_tail=result.log_tail,
         payload=result.payload,
     )
+
+
+async def _durable(result: InvocationResult) -> Result:
+    """lambda_execution's answer; of a callback's the library writes the document. Raises ApiError."""
+    check_document(result, RESULT_MAX)
+    return Result(status_code=result.status_code, request_id=result.request_id, payload=result.payload)
 
 
 def _check_size(result: InvocationResult) -> None:

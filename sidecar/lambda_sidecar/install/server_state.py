@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mysql.connector
+from mysql.connector import errorcode
 from mysql.connector.abstracts import MySQLConnectionAbstract
 
 from lambda_sidecar.install import library_file
@@ -17,6 +18,7 @@ from lambda_sidecar.install.options import Account, quoted
 COMPONENT = "file://lambda_udf"
 _RETURNED = {0: "STRING", 1: "REAL", 2: "INTEGER", 4: "DECIMAL"}  # udf_registration_types.h
 _CANT_INITIALIZE_UDF = 1123  # mysqld_error.h; our init functions refuse a wrong number of arguments
+_REFUSALS = (_CANT_INITIALIZE_UDF, errorcode.ER_UDF_ERROR, errorcode.ER_SPECIFIC_ACCESS_DENIED_ERROR)
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,12 @@ def _declaration(name: str, kind: str, returned: int) -> str:
 
 
 def answers(connection: MySQLConnectionAbstract, function: str) -> bool:
-    """Whether the function is loaded. Called with one argument, which none of ours takes, it refuses by
-    itself; a NULL invokes nothing."""
+    """Whether the function is loaded. Called with one argument it refuses by itself: only lambda_execution
+    takes one, and refuses a NULL, or an account without the privilege."""
     try:
         execute(connection, f"SELECT `{function}`(NULL)")
     except mysql.connector.Error as error:
-        return error.errno == _CANT_INITIALIZE_UDF
+        return error.errno in _REFUSALS
     return True
 
 

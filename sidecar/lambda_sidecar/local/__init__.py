@@ -10,6 +10,7 @@ The way of an invocation, file by file:
                      a template; read anew at every invocation
     runtimes.py      Python, Node.js or a bootstrap; rapid_client.cjs helps AWS's client for Node.js
     slots.py         concurrency limits
+    executions.py    durable executions by name: one runs, and who asks again gets to it
     events.py        invocations of type Event: queue and retries
     fleet.py         a warm worker, or a new one
     worker.py        one invocation on one worker: timeout, exit, log
@@ -18,9 +19,9 @@ The way of an invocation, file by file:
     output.py        what it prints, in the sidecar's log
     record.py        what was invoked; record_api.py serves it to tests
 
-It does not have: operations other than Invoke, response streaming, layers, extensions, versions (every
-qualifier runs the folder's code, as $LATEST), dead-letter queues and destinations, memory limits, freezing
-between invocations."""
+It does not have: operations other than Invoke (so no checkpoints of durable functions), response streaming,
+layers, extensions, versions (every qualifier runs the folder's code, as $LATEST), dead-letter queues and
+destinations, memory limits, freezing between invocations."""
 
 from lambda_sidecar.config.local import LocalLambdaSettings
 from lambda_sidecar.local.errors import LocalLambdaError

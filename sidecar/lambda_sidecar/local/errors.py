@@ -52,6 +52,15 @@ def invalid_content(message: str) -> ApiError:
     return ApiError(400, "InvalidRequestContentException", message)
 
 
+def already_started(name: str) -> ApiError:
+    """The name of a durable execution that another payload has."""
+    return ApiError(
+        409,
+        "DurableExecutionAlreadyStartedException",
+        f"Durable execution already started with a different payload: {name}",
+    )
+
+
 def too_large(message: str) -> ApiError:
     """A payload above Lambda's quota."""
     return ApiError(413, "RequestTooLargeException", message)

@@ -78,7 +78,7 @@ class Events:
             try:
                 function = self._function(name)
             except FunctionConfigError as error:
-                self._ended(queue.popleft(), str(error))
+                self._ended(queue.popleft(), None, str(error))
                 continue
             if self._slots.take(function) is not None:
                 return
@@ -93,6 +93,7 @@ class Events:
 
     async def _attempt(self, function: Function, invocation: Invocation) -> None:
         failure: str | None = "it could not run"
+        outcome = None
         try:
             outcome = await self._run(function, invocation)
             failure = error_text(outcome.payload) if outcome.function_error else None
@@ -100,9 +101,9 @@ class Events:
             _logger.exception("local Lambda: an event for %s could not run", function.name)
         finally:
             self._slots.release(function)
-        self._ended(invocation, failure)
+        self._ended(invocation, outcome, failure)
 
-    def _ended(self, invocation: Invocation, failure: str | None) -> None:
+    def _ended(self, invocation: Invocation, outcome: Outcome | None, failure: str | None) -> None:
         invocation.finish("ok" if failure is None else "error")
         is_last = invocation.attempt > len(self._retry_seconds)
         if failure is not None:
@@ -121,6 +122,7 @@ class Events:
         if failure is None or is_last:
             self._events -= 1
             self._bytes -= len(invocation.event)
+            invocation.end(outcome)
             return
         seconds = self._retry_seconds[invocation.attempt - 1]
         timer: asyncio.TimerHandle

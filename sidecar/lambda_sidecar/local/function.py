@@ -29,7 +29,9 @@ _MARKS = ("lambda_function.py", "index.js", "index.mjs", _BOOTSTRAP, _SETTINGS)
 _MARKS_IN_WORDS = f"{', '.join(_MARKS[:-1])} or {_MARKS[-1]}"
 # Folders with others' code or with none: npm's, Python's, hidden ones.
 _NO_FUNCTIONS = ("node_modules", ".", "__")
-_KEYS = ("handler", "timeout", "environment", "concurrency", "memory_size")
+_KEYS = ("handler", "timeout", "environment", "concurrency", "memory_size", "durable")
+# botocore's model, RetentionPeriodInDays: 1 to 90 days. Tests need less than a day.
+RETENTION_DEFAULT_SECONDS, RETENTION_MAX_SECONDS = 86_400.0, 7_776_000.0
 # Variables that the service itself sets; "Defined runtime environment variables",
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 _RESERVED = ("_HANDLER", "_X_AMZN_TRACE_ID", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV")
@@ -50,6 +52,7 @@ class Function:
     environment: tuple[tuple[str, str], ...] = ()
     concurrency: int | None = None  # reserved concurrency; None: only the service's limit
     memory_size: int = MEMORY_DEFAULT_MB  # MB, which the function is given and nothing enforces
+    durable_retention_seconds: float = RETENTION_DEFAULT_SECONDS  # how long an execution's name is known
 
 
 class FunctionFolder:
@@ -164,6 +167,21 @@ def _read(name: str, folder: Path, revision: str) -> Function | None:
         if concurrency is None
         else _integer(settings, table, "concurrency", 0, 0, RESERVED_MAX),
         memory_size=_integer(settings, table, "memory_size", MEMORY_DEFAULT_MB, MEMORY_MIN_MB, MEMORY_MAX_MB),
+        durable_retention_seconds=_retention(settings, table.get("durable", {})),
+    )
+
+
+def _retention(settings: Path, durable: object) -> float:
+    """Of the table [durable]. Raises FunctionConfigError."""
+    key = "retention_seconds"
+    if not isinstance(durable, dict) or not set(durable) <= {key}:
+        raise FunctionConfigError(f"{settings}: durable must be a table; known in it is {key}")
+    return _number(
+        settings,
+        {f"durable.{key}": durable[key]} if durable else {},
+        f"durable.{key}",
+        RETENTION_DEFAULT_SECONDS,
+        RETENTION_MAX_SECONDS,
     )
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from lambda_sidecar.local.target import Target
@@ -27,6 +28,7 @@ class Invocation:
 
     outcome: "ok", "error" (a function error), "throttled" (429), "dry_run", or None while it waits or runs.
     client_connected: whether the HTTP request that asked for it is still open or was open until its answer.
+    on_end: gets the outcome of the last attempt; None if it could not run.
     """
 
     target: Target
@@ -42,6 +44,13 @@ class Invocation:
     finished: float | None = None
     outcome: str | None = None
     client_connected: bool = True
+    on_end: Callable[[Outcome | None], None] | None = None
+
+    def end(self, outcome: Outcome | None) -> None:
+        """There is no further attempt."""
+        if self.on_end is not None:
+            self.on_end(outcome)
+            self.on_end = None
 
     def finish(self, outcome: str) -> None:
         """Records the end of this attempt."""

@@ -11,6 +11,7 @@ from aiohttp import web
 from lambda_sidecar.config.local import LocalLambdaSettings
 from lambda_sidecar.local import errors
 from lambda_sidecar.local.events import Events
+from lambda_sidecar.local.executions import Execution, Executions
 from lambda_sidecar.local.fleet import Fleet
 from lambda_sidecar.local.function import Function
 from lambda_sidecar.local.invocation import Invocation, Outcome
@@ -19,6 +20,7 @@ from lambda_sidecar.local.invoke_request import (
     answer,
     empty_answer,
     read_body,
+    read_execution_name,
     read_invocation,
     read_target,
     read_type,
@@ -49,6 +51,7 @@ class InvokeApi:
         self._settings = settings
         self._functions, self._fleet, self._slots = functions, fleet, slots
         self._events, self._record, self._requests = events, record, requests
+        self._executions = Executions()
         self._running = Tasks()
         self._stopping = False
 
@@ -60,6 +63,7 @@ class InvokeApi:
         """Ends what runs; its requests are answered with ServiceException."""
         self._stopping = True
         await self._running.cancel()
+        self._executions.stop()
 
     async def _invoke(self, request: web.Request) -> web.Response:
         with self._requests.one():
@@ -74,11 +78,32 @@ class InvokeApi:
                 self._record.add(invocation)
                 invocation.finish("dry_run")
                 return empty_answer(204, invocation)
+            execution, is_new = self._execution(function, invocation, read_execution_name(request))
             if invocation_type == "Event":
-                if not self._events.accept(invocation):
-                    raise errors.throttled("FunctionInvocationRateLimitExceeded")
-                return empty_answer(202, invocation)
-            return answer(invocation, await self._run(function, invocation))
+                if is_new:
+                    self._accept(invocation)
+                return empty_answer(202, invocation, execution)
+            if execution is None or is_new:
+                return answer(invocation, await self._run(function, invocation), execution)
+            return answer(invocation, await asyncio.shield(execution.outcome), execution)
+
+    def _execution(
+        self, function: Function, invocation: Invocation, name: str
+    ) -> tuple[Execution | None, bool]:
+        """The execution of that name, if there is a name; and whether the invocation has to run. Raises
+        ApiError."""
+        if not name:
+            return None, True
+        execution = self._executions.find(invocation, name)
+        if execution is not None:
+            return execution, False
+        return self._executions.begin(invocation, name, function.durable_retention_seconds), True
+
+    def _accept(self, invocation: Invocation) -> None:
+        """Raises ApiError where no more events can wait."""
+        if not self._events.accept(invocation):
+            invocation.end(None)
+            raise errors.throttled("FunctionInvocationRateLimitExceeded")
 
     def _function(self, target: Target) -> Function:
         try:
@@ -96,6 +121,7 @@ class InvokeApi:
         reason = self._slots.take(function)
         if reason is not None:
             invocation.finish("throttled")
+            invocation.end(None)
             raise errors.throttled(reason)
         # A task of its own: when the client hangs up, aiohttp cancels the handler, and as in Lambda the
         # invocation goes on.
@@ -120,5 +146,6 @@ class InvokeApi:
             outcome = await self._fleet.run(function, invocation)
         finally:
             invocation.finish("error" if outcome is None or outcome.function_error else "ok")
+            invocation.end(outcome)
             self._slots.release(function)
         return outcome

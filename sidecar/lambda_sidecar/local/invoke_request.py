@@ -9,10 +9,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 
 from aiohttp import web
 
 from lambda_sidecar.local import errors
+from lambda_sidecar.local.executions import Execution
 from lambda_sidecar.local.invocation import Invocation, Outcome
 from lambda_sidecar.local.target import Target, resolve
 from lambda_sidecar.quotas import CLIENT_CONTEXT_MAX, EVENT_MAX, REQUEST_RESPONSE_MAX
@@ -22,6 +24,8 @@ from lambda_sidecar.text.pacer import at_once
 # aiohttp decodes the path after it has matched, so %2F stays inside the name.
 PATH = "/2015-03-31/functions/{name}/invocations"
 INVOCATION_TYPES = ("RequestResponse", "Event", "DryRun")
+# botocore's model, DurableExecutionName.
+_EXECUTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 def read_target(request: web.Request, *, region: str, account_id: str) -> Target:
@@ -43,6 +47,17 @@ def read_type(request: web.Request) -> str:
             "Member must satisfy enum value set: [Event, RequestResponse, DryRun]"
         )
     return invocation_type
+
+
+def read_execution_name(request: web.Request) -> str:
+    """The name of a durable execution; empty where there is none. Raises ApiError."""
+    name = request.headers.get("X-Amz-Durable-Execution-Name", "")
+    if name and not _EXECUTION_NAME.fullmatch(name):
+        raise errors.invalid_parameter(
+            "1 validation error detected: Value at 'durableExecutionName' failed to satisfy constraint: "
+            "Member must satisfy regular expression pattern: [a-zA-Z0-9-_]+"
+        )
+    return name
 
 
 async def read_body(request: web.Request, *, is_event: bool) -> bytes:
@@ -80,23 +95,29 @@ def read_invocation(request: web.Request, target: Target, invocation_type: str, 
     )
 
 
-def empty_answer(status: int, invocation: Invocation) -> web.Response:
+def empty_answer(status: int, invocation: Invocation, execution: Execution | None = None) -> web.Response:
     """The answer without a body: 204 to a dry run, 202 to an accepted event."""
-    return web.Response(status=status, headers={"x-amzn-RequestId": invocation.request_id})
+    headers = {"x-amzn-RequestId": invocation.request_id, **_execution_arn(execution)}
+    return web.Response(status=status, headers=headers)
 
 
-def answer(invocation: Invocation, outcome: Outcome) -> web.Response:
+def answer(invocation: Invocation, outcome: Outcome, execution: Execution | None = None) -> web.Response:
     """The answer with the function's result, or with its error document."""
     headers = {
         "x-amzn-RequestId": invocation.request_id,
         "X-Amzn-Trace-Id": invocation.trace_id,
         "X-Amz-Executed-Version": "$LATEST",
+        **_execution_arn(execution),
     }
     if outcome.function_error:
         headers["X-Amz-Function-Error"] = "Unhandled"
     if invocation.wants_log:
         headers["X-Amz-Log-Result"] = base64.b64encode(outcome.log).decode()
     return web.Response(body=outcome.payload, content_type="application/json", headers=headers)
+
+
+def _execution_arn(execution: Execution | None) -> dict[str, str]:
+    return {} if execution is None else {"X-Amz-Durable-Execution-Arn": execution.arn}
 
 
 def _checked(event: bytes) -> bytes:

@@ -1,0 +1,242 @@
+"""What Lambda offers for durable executions beside starting them: a look at one, the end of a callback.
+
+Asks through aiobotocore's client, because this is no hot path; knows nothing of who asks, or of rules."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import datetime
+import json
+import logging
+import random
+import time
+from typing import Any
+
+import aiobotocore.session
+import botocore.exceptions
+from aiobotocore.config import AioConfig
+from aiobotocore.credentials import AioCredentials
+from botocore.credentials import ReadOnlyCredentials
+
+from lambda_sidecar.aws.answer import RETRYABLE, InvocationResult
+from lambda_sidecar.aws.bounded_http import AnswerTooLarge, BoundedHttpSession
+from lambda_sidecar.aws.configuration import REQUEST_SECONDS, AwsConfiguration
+from lambda_sidecar.aws.lambda_api import Invocation
+from lambda_sidecar.aws.repeats import leaves_open
+from lambda_sidecar.aws.sdk_error import unreachable_reason
+from lambda_sidecar.errors import (
+    ApiError,
+    ConnectionLost,
+    EndpointUnreachable,
+    InvalidRequest,
+    InvokeFailure,
+    NotAsLambdaDoes,
+)
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+PAUSE_SECONDS = 0.2
+CONNECTIONS = 20
+# An execution's answer holds its input and its result, 6 MB each, with JSON's escapes.
+ANSWER_MAX = 32 * 1024 * 1024
+LOOK, SUCCEED, FAIL = (
+    "GetDurableExecution",
+    "SendDurableExecutionCallbackSuccess",
+    "SendDurableExecutionCallbackFailure",
+)
+OPERATIONS = (LOOK, SUCCEED, FAIL)
+
+_signing: contextvars.ContextVar[ReadOnlyCredentials] = contextvars.ContextVar("signing")
+
+
+class _LargerHttpSession(BoundedHttpSession):
+    ANSWER_MAX = ANSWER_MAX
+
+
+# Repeated here, by this file's own rule, and not by the SDK.
+_CONFIG = AioConfig(
+    connect_timeout=REQUEST_SECONDS,
+    read_timeout=REQUEST_SECONDS,
+    max_pool_connections=CONNECTIONS,
+    retries={"mode": "standard", "total_max_attempts": 1},
+    http_session_cls=_LargerHttpSession,
+)
+
+
+class _CallersCredentials(AioCredentials):  # type: ignore[misc]  # botocore is not typed
+    """Of a client that all calls share: each request is signed with those of its own call."""
+
+    def __init__(self) -> None:
+        super().__init__("", "")
+
+    async def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        return _signing.get()
+
+
+class _Provider:
+    async def load_credentials(self) -> AioCredentials:
+        return _CallersCredentials()
+
+
+class DurableApi:
+    """One client for each region. `close` at the end."""
+
+    def __init__(self, aws: AwsConfiguration, *, endpoint_url: str | None = None) -> None:
+        """`endpoint_url` replaces every region's."""
+        self._endpoint_url = endpoint_url
+        self._session = aiobotocore.session.get_session()
+        self._session.register_component("credential_provider", _Provider())
+        # Service models are read once, and large.
+        self._session.register_component("data_loader", aws.session.get_component("data_loader"))
+        self._clients: dict[str, Any] = {}
+        self._making = asyncio.Lock()
+        self._resources = contextlib.AsyncExitStack()
+
+    async def close(self) -> None:
+        await self._resources.aclose()
+
+    async def ask(self, invocation: Invocation, credentials: ReadOnlyCredentials) -> InvocationResult:
+        """Carries out `invocation.invocation_type`, one of OPERATIONS, for `invocation.subject`. The result's
+        payload is the execution as one JSON document, or empty. Raises InvokeFailure, and TimeoutError when
+        the deadline has passed.
+
+        A look is repeated after whatever may pass; a callback only where nothing was sent or taken: the
+        second of two is an error, though the first has completed it."""
+        _signing.set(credentials)
+        request = _request(invocation)
+        for attempt in range(1, ATTEMPTS + 1):
+            if time.monotonic() >= invocation.deadline:
+                raise TimeoutError
+            try:
+                return _result(
+                    await self._send(invocation.function.region, invocation.invocation_type, request)
+                )
+            except InvokeFailure as failure:
+                passes = isinstance(failure, EndpointUnreachable) or (
+                    isinstance(failure, ApiError) and failure.passes
+                )
+                if not passes and not (invocation.invocation_type == LOOK and leaves_open(failure)):
+                    raise
+                pause = random.uniform(0.5, 1.0) * PAUSE_SECONDS * (1 << attempt)  # noqa: S311
+                if attempt == ATTEMPTS or time.monotonic() + pause >= invocation.deadline:
+                    raise
+            await asyncio.sleep(pause)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _send(self, region: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        client = await self._client(region)
+        method = getattr(client, _method(operation))
+        try:
+            answer: dict[str, Any] = await method(**request)
+        except botocore.exceptions.ClientError as error:
+            raise _api_error(error) from None
+        except (
+            botocore.exceptions.EndpointConnectionError,
+            botocore.exceptions.ConnectTimeoutError,
+            botocore.exceptions.ProxyConnectionError,
+            botocore.exceptions.SSLError,
+        ) as error:
+            raise EndpointUnreachable(unreachable_reason(error)) from None
+        except (
+            botocore.exceptions.ConnectionError,
+            botocore.exceptions.HTTPClientError,
+            TimeoutError,
+        ) as error:
+            raise ConnectionLost(f"The connection to the endpoint broke ({type(error).__name__})") from None
+        except AnswerTooLarge:
+            text = f"the endpoint sent more than {ANSWER_MAX} bytes"
+            raise ApiError("ResponseTooLarge", text) from None
+        except botocore.exceptions.ParamValidationError:  # quotes what was given
+            raise InvalidRequest("the AWS SDK refuses the request") from None
+        except (
+            botocore.exceptions.BotoCoreError,
+            ValueError,
+            LookupError,
+            AttributeError,
+            TypeError,
+        ) as error:
+            raise NotAsLambdaDoes(type(error).__name__) from None
+        _check_likeness(operation, answer)
+        return answer
+
+    async def _client(self, region: str) -> Any:
+        """A region's client, made once. Raises InvalidRequest where the AWS configuration allows none."""
+        async with self._making:
+            if region not in self._clients:
+                made = self._session.create_client(
+                    "lambda", region_name=region, endpoint_url=self._endpoint_url, config=_CONFIG
+                )
+                try:
+                    self._clients[region] = await self._resources.enter_async_context(made)
+                except (botocore.exceptions.BotoCoreError, ValueError, OSError) as error:
+                    raise InvalidRequest(f"no Lambda endpoint for region '{region}': {error}") from None
+        return self._clients[region]
+
+
+def _method(operation: str) -> str:
+    """As botocore names it."""
+    return {
+        LOOK: "get_durable_execution",
+        SUCCEED: "send_durable_execution_callback_success",
+        FAIL: "send_durable_execution_callback_failure",
+    }[operation]
+
+
+def _request(invocation: Invocation) -> dict[str, Any]:
+    """The operation's members. A failure's payload is the JSON object of its error."""
+    if invocation.invocation_type == LOOK:
+        return {"DurableExecutionArn": invocation.subject, "IncludeExecutionData": True}
+    if invocation.invocation_type == SUCCEED:
+        return {"CallbackId": invocation.subject, "Result": invocation.payload}
+    return {"CallbackId": invocation.subject, "Error": json.loads(invocation.payload)}
+
+
+def _check_likeness(operation: str, answer: dict[str, Any]) -> None:
+    """botocore reads whatever comes with a status of 2xx. Raises NotAsLambdaDoes for what Lambda does not
+    answer: a proxy's page, an execution without a state."""
+    metadata = answer.get("ResponseMetadata", {})
+    if (status := metadata.get("HTTPStatusCode")) != 200:
+        raise NotAsLambdaDoes(f"HTTP {status} instead of 200")
+    if str(metadata.get("HTTPHeaders", {}).get("content-type", "")).lower().startswith("text/html"):
+        raise NotAsLambdaDoes("an HTML page")
+    if operation == LOOK and not (answer.get("DurableExecutionArn") and answer.get("Status")):
+        raise NotAsLambdaDoes("no execution")
+
+
+def _result(answer: dict[str, Any]) -> InvocationResult:
+    metadata = answer.pop("ResponseMetadata", {})
+    document = json.dumps(answer, ensure_ascii=False, default=_as_json).encode(errors="replace")
+    return InvocationResult(
+        status_code=int(metadata.get("HTTPStatusCode", 200)),
+        payload=document if answer else b"",
+        request_id=str(metadata.get("RequestId", "")),
+        executed_version="",
+        function_error="",
+        log_tail=b"",
+    )
+
+
+def _as_json(value: object) -> str:
+    """A time, in UTC and to the millisecond: 2026-11-26T07:00:00.123Z (RFC 3339)."""
+    if isinstance(value, datetime.datetime):
+        return value.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    raise TypeError(f"no JSON of a {type(value).__name__}")
+
+
+def _api_error(error: botocore.exceptions.ClientError) -> ApiError:
+    said, metadata = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
+    status = int(metadata.get("HTTPStatusCode", 0))
+    code = str(said.get("Code") or f"HTTP {status}")
+    if code.isdecimal():  # botocore's, where the answer has none
+        code = f"HTTP {code}"
+    return ApiError(
+        code,
+        str(said.get("Message") or error.response.get("Message") or "no message"),
+        passes=status == 429 or code in RETRYABLE,
+        of_service=status == 429 or status >= 500 or code in RETRYABLE,
+        request_id=str(metadata.get("RequestId", "")),
+        status=status,
+    )

@@ -1,0 +1,304 @@
+"""A call with a durable execution's name is attempted until it has an answer; one without is never sent a second time.
+
+The sidecar's own parts in this process, before a server on loopback. Each test's name is the sentence that it
+proves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+from botocore.credentials import ReadOnlyCredentials
+from botocore.loaders import Loader
+from tests.support.http_peer import Peer, peer
+from tests.support.waiting import until
+
+from lambda_sidecar.access.account import Account
+from lambda_sidecar.access.function_name import Defaults
+from lambda_sidecar.access.rules import AccessRules, Role
+from lambda_sidecar.access.settings import AccessSettings
+from lambda_sidecar.aws import repeats
+from lambda_sidecar.aws.answer import RETRYABLE
+from lambda_sidecar.aws.configuration import AwsConfiguration
+from lambda_sidecar.aws.credentials import PlaceholderCredentials
+from lambda_sidecar.aws.lambda_api import Invoker
+from lambda_sidecar.calls.call import Call
+from lambda_sidecar.calls.pipeline import Pipeline
+from lambda_sidecar.calls.policy import Policy
+from lambda_sidecar.concurrency.slots import Concurrency, Share
+from lambda_sidecar.contract.service import LambdaInvoker
+from lambda_sidecar.errors import ApiError, MissingCredentials
+from lambda_udf.v1 import invoker_pb2
+
+DEFAULTS = Defaults({"us-east-1": "aws"}, "us-east-1", "123456789012")
+NAME = "order-17"
+OK = b"HTTP/1.1 200 OK\r\nx-amzn-RequestId: r\r\nContent-Length: 1\r\n\r\n1"
+CUT = OK[:-1]
+NOTHING = b""
+PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"
+SAFE = "; the durable execution of this name may be running, and it is safe to repeat the same call"
+
+
+def error(status: int, code: str = "") -> bytes:
+    kind = f"x-amzn-ErrorType: {code}\r\n" if code else ""
+    return f"HTTP/1.1 {status} x\r\n{kind}Content-Length: 15\r\n\r\n".encode() + b'{"message":"m"}'
+
+
+ALREADY = error(409, "DurableExecutionAlreadyStartedException")
+THROTTLED = error(429, "TooManyRequestsException")
+LEAVE_OPEN = [
+    NOTHING, CUT, OK[:5], OK[:20], PAGE, b"garbage\r\n\r\n", error(500), error(502), error(503), error(504),
+    error(500, "ServiceException"), error(503, "ServiceUnavailable"),
+]  # fmt: skip
+
+
+class Renewed(PlaceholderCredentials):
+    """Counts how often it is asked; fails from the `fails_from`-th time on."""
+
+    def __init__(self, fails_from: int = 1_000) -> None:
+        self.asked, self.fails_from = 0, fails_from
+
+    async def get(self, role: Role | None, account: Account, region: str) -> ReadOnlyCredentials:
+        self.asked += 1
+        if self.asked >= self.fails_from:
+            raise MissingCredentials
+        return ReadOnlyCredentials(f"AKID{self.asked}", "secret", None)
+
+
+class Serving:
+    """The service before its endpoint; `bodies` are what came there."""
+
+    def __init__(self, service: LambdaInvoker, server: Peer, invoker: Invoker) -> None:
+        self.service, self.server, self.invoker = service, server, invoker
+        self.bodies: list[bytes] = []
+
+    async def ask(
+        self, options: dict[str, object] | None = None, *, timeout_ms: int = 20_000, durable: str = ""
+    ) -> str:
+        asked = invoker_pb2.InvokeRequest(
+            call_id=1,
+            function="f:7",
+            timeout_ms=timeout_ms,
+            options_json=json.dumps({"durable_execution_name": NAME} if options is None else options),
+            durable_execution_name=durable,
+        )
+        response = await self.service.answer(asked, b'{"order": 17}', Share())
+        assert self.service.pipeline.concurrency.running == 0
+        return response.error.message or str(json.loads(response.result.payload)["Payload"])
+
+
+@asynccontextmanager
+async def serving(
+    *answers: bytes, credentials: PlaceholderCredentials | None = None
+) -> AsyncIterator[Serving]:
+    """Each request has the next of `answers`, the last one for ever; after all but whole ones the connection ends."""
+
+    async def talk(made: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            here.bodies.append(await made.read(reader))
+            answer = answers[min(len(made.requests), len(answers)) - 1]
+            writer.write(answer)
+            if answer != OK and not answer.endswith(b"}"):
+                return
+
+    async with peer(talk) as server:
+        invoker = Invoker(
+            AwsConfiguration(), connect_timeout=5, endpoint_url=f"http://127.0.0.1:{server.port}"
+        )
+        policy = Policy(DEFAULTS, AccessRules(AccessSettings(), DEFAULTS))
+        pipeline = Pipeline(invoker.invoke, credentials or Renewed(), policy, Concurrency(1, None))
+        here = Serving(LambdaInvoker(pipeline), server, invoker)
+        try:
+            yield here
+        finally:
+            await invoker.close()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeats, "PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(repeats, "PAUSE_MAX_SECONDS", 0.01)
+
+
+@pytest.mark.parametrize("first", LEAVE_OPEN, ids=ascii)
+async def test_what_leaves_open_whether_it_ran_is_attempted_again_with_a_name_and_only_with_one(
+    first: bytes,
+) -> None:
+    async with serving(first, OK) as here:
+        assert await here.ask() == "1"
+        assert (len(here.bodies), here.invoker.retries) == (2, 1)
+    async with serving(first, OK) as here:
+        assert "Lambda API returned error: " in await here.ask({})
+        assert (len(here.bodies), here.invoker.retries) == (1, 0)
+
+
+@pytest.mark.parametrize("options", [{}, {"invocation_type": "Event"}, {"client_context": {"a": 1}}])
+async def test_each_attempt_is_the_same_request_but_for_its_time_and_signature(
+    options: dict[str, object],
+) -> None:
+    last = OK.replace(b"200", b"202") if options.get("invocation_type") == "Event" else OK
+    async with serving(NOTHING, CUT, error(503), last) as here:
+        await here.ask({"durable_execution_name": NAME, "tenant_id": "t", **options})
+        assert len(here.bodies) == 4
+        assert len(set(here.bodies)) == 1
+        requests = {
+            "\n".join(
+                line for line in head.split("\r\n") if not line.startswith(("x-amz-date:", "authorization:"))
+            )
+            for head in here.server.requests
+        }
+        assert len(requests) == 1
+        assert f"x-amz-durable-execution-name: {NAME}" in requests.pop()
+
+
+async def test_each_attempt_is_signed_with_credentials_that_are_valid_then() -> None:
+    async with serving(NOTHING, NOTHING, OK) as here:
+        assert await here.ask() == "1"
+        assert ["AKID1/" in head for head in here.server.requests] == [True, False, False]
+        assert "Credential=AKID3/" in here.server.requests[-1]
+
+
+async def test_ten_attempts_are_made_and_the_last_failure_says_that_it_is_safe_to_repeat() -> None:
+    async with serving(NOTHING) as here:
+        text = await here.ask()
+        assert text == (
+            "Lambda API returned error: Network Connection. The endpoint closed the connection" + SAFE
+        )
+        assert len(here.bodies) == repeats.ATTEMPTS
+
+
+@pytest.mark.parametrize("last", [PAGE, error(500, "ServiceException"), error(403, "AccessDeniedException")])
+async def test_whatever_ends_a_call_in_doubt_its_text_says_once_that_it_is_safe_to_repeat(
+    last: bytes,
+) -> None:
+    async with serving(NOTHING, last) as here:
+        text = await here.ask()
+        assert text.endswith(SAFE)
+        assert text.count(SAFE) == 1
+        assert "may have been carried out" not in text
+
+
+async def test_an_endpoint_that_has_gone_after_a_call_was_sent_is_waited_for() -> None:
+    async with serving(NOTHING, THROTTLED, THROTTLED, THROTTLED, THROTTLED, OK) as here:
+        assert await here.ask() == "1"
+        assert len(here.bodies) == 6
+
+
+@pytest.mark.parametrize(
+    ("answer", "attempts"),
+    [
+        (THROTTLED, repeats.CERTAIN_ATTEMPTS),
+        (error(502, "KMSDisabledException"), 1),
+        (error(404), 1),
+        (ALREADY, 1),
+    ],
+    ids=ascii,
+)
+async def test_what_certainly_started_nothing_is_treated_as_without_a_name(
+    answer: bytes, attempts: int
+) -> None:
+    async with serving(answer) as here:
+        assert SAFE not in await here.ask()
+        assert len(here.bodies) == attempts
+
+
+async def test_that_the_name_has_another_payload_is_shown_as_it_is() -> None:
+    async with serving(NOTHING, ALREADY) as here:
+        assert await here.ask() == "Lambda API returned error: DurableExecutionAlreadyStartedException: m"
+
+
+async def test_no_attempt_begins_after_the_deadline_and_the_text_is_the_last_failures() -> None:
+    async with serving(NOTHING) as here:
+        repeats.PAUSE_SECONDS = repeats.PAUSE_MAX_SECONDS = 5.0
+        began = time.monotonic()
+        text = await here.ask(timeout_ms=1_000)
+        assert time.monotonic() - began < 1
+        assert text.startswith("Lambda API returned error: Network Connection. ")
+        assert text.endswith(SAFE)
+
+
+async def test_a_call_whose_time_ends_in_an_attempt_says_that_it_is_safe_to_repeat() -> None:
+    async def silent(made: Peer, reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await made.read(reader)
+        await reader.read()
+
+    async with serving(OK) as here, peer(silent) as server:
+        here.invoker._fixed_endpoint = type(here.invoker._fixed_endpoint)(
+            f"http://127.0.0.1:{server.port}", None
+        )  # type: ignore[misc]
+        assert await here.ask(timeout_ms=200) == f"timed out after 200 ms{SAFE}"
+        assert await here.ask({}, timeout_ms=200) == "timed out after 200 ms"
+
+
+async def test_credentials_that_cannot_be_renewed_end_a_call_in_doubt() -> None:
+    async with serving(NOTHING, OK, credentials=Renewed(fails_from=2)) as here:
+        text = await here.ask()
+        assert text.startswith("Lambda API returned error: Missing Credentials")
+        assert text.endswith(SAFE)
+
+
+async def test_a_call_that_is_cancelled_between_two_attempts_gives_its_slot_back_and_sends_nothing_more() -> (
+    None
+):
+    async with serving(NOTHING, OK) as here:
+        repeats.PAUSE_SECONDS = repeats.PAUSE_MAX_SECONDS = 60.0
+        task = asyncio.create_task(here.ask(timeout_ms=600_000))
+        await until(lambda: len(here.bodies) == 1)
+        await until(lambda: not here.invoker._http._in_use)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+        assert here.service.pipeline.concurrency.running == 0
+        assert len(here.bodies) == 1
+
+
+async def test_a_door_with_a_schedule_of_its_own_makes_one_attempt() -> None:
+    async def as_it_is(result: object) -> object:
+        return result
+
+    async with serving(NOTHING, OK) as here:
+        options = json.dumps({"durable_execution_name": NAME})
+        call = Call(
+            Account("a", "%"), "f", b"1", options=options, timeout_ms=9_000, share=Share(), repeats=False
+        )
+        failure = await here.service.pipeline.run(call, as_it_is)
+        assert "may have been carried out" in str(failure)
+        assert len(here.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "durable", "is_refused"),
+    [
+        ({"durable_execution_name": NAME}, NAME, False),
+        ({"durable_execution_name": NAME}, "", False),
+        ({"durable_execution_name": NAME}, "another", True),
+        ({}, NAME, True),
+    ],
+)
+async def test_library_and_sidecar_cannot_disagree_about_the_name(
+    options: dict[str, object], durable: str, is_refused: bool
+) -> None:
+    async with serving(OK) as here:
+        text = await here.ask(options, durable=durable)
+        assert (text != "1") == is_refused
+        assert (len(here.bodies) == 0) == is_refused
+        if is_refused:
+            assert "that the library has read in them" in text
+
+
+def statuses() -> Sequence[tuple[str, int]]:
+    shapes = Loader().load_service_model("lambda", "service-2")
+    names = [error["shape"] for error in shapes["operations"]["Invoke"]["errors"]]
+    return [(name, shapes["shapes"][name]["error"]["httpStatusCode"]) for name in names]
+
+
+def test_of_lambdas_own_5xx_only_service_exception_leaves_it_open() -> None:
+    """Of botocore's model: fails when an error is added there."""
+    leaving = {name for name, status in statuses() if repeats.leaves_open(ApiError(name, "m", status=status))}
+    assert leaving == {"ServiceException"}
+    assert not repeats.REFUSALS - {name for name, status in statuses() if status >= 500}
+    assert not repeats.REFUSALS & RETRYABLE
