@@ -57,8 +57,8 @@ def imported(folder: str) -> dict[str, Path]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("sidecar/lambda_sidecar", ("local", "testing")),
-        ("tests", ("local", "testing", "dev", "build", "packages")),
+        ("sidecar/lambda_sidecar", ("local", "testing", "tracing")),
+        ("tests", ("local", "testing", "tracing", "dev", "build", "packages")),
         ("bench", ("local", "dev", "bench")),
         ("packaging/wheel", ("build",)),
         ("packaging/packages", ("build", "packages")),

@@ -48,6 +48,8 @@ class Invocation:
     durable_execution_name: str = ""
     deadline: float = math.inf
     """On time.monotonic()'s clock: nothing is sent from then on."""
+    xray: str = ""
+    """X-Amzn-Trace-Id."""
 
 
 class Invoker:
@@ -171,6 +173,8 @@ def _head(target: _Target, invocation: Invocation, credentials: ReadOnlyCredenti
         credentials=credentials,
         seconds=time.time(),
     )
+    if invocation.xray:  # not signed, as botocore does not: whatever is on the way may write it anew
+        headers["x-amzn-trace-id"] = invocation.xray
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     return f"{target.start}{lines}content-length: {len(invocation.payload)}\r\n\r\n".encode()
 

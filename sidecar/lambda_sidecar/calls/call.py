@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import enum
 import time
+import typing
 
 from lambda_sidecar.access.account import Account
 from lambda_sidecar.access.function_name import FunctionName
@@ -15,6 +16,10 @@ from lambda_sidecar.calls.lambda_invoke import Options
 from lambda_sidecar.calls.lambda_map import MapOptions
 from lambda_sidecar.concurrency.slots import Share, Slot
 from lambda_sidecar.errors import CallTimeout, ErrorKind
+from lambda_sidecar.tracing.trace import Trace
+
+if typing.TYPE_CHECKING:
+    from lambda_sidecar.tracing.spans import Span
 
 
 class Outcome(enum.IntEnum):
@@ -69,7 +74,9 @@ class Call:
         "result",
         "share",
         "slot",
+        "span",
         "timeout_ms",
+        "trace",
     )
 
     def __init__(
@@ -83,12 +90,13 @@ class Call:
         share: Share,
         connection_id: int = 0,
         until: float = 0.0,
+        trace: Trace | None = None,
     ) -> None:
         """`function_text` is the function as its caller wrote it. `options` as JSON text, or as lambda_map's,
         are not looked at yet; None stands for an invocation type that nobody knows. `timeout_ms` counts from
         now; `until`, on time.monotonic()'s clock, is when the caller gives up, 0 where that is not known.
         `share` is common to the calls that take turns as one. `connection_id` is MySQL's, 0 where there is
-        none."""
+        none. `trace` is the one that its statement belongs to."""
         self.account = account
         self.function_text = function_text
         self.payload = payload
@@ -109,6 +117,9 @@ class Call:
         self.invocation: Invocation | None = None
         self.slot: Slot | None = None
         self.result: InvocationResult | None = None
+        self.trace = trace
+        """Its parent is the call's own span, once there is one."""
+        self.span: Span | None = None
 
     def shorten(self, timeout_ms: int) -> None:
         """The call has a time of its own, too, counted from its arrival. The shorter one ends it."""
