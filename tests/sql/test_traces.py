@@ -7,6 +7,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ import pytest
 from mysql.connector.abstracts import MySQLConnectionAbstract
 from tests.pure.test_trace import GOOD, MALFORMED, TRACE_ID
 from tests.sidecar.test_traces import HEADER, OTHER, OTHER_HEADER
+from tests.support.checkout import ROOT
 from tests.support.component import installed_component
 from tests.support.lambda_endpoint import Endpoint, Handler, lambda_endpoint
 from tests.support.stack import SANITIZER_REPORTS, Library, Stack, execute, start_stack
@@ -337,3 +340,18 @@ def test_the_mysql_client_sends_it_too(traced: Traced) -> None:
     done = traced.stack.mysqld.client("-N", "--commands", input=script)
     assert (done.returncode, done.stdout) == (0, '"done"\n"done"\n'), done.stderr
     assert traced.headers() == [HEADER, WITHOUT]
+
+
+def test_mysql_connectors_own_opentelemetry_support_sends_it_to_a_community_server(traced: Traced) -> None:
+    """And says that the trace is not sampled, whether it is or not."""
+    program = ROOT / "tests/support/traced_application.py"
+    done = subprocess.run(
+        [sys.executable, program, traced.stack.mysqld.socket, SYNC],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    sent = json.loads(done.stdout)
+    root, parent = f"1-{sent['trace'][:8]}-{sent['trace'][8:]}", sent["spans"]["SELECT"]
+    assert traced.headers() == [f"Root={root};Parent={parent};Sampled=0"]
