@@ -4,6 +4,8 @@ Each test's name is the sentence that it proves."""
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from opentelemetry import trace as api
 from opentelemetry.propagators.aws import AwsXRayPropagator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from lambda_sidecar.tracing.start import start_spans
 from lambda_sidecar.tracing.trace import Trace, read_traceparent, xray_header
 
 TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -87,3 +90,21 @@ def test_one_wrong_character_anywhere_makes_it_no_trace(at: int, character: str)
         assert read_traceparent(text) is not None
     else:
         assert read_traceparent(text) is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "shown"),
+    [
+        ("https://user:canary@collector.example:4318/v1?key=canary", "https://collector.example:4318/v1"),
+        ("http://[::1]:4318", "http://[::1]:4318"),
+    ],
+)
+def test_the_log_names_the_collector_without_a_password(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, endpoint: str, shown: str
+) -> None:
+    monkeypatch.setattr("lambda_sidecar.tracing.start._is_installed", lambda: False)
+    with caplog.at_level(logging.DEBUG):
+        assert start_spans({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}) is None
+    assert [record.getMessage() for record in caplog.records] == [
+        f"spans are not sent to {shown}: the extra [tracing] is not installed"
+    ]

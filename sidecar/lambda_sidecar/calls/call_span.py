@@ -9,6 +9,7 @@ import typing
 
 from lambda_sidecar.calls.call import Call, Outcome
 from lambda_sidecar.log.format import log_defect
+from lambda_sidecar.tracing.trace import Trace
 
 if typing.TYPE_CHECKING:
     from lambda_sidecar.tracing.spans import Span, Spans
@@ -19,12 +20,10 @@ log = logging.getLogger(__name__)
 _UNNAMED = "lambda"
 
 
-def begin(call: Call, spans: Spans) -> None:
+def begin(call: Call, trace: Trace, spans: Spans) -> None:
     """From then on the call's trace goes on from its span. A defect of tracing is none of the call's."""
-    if call.trace is None:
-        return
     try:
-        call.span = span = spans.begin(_UNNAMED, call.trace)
+        call.span = span = spans.begin(_UNNAMED, trace)
     except Exception as error:
         log_defect(log, error)
     else:

@@ -94,7 +94,7 @@ class Pipeline:
             if options.traceparent:
                 call.trace = read_traceparent(options.traceparent) or call.trace
             if call.trace is not None and self.spans is not None:
-                call_span.begin(call, self.spans)
+                call_span.begin(call, call.trace, self.spans)
             async with asyncio.timeout(call.seconds_left()):
                 if call.late > LATE_SECONDS:
                     await asyncio.sleep(CANCEL_SECONDS)

@@ -22,7 +22,7 @@ _NEEDED = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.tr
 def start_spans(environment: Mapping[str, str]) -> Spans | None:
     """None where no endpoint is named, OpenTelemetry is disabled, or it is not installed, as the log says.
     No endpoint is a default: the package may be there for another's sake."""
-    endpoint = next((environment[name] for name in _ENDPOINTS if environment.get(name)), None)
+    endpoint = next((_shown(environment[name]) for name in _ENDPOINTS if environment.get(name)), None)
     if endpoint is None or _is_disabled(environment):
         return None
     if not _is_installed():
@@ -37,6 +37,13 @@ def start_spans(environment: Mapping[str, str]) -> Spans | None:
         return None
     log.info("spans of calls that have a trace are sent to %s", endpoint)
     return spans
+
+
+def _shown(url: str) -> str:
+    """Without what may be a password."""
+    scheme, separator, rest = url.rpartition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
 
 
 def _is_disabled(environment: Mapping[str, str]) -> bool:
