@@ -197,11 +197,11 @@ $(VENV)/.packages: $(VENV)/.build
 
 $(VENV)/.ready: $(VENV)/.build
 	@echo "Setting up $(VENV): what tests and checks need …" >&2
-	@$(PIP_INSTALL) -e '.[build,packages,local,dev]'
+	@$(PIP_INSTALL) -e '.[build,packages,local,tracing,dev]'
 	@touch $(VENV)/.packages $@
 
 $(VENV)/.bench: $(VENV)/.ready
-	@$(PIP_INSTALL) -e '.[build,packages,local,dev,bench]'
+	@$(PIP_INSTALL) -e '.[build,packages,local,tracing,dev,bench]'
 	@touch $@
 
 $(BUILD)/.bench-packages: packaging/debian/install-packages.sh

@@ -21,11 +21,11 @@ from lambda_sidecar.testing.aws_environment import NO_AWS_FILES
 
 
 def _leftover() -> list[str]:
-    return [name for name in os.environ if name.startswith("AWS_") and name not in NO_AWS_FILES]
+    return [name for name in os.environ if name.startswith(("AWS_", "OTEL_")) and name not in NO_AWS_FILES]
 
 
 def pytest_configure() -> None:
-    """Before anything starts a process: no AWS_* variable and no file of this account may reach one, nor may it
+    """Before anything starts a process: no AWS_* or OTEL_* variable and no file of this account may reach one, nor may it
     ask the metadata service of an EC2 instance."""
     for name in _leftover():
         del os.environ[name]

@@ -81,6 +81,7 @@ bool contract_encode(const struct invoke_request *request, uint8_t **head, size_
   message.caller.host = sending(&request->host);
   message.caller.schema = sending(&request->schema);
   message.caller.connection_id = request->connection_id;
+  message.traceparent = sending(&request->traceparent);
 
   pb_ostream_t sizing = PB_OSTREAM_SIZING;
   if (!encode_head(&sizing, &message, request->payload.length)) return false;

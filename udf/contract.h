@@ -71,6 +71,7 @@ struct invoke_request {
   struct slice payload;
   struct slice user, host, schema;
   uint64_t connection_id;
+  struct slice traceparent; /* empty: the statement has no trace */
 };
 
 /* Numbers as in the proto's enum ErrorKind. */

@@ -56,6 +56,12 @@ bool failure_set(struct failure *failure, enum failure_kind kind, const char *fo
   return false;
 }
 
+void failure_end_with(struct failure *failure, const char *ending) {
+  size_t room = sizeof failure->text - 1 - strlen(ending), length = strlen(failure->text);
+  if (length > room) clean_text((unsigned char *)failure->text, room); /* no half of a character stays */
+  memcpy(failure->text + strlen(failure->text), ending, strlen(ending) + 1);
+}
+
 const char *failure_name(enum failure_kind kind) {
   static const char *const names[FAILURE_KIND_COUNT] = {
       [FAILURE_PRIVILEGE] = "privilege",     [FAILURE_ARGUMENT] = "argument",

@@ -35,6 +35,9 @@ struct failure {
 bool failure_set(struct failure *failure, enum failure_kind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Adds an ending to the text, which is cut where both do not fit. The ending is plain, and much shorter. */
+void failure_end_with(struct failure *failure, const char *ending);
+
 /* The kind in one word, as the end of its counter's name; NULL for FAILURE_NONE. */
 const char *failure_name(enum failure_kind kind);
 

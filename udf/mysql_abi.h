@@ -191,6 +191,29 @@ struct s_mysql_mysql_string_converter {
                            const char *charset_name);
 };
 
+/* include/mysql/components/services/mysql_query_attributes.h: three services that the server itself registers
+ * (sql/server_component/server_component.cc), from 8.0.23 on. What a client sends beside a statement is there
+ * from its beginning to its end, in routines and triggers too (sql/sql_parse.cc, dispatch_command). */
+typedef struct mysqlh_query_attributes_iterator_imp *mysqlh_query_attributes_iterator;
+
+struct s_mysql_mysql_query_attributes_iterator {
+  /* thd NULL: the running session. 1: there is no attribute of that name, and nothing is to be released. */
+  int (*create)(MYSQL_THD thd, const char *name, mysqlh_query_attributes_iterator *out_iterator);
+  int (*get_type)(mysqlh_query_attributes_iterator iterator, void *out_type);
+  int (*next)(mysqlh_query_attributes_iterator iterator);
+  int (*get_name)(mysqlh_query_attributes_iterator iterator, my_h_string *out_name_handle);
+  void (*release)(mysqlh_query_attributes_iterator iterator);
+};
+
+struct s_mysql_mysql_query_attribute_string {
+  /* *out_string_value is to be destroyed; NULL for a value of a type that has no text. */
+  int (*get)(mysqlh_query_attributes_iterator iterator, my_h_string *out_string_value);
+};
+
+struct s_mysql_mysql_query_attribute_isnull {
+  int (*get)(mysqlh_query_attributes_iterator iterator, bool *out_null);
+};
+
 /* include/mysql/components/services/mysql_system_variable.h; not in 8.x */
 struct s_mysql_mysql_system_variable_reader {
   int (*get)(MYSQL_THD thd, const char *variable_type, const char *component_name, const char *variable_name,

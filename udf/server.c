@@ -25,6 +25,9 @@ static struct {
   SERVICE(component_sys_variable_register);
   SERVICE(mysql_system_variable_reader);
   SERVICE(mysql_runtime_warning);
+  SERVICE(mysql_query_attributes_iterator);
+  SERVICE(mysql_query_attribute_string);
+  SERVICE(mysql_query_attribute_isnull);
   SERVICE(pfs_plugin_table_v1);
   SERVICE(pfs_plugin_column_bigint_v1);
   SERVICE(pfs_plugin_column_string_v2);
@@ -82,6 +85,16 @@ static const struct {
      .optional = true},
     /* 8.0 and 8.4 lack it. Without: calls that are left out (mode skip, EXPLAIN) give no warning. */
     {.name = "mysql_runtime_warning", .place = &services.mysql_runtime_warning, .optional = true},
+    /* 8.0 has them from 8.0.23 on. Without one of the three: no call has a trace. */
+    {.name = "mysql_query_attributes_iterator",
+     .place = &services.mysql_query_attributes_iterator,
+     .optional = true},
+    {.name = "mysql_query_attribute_string",
+     .place = &services.mysql_query_attribute_string,
+     .optional = true},
+    {.name = "mysql_query_attribute_isnull",
+     .place = &services.mysql_query_attribute_isnull,
+     .optional = true},
     /* 8.0 has the last one from 8.0.17 on. Without one of the four: performance_schema.lambda_udf_calls is
      * not there. */
     {.name = "pfs_plugin_table_v1", .place = &services.pfs_plugin_table_v1, .optional = true},
@@ -201,14 +214,40 @@ static bool context_text(Security_context_handle context, const char *name, char
   return true;
 }
 
+/* Copies a string of the server's, cut to fit, and gives it back; empty if the server cannot convert it. */
+static void take_string(my_h_string string, char *to, size_t size) {
+  if (services.mysql_string_converter->convert_to_buffer(string, to, size, "utf8mb4") != 0) to[0] = '\0';
+  to[size - 1] = '\0';
+  services.mysql_string_factory->destroy(string);
+}
+
 /* The session's default schema; left empty if the server does not say. */
 static void read_schema(MYSQL_THD session, char *to, size_t size) {
   my_h_string schema = NULL;
   to[0] = '\0';
   if (services.mysql_thd_attributes->get(session, "schema", &schema) != 0 || schema == NULL) return;
-  if (services.mysql_string_converter->convert_to_buffer(schema, to, size, "utf8mb4") != 0) to[0] = '\0';
-  to[size - 1] = '\0';
-  services.mysql_string_factory->destroy(schema);
+  take_string(schema, to, size);
+}
+
+static bool knows_query_attributes(void) {
+  return services.mysql_query_attributes_iterator != NULL && services.mysql_query_attribute_string != NULL &&
+         services.mysql_query_attribute_isnull != NULL;
+}
+
+bool server_query_attribute(MYSQL_THD session, const char *name, char *text, size_t size) {
+  mysqlh_query_attributes_iterator found = NULL;
+  my_h_string value = NULL;
+  bool is_null = true;
+  text[0] = '\0';
+  if (!knows_query_attributes() ||
+      services.mysql_query_attributes_iterator->create(session, name, &found) != 0)
+    return false;
+  /* The value of one that is NULL is none. */
+  if (services.mysql_query_attribute_isnull->get(found, &is_null) == 0 && !is_null &&
+      services.mysql_query_attribute_string->get(found, &value) == 0 && value != NULL)
+    take_string(value, text, size);
+  services.mysql_query_attributes_iterator->release(found);
+  return text[0] != '\0';
 }
 
 /* The value as text, copied under the server's lock. */

@@ -71,6 +71,11 @@ bool server_evaluates_expression(MYSQL_THD session);
  * beside SUPER, NULL if none does. False if the server does not say; then nobody may invoke. */
 bool server_account(MYSQL_THD session, const char *privilege, struct server_account *account);
 
+/* The value of a query attribute that the client sent with the session's statement, as text that ends with
+ * NUL, cut if it is longer than size - 1 bytes. False, and an empty text: there is none, it is NULL, or the
+ * server does not say. Case does not matter in names. */
+bool server_query_attribute(MYSQL_THD session, const char *name, char *text, size_t size);
+
 /* Reads a variable of this component as text that ends with NUL: the session's value, or (session NULL,
  * or a server without session values for components) the global one. False: there is no such variable,
  * or it does not fit into size bytes. Never from a variable's update callback. */

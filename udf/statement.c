@@ -10,6 +10,7 @@
 #include "component.h"
 #include "explain.h"
 #include "quotas.h"
+#include "traceparent.h"
 #include "utf8.h"
 
 /* ---- from init to deinit ---- */
@@ -134,7 +135,19 @@ static bool know_settings(struct statement *statement, bool variables, struct fa
   return statement->settings_known;
 }
 
+/* The trace that the statement belongs to, if its client says so in the query attribute that connectors name
+ * so; one that is not well-formed counts as none. One character more than it has room for tells a longer
+ * value. */
+static void know_trace(struct statement *statement) {
+  char text[TRACEPARENT_SIZE + 1];
+  if (statement->settings_known) return;
+  if (server_query_attribute(statement->session, "traceparent", text, sizeof text) &&
+      traceparent_is_valid(text))
+    memcpy(statement->traceparent, text, TRACEPARENT_SIZE);
+}
+
 static enum statement_row follow_mode(struct statement *statement, bool variables, struct failure *failure) {
+  know_trace(statement);
   if (!know_settings(statement, variables, failure)) return ROW_FAILED;
   switch (statement->settings.mode) {
     case MODE_SKIP:
@@ -260,6 +273,7 @@ bool statement_complete_request(const struct statement *statement, struct invoke
   request->host = text(account->host);
   request->schema = text(account->schema);
   request->connection_id = account->connection_id;
+  request->traceparent = text(statement->traceparent);
   return true;
 }
 
@@ -278,8 +292,22 @@ bool statement_accepts(const struct statement *statement, const struct invoke_re
          !statement_raised(result, failure);
 }
 
+/* The text says which trace it belongs to. */
+static void raise_traced(const char *traceparent, const struct failure *failure, const char *name) {
+  struct failure traced = *failure;
+  char ending[TRACEPARENT_SIZE];
+  (void)snprintf(ending, sizeof ending, " (trace %.*s)", TRACEPARENT_ID_LENGTH,
+                 traceparent + TRACEPARENT_ID_AT);
+  failure_end_with(&traced, ending);
+  failure_raise(&traced, name);
+}
+
 void statement_fail(const struct statement *statement, const struct failure *failure, unsigned char *error) {
+  const char *name = statement->function->name;
   *error = 1;
   counter_error(failure->kind);
-  failure_raise(failure, statement->function->name);
+  if (statement->traceparent[0] == '\0')
+    failure_raise(failure, name);
+  else
+    raise_traced(statement->traceparent, failure, name);
 }

@@ -14,6 +14,7 @@
 #include "mysql_abi.h"
 #include "server.h"
 #include "settings.h"
+#include "traceparent.h"
 #include "value.h"
 
 /* A SQL function, the same in all of its statements. */
@@ -41,10 +42,11 @@ struct statement {
   struct settings settings; /* valid from the first row that runs on; the same for all rows */
   uint32_t concurrency; /* as settings: how many calls may be under way at once, if the options do not say */
   bool settings_known;
-  struct value_type *types; /* by argument, from function->values on; NULL if that is 0 */
-  bool begun;               /* the first row has been evaluated */
-  bool explained;           /* once begun: the statement is EXPLAIN and nothing is executed */
-  bool warned;              /* of calls that are left out: once is enough */
+  char traceparent[TRACEPARENT_SIZE]; /* of what invokes, read with the settings; empty: it has no trace */
+  struct value_type *types;           /* by argument, from function->values on; NULL if that is 0 */
+  bool begun;                         /* the first row has been evaluated */
+  bool explained;                     /* once begun: the statement is EXPLAIN and nothing is executed */
+  bool warned;                        /* of calls that are left out: once is enough */
 };
 
 /* For an init function: checks the number of arguments and the server, settles the arguments, and puts
@@ -93,7 +95,7 @@ bool statement_accepts(const struct statement *statement, const struct invoke_re
                        struct failure *failure);
 
 /* Fails the statement: counts the failure, raises it and sets *error, which fail it together and not alone.
- */
+ * The text ends with the id of the statement's trace, if it has one. */
 void statement_fail(const struct statement *statement, const struct failure *failure, unsigned char *error);
 
 #endif

@@ -31,6 +31,7 @@ from lambda_sidecar.process.service_manager import ServiceManager
 from lambda_sidecar.process.socket_file import SocketFile
 from lambda_sidecar.process.socket_file import StartError as StartError
 from lambda_sidecar.reload import Reload
+from lambda_sidecar.tracing.start import start_spans
 from lambda_sidecar.upstream import Upstream, start_upstream
 from lambda_sidecar.version import version
 
@@ -94,6 +95,7 @@ class Server:
         pipeline = Pipeline(
             upstream.invoker.invoke, upstream.credentials, policy, concurrency, upstream.durable.ask
         )
+        self._trace(pipeline)
         self._service = LambdaInvoker(pipeline)
         start_metrics = functools.partial(self._start_metrics, self._service, upstream)
         if not self._socket.is_successor:
@@ -110,6 +112,11 @@ class Server:
             self._hang_up()
         upstream.introduce(self._resources)
         settle_memory()
+
+    def _trace(self, pipeline: Pipeline) -> None:
+        pipeline.spans = spans = start_spans(os.environ)
+        if spans is not None:
+            self._resources.add("spans", spans.close)
 
     def _hang_up(self) -> None:
         """SIGHUP; while starting it is put off, while stopping it is too late."""

@@ -1,6 +1,6 @@
 /* Lets Python compare: "encode" writes the InvokeRequest of its arguments, "decode" reads an InvokeResponse.
  * encode CALL_ID TYPE TIMEOUT_MS FUNCTION PAYLOAD USER HOST SCHEMA CONNECTION_ID DEADLINE_MS OPTIONS
- * QUALIFIER REGION ROLE TENANT_ID ANSWER_FORM FAILS_TOGETHER DURABLE_NAME: the message on stdout.
+ * QUALIFIER REGION ROLE TENANT_ID ANSWER_FORM FAILS_TOGETHER DURABLE_NAME TRACEPARENT: the message on stdout.
  * decode: from stdin; prints one field per line, bytes in hex. Exit status 1: refused. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +32,8 @@ static int encode(char **argv) {
                                    .tenant_id = text(argv[14]),
                                    .answer_form = (enum answer_form)strtoul(argv[15], NULL, 10),
                                    .fails_together = strtoul(argv[16], NULL, 10) != 0,
-                                   .durable_name = text(argv[17])};
+                                   .durable_name = text(argv[17]),
+                                   .traceparent = text(argv[18])};
   uint8_t *head = NULL;
   size_t length = 0;
   if (!contract_encode(&request, &head, &length)) return 1;
@@ -74,7 +75,7 @@ static int decode(void) {
 }
 
 int main(int argc, char **argv) {
-  if (argc == 20 && strcmp(argv[1], "encode") == 0) return encode(argv + 2);
+  if (argc == 21 && strcmp(argv[1], "encode") == 0) return encode(argv + 2);
   if (argc == 2 && strcmp(argv[1], "decode") == 0) return decode();
   return 2;
 }

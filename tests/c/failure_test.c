@@ -130,6 +130,34 @@ static void a_long_text_is_not_cut_inside_a_character(void **state) {
   }
 }
 
+static void an_ending_stands_behind_the_text(void **state) {
+  struct failure failure;
+  (void)state;
+  failure_set(&failure, FAILURE_API, "%s", "why");
+  failure_end_with(&failure, " (trace 1)");
+  assert_string_equal(failure.text, "why (trace 1)");
+  assert_int_equal(failure.kind, FAILURE_API);
+}
+
+static void a_text_is_cut_for_its_ending_and_not_inside_a_character(void **state) {
+  static const char ending[] = " (trace 4bf92f3577b34da6a3ce929d0e0e4736)";
+  struct failure failure;
+  char text[2 * FAILURE_TEXT_SIZE];
+  (void)state;
+  for (size_t shift = 0; shift < 3; shift++) {
+    memset(text, 'x', shift);
+    text[shift] = '\0';
+    for (size_t at = shift; at + 3 < sizeof text; at += 3) memcpy(text + at, "\xe2\x82\xac", 4);
+    failure_set(&failure, FAILURE_API, "%s", text);
+    failure_end_with(&failure, ending);
+    size_t length = strlen(failure.text), kept = length - strlen(ending);
+    assert_true(length < FAILURE_TEXT_SIZE && length > FAILURE_TEXT_SIZE - 1 - 3);
+    assert_string_equal(failure.text + kept, ending);
+    assert_int_equal((kept - shift) % 3, 0);
+    assert_memory_equal(failure.text, text, kept);
+  }
+}
+
 static void each_kind_raises_the_error_of_the_design(void **state) {
   static const struct {
     enum failure_kind kind;
@@ -173,6 +201,8 @@ int main(void) {
       cmocka_unit_test(what_steers_a_log_or_a_terminal_becomes_one_question_mark),
       cmocka_unit_test(utf8_stays_and_other_bytes_become_question_marks),
       cmocka_unit_test(a_long_text_is_not_cut_inside_a_character),
+      cmocka_unit_test(an_ending_stands_behind_the_text),
+      cmocka_unit_test(a_text_is_cut_for_its_ending_and_not_inside_a_character),
       cmocka_unit_test(each_kind_raises_the_error_of_the_design),
   };
   return cmocka_run_group_tests_name("failure", tests, NULL, NULL);

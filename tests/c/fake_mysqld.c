@@ -114,6 +114,14 @@ static int context_option(Security_context_handle ctx, const char *name, void *i
   return 0;
 }
 
+/* A string of the server's, which must be destroyed. */
+static my_h_string new_string(const char *text) {
+  void *string = strdup(text);
+  if (string == NULL) crash("no memory");
+  atomic_fetch_add(&held, 1);
+  return string;
+}
+
 static int attribute(MYSQL_THD thd, const char *name, void *inout_pvalue) {
   struct fake_session *session = thd;
   if (strcmp(name, removed) == 0) return 1;
@@ -122,8 +130,7 @@ static int attribute(MYSQL_THD thd, const char *name, void *inout_pvalue) {
     return 0;
   }
   if (strcmp(name, "schema") != 0) return 1;
-  *(my_h_string *)inout_pvalue = malloc(1);
-  atomic_fetch_add(&held, 1);
+  *(my_h_string *)inout_pvalue = new_string("shop");
   return 0;
 }
 
@@ -164,9 +171,34 @@ static void destroy(my_h_string string) {
 
 static int convert_to_buffer(my_h_string in_string, char *out_buffer, uint64_t length,
                              const char *charset_name) {
-  static const char schema[] = "shop";
-  if (in_string == NULL || length < sizeof schema || strcmp(charset_name, "utf8mb4") != 0) return 1;
-  memcpy(out_buffer, schema, sizeof schema);
+  if (in_string == NULL || length == 0 || strcmp(charset_name, "utf8mb4") != 0) return 1;
+  (void)snprintf(out_buffer, length, "%s", (const char *)in_string);
+  return 0;
+}
+
+static int find_attribute(MYSQL_THD thd, const char *name, mysqlh_query_attributes_iterator *out_iterator) {
+  struct fake_session *session = thd == NULL ? current : thd;
+  if (session->traceparent == NULL || strcmp(name, "traceparent") != 0) return 1;
+  atomic_fetch_add(&held, 1);
+  *out_iterator = (mysqlh_query_attributes_iterator)session;
+  return 0;
+}
+
+static void release_attribute(mysqlh_query_attributes_iterator iterator) {
+  if (iterator == NULL) crash("no iterator was released");
+  atomic_fetch_sub(&held, 1);
+}
+
+static int attribute_is_null(mysqlh_query_attributes_iterator iterator, bool *out_null) {
+  *out_null = ((const struct fake_session *)iterator)->traceparent[0] == '\0';
+  return 0;
+}
+
+/* As mysqld: no text for a value of some types. */
+static int attribute_text(mysqlh_query_attributes_iterator iterator, my_h_string *out_string_value) {
+  const char *text = ((const struct fake_session *)iterator)->traceparent;
+  if (text[0] == '\0') crash("the value of an attribute that is NULL was read");
+  *out_string_value = strcmp(text, "untyped") == 0 ? NULL : new_string(text);
   return 0;
 }
 
@@ -206,6 +238,10 @@ static const struct s_mysql_mysql_thd_attributes thd_attributes = {.get = attrib
 static const struct s_mysql_mysql_string_factory string_factory = {.destroy = destroy};
 static const struct s_mysql_mysql_string_converter string_converter = {.convert_to_buffer =
                                                                            convert_to_buffer};
+static const struct s_mysql_mysql_query_attributes_iterator attributes_iterator = {
+    .create = find_attribute, .release = release_attribute};
+static const struct s_mysql_mysql_query_attribute_string attribute_string = {.get = attribute_text};
+static const struct s_mysql_mysql_query_attribute_isnull attribute_isnull = {.get = attribute_is_null};
 static const struct s_mysql_mysql_system_variable_reader variable_reader = {.get = variable};
 static const struct s_mysql_global_grants_check global_grants = {.has_global_grant = has_global_grant};
 static const struct s_mysql_component_sys_variable_register sys_variables = {.get_variable = get_variable};
@@ -223,6 +259,9 @@ static struct {
     {.name = "mysql_thd_attributes", .service = &thd_attributes},
     {.name = "mysql_string_factory", .service = &string_factory},
     {.name = "mysql_string_converter", .service = &string_converter},
+    {.name = "mysql_query_attributes_iterator", .service = &attributes_iterator},
+    {.name = "mysql_query_attribute_string", .service = &attribute_string},
+    {.name = "mysql_query_attribute_isnull", .service = &attribute_isnull},
     {.name = "mysql_system_variable_reader", .service = &variable_reader},
     {.name = "global_grants_check", .service = &global_grants},
     {.name = "component_sys_variable_register", .service = &sys_variables},

@@ -24,9 +24,10 @@ struct fake_arguments {
 struct fake_session {
   _Atomic uint16_t status; /* "thd_status"; any thread may set it */
   bool super;
-  bool lost;    /* the server does not say who it is */
-  int vio_type; /* 0: no client */
-  int client;   /* its socket */
+  bool lost;               /* the server does not say who it is */
+  int vio_type;            /* 0: no client */
+  int client;              /* its socket */
+  const char *traceparent; /* the only query attribute of its statement; NULL: it has none */
   int raised;
   int raised_flags;
   int times_raised;

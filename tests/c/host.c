@@ -12,8 +12,8 @@
  *   interrupt STATUS MS             -> done        (the next call's session gets STATUS after MS; 0: before)
  *   client KIND MS ACT              -> done        (the next call's session has a client of this
  * enum_vio_type on a socket, which after MS does "close", "half" (close), "send" or "kill") super 0|1, lost
- * 0|1             -> done unload                          -> unloaded DESCRIPTORS HELD MAPPED LEAKED (each 0
- * if all is well)
+ * 0|1, trace TEXT -> done (TEXT: the next calls' query attribute traceparent, empty: NULL, -: none) unload ->
+ * unloaded DESCRIPTORS HELD MAPPED LEAKED (each 0 if all is well)
  *
  * ARG: "-" is NULL, "*N" a JSON string of N bytes, otherwise hex. Of rows: hex, or "PREFIX,SUFFIX,GROWTH" for
  * CONCAT('prefix', text, id, 'suffix'), see expression.h. Ends with standard input. */
@@ -53,6 +53,7 @@ enum outcome { OUTCOME_OK, OUTCOME_ERROR, OUTCOME_REFUSED };
 static void *library;
 static bool next_lost;
 static bool next_super = true;
+static char next_traceparent[128] = "-";
 static uint16_t interrupt_status;
 static long interrupt_ms;
 static int client_kind;
@@ -235,6 +236,7 @@ static void start_session(struct fake_session *session) {
   fake_session_start(session);
   session->super = next_super;
   session->lost = next_lost;
+  session->traceparent = strcmp(next_traceparent, "-") == 0 ? NULL : next_traceparent;
 }
 
 /* A session, and what happens to it meanwhile. */
@@ -552,6 +554,8 @@ static bool command_setting(char *fields[], int count) {
     next_super = fields[1][0] == '1';
   } else if (strcmp(fields[0], "lost") == 0 && count == 2) {
     next_lost = fields[1][0] == '1';
+  } else if (strcmp(fields[0], "trace") == 0 && count == 2) {
+    (void)snprintf(next_traceparent, sizeof next_traceparent, "%s", fields[1]);
   } else {
     return false;
   }

@@ -52,6 +52,7 @@ GOOD: dict[str, st.SearchStrategy[Any]] = {
     "tenant_id": st.text("azAZ09._:/=+@ -", min_size=1, max_size=256),
     "durable_execution_name": st.text("azAZ09_-", min_size=1, max_size=64),
     "timeout_ms": st.integers(1, TIMEOUT_MAX_MS),
+    "traceparent": st.text(max_size=60),
 }
 ODD = JSON | st.sampled_from(
     ["", "Event\n", "tail", 0, -1, TIMEOUT_MAX_MS + 1, 10**400, 1.0, "é", {"a": "x" * 4000}]

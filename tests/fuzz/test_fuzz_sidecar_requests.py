@@ -6,6 +6,7 @@ Each test's name is the sentence that it proves."""
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.pure.test_trace import GOOD
 
 from lambda_sidecar.access.function_name import Defaults
 from lambda_sidecar.access.rules import AccessRules
@@ -46,6 +48,7 @@ class Lambda:
         return read_answer(self.status, "Reason", self.headers, self.body)
 
 
+HEADER = re.compile(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=[01]")
 TEXT = st.text(max_size=20)
 NUMBER32 = st.sampled_from([0, 1, 1000, 2**31, 2**32 - 1]) | st.integers(0, 2**32 - 1)
 NUMBER64 = st.sampled_from([0, 1, 2**63, 2**64 - 1]) | st.integers(0, 2**64 - 1)
@@ -63,6 +66,7 @@ OPTIONS = st.sampled_from(
         '{"role": "x"}',
         '{"invocation_type": "DryRun"}',
         '{"qualifier": "\\u0000"}',
+        '{"traceparent": "\\r\\n"}',
     ]
 )
 REQUESTS = st.builds(
@@ -81,6 +85,7 @@ REQUESTS = st.builds(
     ),
     options_json=OPTIONS | TEXT,
     deadline_ms=DEADLINE,
+    traceparent=st.sampled_from(["", GOOD]) | st.text(max_size=55),
     payload=st.sampled_from([b"{}", b"", b"1", b'"\xff"', b'"\\ud800"', b"[" * 5000, b"NaN"])
     | st.binary(max_size=30),
 )
@@ -139,6 +144,7 @@ def test_any_request_gets_one_answer_and_reaches_lambda_once_at_most(
     assert Response.FromString(response.SerializeToString()) == response
     assert response.ByteSize() <= MESSAGE_MAX
     assert len(endpoint.came) <= 1
+    assert all(each.xray == "" or HEADER.fullmatch(each.xray) for each in endpoint.came)
     assert pipeline.defect() is None
     assert pipeline.concurrency.running == pipeline.concurrency.waiting == 0
     assert not pipeline.traffic.in_flight

@@ -1,6 +1,7 @@
 /* What reads people's text: the beginning of a statement, UTF-8, numbers, and the text of failures.
  * Where there is a second way to the same result, both must agree. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "decimal.h"
@@ -8,6 +9,7 @@
 #include "failure.h"
 #include "server.h"
 #include "target.h"
+#include "traceparent.h"
 #include "utf8.h"
 
 /* failure.c's only need; nothing is raised here. */
@@ -86,11 +88,33 @@ static void show(const uint8_t *bytes, size_t length) {
   require(strcmp(failure.text, again.text) == 0, "what is clean stays as it is");
 }
 
+/* By reading it as numbers and writing those anew. */
+static bool is_traceparent(const char *text) {
+  unsigned long long high = 0, low = 0, parent = 0;
+  unsigned int flags = 0;
+  char again[64];
+  if (sscanf(text, "00-%16llx%16llx-%16llx-%2x", &high, &low, &parent, &flags) != 4) return false;
+  (void)snprintf(again, sizeof again, "00-%016llx%016llx-%016llx-%02x", high, low, parent, flags);
+  return strcmp(text, again) == 0 && (high != 0 || low != 0) && parent != 0;
+}
+
+static void read_traceparent(const uint8_t *bytes, size_t length) {
+  static const char good[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  char *text = with_prefix("", bytes, length), near[sizeof good];
+  require(traceparent_is_valid(text) == is_traceparent(text), "a traceparent is what its parts make anew");
+  free(text);
+  /* One that is good but for a character. */
+  memcpy(near, good, sizeof good);
+  if (length >= 2) near[bytes[0] % (sizeof good - 1)] = (char)bytes[1];
+  require(traceparent_is_valid(near) == is_traceparent(near), "so is one that is nearly good");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   read_statement(bytes, length);
   require(utf8_is_valid((const char *)bytes, length) == is_utf8(bytes, length),
           "UTF-8 is what RFC 3629 says");
   read_number(bytes, length);
   show(bytes, length);
+  read_traceparent(bytes, length);
   return 0;
 }

@@ -57,8 +57,8 @@ def imported(folder: str) -> dict[str, Path]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("sidecar/lambda_sidecar", ("local", "testing")),
-        ("tests", ("local", "testing", "dev", "build", "packages")),
+        ("sidecar/lambda_sidecar", ("local", "testing", "tracing")),
+        ("tests", ("local", "testing", "tracing", "dev", "build", "packages")),
         ("bench", ("local", "dev", "bench")),
         ("packaging/wheel", ("build",)),
         ("packaging/packages", ("build", "packages")),
@@ -90,7 +90,8 @@ def lowest(requirement: Requirement) -> str:
 
 
 def test_every_dependency_of_an_installation_has_a_lower_bound_and_no_other() -> None:
-    for requirement in (*RUN_TIME, *map(Requirement, EXTRAS["local"]), *map(Requirement, EXTRAS["testing"])):
+    extras = [text for extra in ("local", "testing", "tracing") for text in EXTRAS[extra]]
+    for requirement in (*RUN_TIME, *map(Requirement, extras)):
         assert [part.operator for part in requirement.specifier] == [">="], requirement
 
 

@@ -48,7 +48,7 @@ OPTIONS = {
     "TenantId": "tenant_id",
 }
 # Options that are not the API's: where to, as whom, for how long.
-OF_OURS = {"region", "role", "timeout_ms"}
+OF_OURS = {"region", "role", "timeout_ms", "traceparent"}
 # Which shape each has, with its least and greatest length and its pattern, as access/, calls/ and quotas.py restate it.
 SHAPES = {
     "FunctionName": (

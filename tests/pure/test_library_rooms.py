@@ -69,6 +69,7 @@ def test_the_servers_registry_is_asked_in_one_file() -> None:
         "json_read",
         "json_write",
         "quotas",
+        "traceparent",
         "utf8",
     ],
 )

@@ -23,7 +23,7 @@ FLOORS = (
     ("aws",),
     ("local",),
     ("config", "http"),
-    ("access", "log"),
+    ("access", "log", "tracing"),
     ("errors",),
     ("text", "concurrency", "quotas", "version"),
 )
@@ -44,6 +44,7 @@ WORLDS = {
     "aiobotocore": {"aws"},
     "botocore": {"aws", "calls/pipeline.py", "reload.py", "testing"},
     "aiohttp": {"local", "testing", "monitoring/metrics_listener.py", "aws/bounded_http.py"},
+    "opentelemetry": {"tracing/spans.py"},
     "prometheus_client": {"monitoring"},
     "mysql": {"install", "migrate", "testing", "outbox/session.py", "outbox/session_errors.py"},
     "tomllib": {"config", "local/function.py", "testing/sidecar.py"},

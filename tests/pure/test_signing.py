@@ -10,6 +10,9 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 
+from lambda_sidecar.access.function_name import FunctionName
+from lambda_sidecar.aws.configuration import Endpoint
+from lambda_sidecar.aws.lambda_api import Invocation, _head, _target
 from lambda_sidecar.aws.signing import canonical_uri, sign
 
 PATH = "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aus-east-1%3A123456789012%3Afunction%3AEcho/invocations"
@@ -60,3 +63,23 @@ def test_the_signature_is_the_one_that_botocore_makes(
         seconds=moment,
     )
     assert ours == {name.lower(): value for name, value in theirs.headers.items()}
+
+
+def test_botocore_signs_a_request_with_a_trace_as_we_do() -> None:
+    """It leaves X-Amzn-Trace-Id out of the signature (SIGNED_HEADERS_BLACKLIST), and sends it."""
+    credentials = ReadOnlyCredentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "token")
+    function = FunctionName("aws", "us-east-1", "123456789012", "Echo", None)
+    trace = "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7;Sampled=1"
+    target = _target(Endpoint("https://lambda.us-east-1.amazonaws.com", None), function, False)
+    head = _head(target, Invocation(function, b"{}", "RequestResponse", xray=trace), credentials).decode()
+    sent = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+    assert sent["x-amzn-trace-id"] == trace
+
+    ours = sent.pop("authorization")
+    theirs = AWSRequest(method="POST", url=f"https://{sent['host']}{PATH}", data=b"{}", headers=sent)
+    del theirs.headers["content-length"]
+    theirs.context["timestamp"] = sent["x-amz-date"]
+    signer = SigV4Auth(credentials, "lambda", "us-east-1")
+    canonical = signer.canonical_request(theirs)
+    assert "x-amzn-trace-id" not in canonical
+    assert ours.endswith(signer.signature(signer.string_to_sign(theirs, canonical), theirs))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from tests.pure.test_trace import GOOD, TRACE_ID
 from tests.support.contract_server import Echo, serve
 from tests.support.host_program import (
     ER_QUERY_INTERRUPTED,
@@ -141,6 +142,7 @@ def test_python_reads_the_request_that_c_writes(
         str(kind % 2),
         str(kind // 2),
         options[:64],
+        schema,
     ]
     written = subprocess.run([PROGRAMS / "contract_tool", "encode", *texts], check=True, capture_output=True)
     expected = invoker_pb2.InvokeRequest(
@@ -159,6 +161,7 @@ def test_python_reads_the_request_that_c_writes(
         answer_form=invoker_pb2.AnswerForm.Name(kind % 2),
         fails_together=kind != 1,
         durable_execution_name=options[:64],
+        traceparent=schema,
     )
     assert invoker_pb2.InvokeRequest.FromString(written.stdout) == expected
 
@@ -623,3 +626,34 @@ def test_nothing_in_the_library_can_be_executed_from_the_stack_or_rewritten() ->
     (stack,) = [line for line in dynamic.splitlines() if "GNU_STACK" in line]
     assert "RWE" not in stack
     assert "GNU_RELRO" in dynamic
+
+
+@pytest.mark.parametrize(
+    ("attribute", "ending"),
+    [
+        ("-", ""),
+        ("", ""),
+        ("untyped", ""),
+        (GOOD, f" (trace {TRACE_ID})"),
+        (GOOD[:-1], ""),
+        (GOOD + "0", ""),
+        (GOOD + "x" * 64, ""),
+    ],
+)
+def test_what_the_server_hands_over_of_a_query_attribute_is_given_back(
+    tmp_path: Path, attribute: str, ending: str
+) -> None:
+    with Host(tmp_path / "nothing.sock", connect_timeout_ms=1) as host:
+        host.command("trace", attribute)
+        for _ in range(3):
+            assert host.sync().message.endswith(f"No such file or directory{ending}")
+
+
+@pytest.mark.parametrize(
+    "lacks",
+    ["mysql_query_attributes_iterator", "mysql_query_attribute_string", "mysql_query_attribute_isnull"],
+)
+def test_a_server_without_query_attributes_serves_without_traces(tmp_path: Path, lacks: str) -> None:
+    with Host(tmp_path / "nothing.sock", connect_timeout_ms=1, lacks=lacks) as host:
+        host.command("trace", GOOD)
+        assert host.sync().message.endswith("No such file or directory")

@@ -14,6 +14,7 @@ from pathlib import Path
 import mysql.connector
 import pytest
 from mysql.connector import errorcode
+from tests.pure.test_trace import GOOD
 from tests.support.checkout import ROOT
 from tests.support.component import installed_component, variables
 from tests.support.markdown import tables
@@ -164,6 +165,15 @@ def test_a_call_succeeds_where_nothing_is_that_is_not_needed(bare: Stack) -> Non
     with installed_component(bare):
         assert bare.value(CALL) == "1"
     wait_until(lambda: re.search(r" lambda_sidecar\.call: .*\bconnection=0\b", bare.sidecar.log_text()))
+
+
+def test_no_call_has_a_trace_where_the_server_knows_no_query_attributes(bare: Stack) -> None:
+    with contextlib.closing(bare.connect()) as connection, connection.cursor() as cursor:
+        cursor.add_attribute("traceparent", GOOD)
+        cursor.execute(CALL)
+        assert cursor.fetchall() == [("1",)]
+    wait_until(lambda: bare.sidecar.log_contains("call answered: "), what="the call in the log")
+    assert "trace_id" not in bare.sidecar.log_text()
 
 
 # ---- the documents and the builds ----

@@ -58,6 +58,8 @@ class Invocation:
     renew: Renew | None = None
     """Only with a durable execution's name: the call is safe to repeat, and gets credentials for each further
     attempt from here, because the first one may have taken longer than its own live. Raises InvokeFailure."""
+    xray: str = ""
+    """X-Amzn-Trace-Id."""
 
 
 class Invoker:
@@ -202,6 +204,8 @@ def _head(target: _Target, invocation: Invocation, credentials: ReadOnlyCredenti
         credentials=credentials,
         seconds=time.time(),
     )
+    if invocation.xray:  # not signed, as botocore does not: whatever is on the way may write it anew
+        headers["x-amzn-trace-id"] = invocation.xray
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     return f"{target.start}{lines}content-length: {len(invocation.payload)}\r\n\r\n".encode()
 

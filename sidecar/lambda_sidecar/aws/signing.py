@@ -36,8 +36,8 @@ def sign(
     seconds: float,
 ) -> None:
     """Adds the signature's headers to `headers`. Their names are in lower case, and they are all headers that
-    are sent, except for Content-Length. `uri` as canonical_uri gives it, `query` encoded as it is sent;
-    `seconds` since the epoch."""
+    are sent, except for Content-Length and X-Amzn-Trace-Id. `uri` as canonical_uri gives it, `query` encoded
+    as it is sent; `seconds` since the epoch."""
     now = _timestamp(int(seconds))
     headers["x-amz-date"] = now
     if credentials.token:

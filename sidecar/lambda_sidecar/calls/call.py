@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import enum
 import time
+import typing
 
 from lambda_sidecar.access.account import Account
 from lambda_sidecar.access.function_name import FunctionName
@@ -16,6 +17,10 @@ from lambda_sidecar.calls.lambda_invoke import Options
 from lambda_sidecar.calls.lambda_map import MapOptions
 from lambda_sidecar.concurrency.slots import Share, Slot
 from lambda_sidecar.errors import CallTimeout, ErrorKind
+from lambda_sidecar.tracing.trace import Trace
+
+if typing.TYPE_CHECKING:
+    from lambda_sidecar.tracing.spans import Span
 
 
 class Outcome(enum.IntEnum):
@@ -72,7 +77,9 @@ class Call:
         "result",
         "share",
         "slot",
+        "span",
         "timeout_ms",
+        "trace",
     )
 
     def __init__(
@@ -88,6 +95,7 @@ class Call:
         until: float = 0.0,
         repeats: bool = True,
         durable_name: str = "",
+        trace: Trace | None = None,
     ) -> None:
         """`function_text` is the function as its caller wrote it. `options` as JSON text, or as lambda_map's,
         are not looked at yet; None stands for an invocation type that nobody knows. `timeout_ms` counts from
@@ -95,7 +103,7 @@ class Call:
         `share` is common to the calls that take turns as one. `connection_id` is MySQL's, 0 where there is
         none. `repeats`: a call that is safe to repeat is attempted again within its time, and not by a
         schedule of the door's own. `durable_name`: the client has read this name out of the options, and may
-        send the call twice; empty, it will not."""
+        send the call twice; empty, it will not. `trace` is the one that its statement belongs to."""
         self.account = account
         self.function_text = function_text
         self.payload = payload
@@ -118,6 +126,9 @@ class Call:
         self.invocation: Invocation | None = None
         self.slot: Slot | None = None
         self.result: InvocationResult | None = None
+        self.trace = trace
+        """Its parent is the call's own span, once there is one."""
+        self.span: Span | None = None
 
     def shorten(self, timeout_ms: int) -> None:
         """The call has a time of its own, too, counted from its arrival. The shorter one ends it."""

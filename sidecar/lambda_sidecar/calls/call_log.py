@@ -75,4 +75,6 @@ def log_call(
     }
     if reason:
         fields["reason"] = reason
+    if call.trace is not None:
+        fields["trace_id"] = call.trace.trace_id
     log.log(level, _MESSAGES.get(outcome, "call failed"), extra={"fields": fields})

@@ -40,7 +40,8 @@ T = TypeVar("T", int, str)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """The third argument, validated. Empty strings: not given. `client_context` is JSON text;
-    `timeout_ms` bounds the call beside lambda_udf.timeout_ms."""
+    `timeout_ms` bounds the call beside lambda_udf.timeout_ms; `traceparent` may be anything, and counts if it
+    is well-formed."""
 
     invocation_type: str = "RequestResponse"
     region: str = ""
@@ -51,6 +52,7 @@ class Options:
     tenant_id: str = ""
     durable_execution_name: str = ""
     timeout_ms: int | None = None
+    traceparent: str = ""
 
 
 def parse_options(text: str) -> Options:
@@ -89,6 +91,8 @@ def _check(name: str, value: msgspec.Raw) -> Any:
     if name == "client_context":
         return _check_client_context(bytes(value))
     text = _value(value, str)
+    if name == "traceparent":  # NULL where an application has none
+        return text or ""
     if not text:
         raise InvalidRequest(f"option {name} must be a string that is not empty")
     return check_text_option(name, text)

@@ -10,7 +10,7 @@ import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Generator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from botocore.credentials import ReadOnlyCredentials
 
@@ -18,7 +18,7 @@ from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.aws.answer import InvocationResult, function_error_sentence
 from lambda_sidecar.aws.credentials import CredentialSource
 from lambda_sidecar.aws.lambda_api import Invocation, Renew
-from lambda_sidecar.calls import durable
+from lambda_sidecar.calls import call_span, durable
 from lambda_sidecar.calls.call import CREDENTIALS, SENT, WAITING, Call
 from lambda_sidecar.calls.durable import DurableOptions, DurableRequest
 from lambda_sidecar.calls.lambda_invoke import Options, parse_options
@@ -32,6 +32,10 @@ from lambda_sidecar.errors import CallTimeout, InternalFailure, InvalidRequest, 
 from lambda_sidecar.log.format import log_defect
 from lambda_sidecar.quotas import EVENT_MAX, REQUEST_RESPONSE_MAX
 from lambda_sidecar.text.pacer import AT_ONCE, Pacer, at_once
+from lambda_sidecar.tracing.trace import read_traceparent, xray_header
+
+if TYPE_CHECKING:
+    from lambda_sidecar.tracing.spans import Spans
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +74,8 @@ class Pipeline:
         self.concurrency = concurrency
         self.durations = Durations()
         self.traffic = Traffic()
+        self.spans: Spans | None = None
+        """Of calls that have a trace, where they are wanted."""
         self._pacer = Pacer()
         self._warned_of_waiting = -WARN_WAITING_SECONDS
 
@@ -96,6 +102,10 @@ class Pipeline:
                 _check_name(call.durable_name, options)
             if options.timeout_ms is not None:
                 call.shorten(options.timeout_ms)
+            if options.traceparent:
+                call.trace = read_traceparent(options.traceparent) or call.trace
+            if call.trace is not None and self.spans is not None:
+                call_span.begin(call, call.trace, self.spans)
             async with asyncio.timeout(call.seconds_left()):
                 if call.late > LATE_SECONDS:
                     await asyncio.sleep(CANCEL_SECONDS)
@@ -233,4 +243,5 @@ def _invocation(call: Call, function: FunctionName, options: Options, renew: Ren
         deadline=call.deadline,
         subject=options.subject if isinstance(options, DurableOptions) else "",
         renew=renew,
+        xray=xray_header(call.trace) if call.trace is not None else "",
     )

@@ -9,7 +9,7 @@ import time
 from bisect import bisect_left
 from collections import Counter
 
-from lambda_sidecar.calls import call_log
+from lambda_sidecar.calls import call_log, call_span
 from lambda_sidecar.calls.call import SENT, Call, Outcome
 from lambda_sidecar.calls.slow_calls import SlowCalls
 from lambda_sidecar.errors import InvokeFailure
@@ -129,5 +129,7 @@ class Traffic:
             self.waited_us += call.queued_us
         if seconds > self.slow.floor or now >= self.slow.window_ends:
             self.slow.note(call, outcome, seconds, now)
+        if call.span is not None:
+            call_span.end(call, call.span, outcome, code=code, request_id=request_id)
         if outcome is not _SUCCESS or call_log.is_debug():
             call_log.log_call(call, outcome, seconds, code=code, request_id=request_id, reason=reason)

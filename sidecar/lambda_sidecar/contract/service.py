@@ -25,6 +25,7 @@ from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.contract.stream import Stream
 from lambda_sidecar.errors import ApiError, InvalidRequest, InvokeFailure
 from lambda_sidecar.quotas import RESPONSE_MAX
+from lambda_sidecar.tracing.trace import read_traceparent
 from lambda_sidecar.version import version
 from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc
 
@@ -174,6 +175,7 @@ def _call(
         connection_id=caller.connection_id,
         until=request.deadline_ms / 1000,
         durable_name=request.durable_execution_name,
+        trace=read_traceparent(traceparent) if (traceparent := request.traceparent) else None,
     )
 
 

@@ -17,7 +17,7 @@ from lambda_sidecar.quotas import RESPONSE_MAX
 _TEXT_MAX = 500  # characters of an error in the log
 
 
-def _trace_id() -> str:
+def new_trace_id() -> str:
     # "AWS X-Ray concepts", tracing header: version 1, epoch seconds in hex, 96 random bits.
     return f"Root=1-{int(time.time()):08x}-{os.urandom(12).hex()};Parent={os.urandom(8).hex()};Sampled=0"
 
@@ -37,7 +37,7 @@ class Invocation:
     client_context: str | None = None  # JSON in ASCII
     wants_log: bool = False
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    trace_id: str = field(default_factory=_trace_id)
+    trace_id: str = field(default_factory=new_trace_id)
     attempt: int = 1
     arrived: float = field(default_factory=time.time)
     started: float | None = None

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from lambda_sidecar.local import errors
 from lambda_sidecar.local.executions import Execution
-from lambda_sidecar.local.invocation import Invocation, Outcome
+from lambda_sidecar.local.invocation import Invocation, Outcome, new_trace_id
 from lambda_sidecar.local.target import Target, resolve
 from lambda_sidecar.quotas import CLIENT_CONTEXT_MAX, EVENT_MAX, REQUEST_RESPONSE_MAX
 from lambda_sidecar.text.json_text import NestedTooDeeply, NotJson, NotUtf8, check_steps, utf8_steps
@@ -23,6 +23,8 @@ from lambda_sidecar.text.pacer import at_once
 
 # aiohttp decodes the path after it has matched, so %2F stays inside the name.
 PATH = "/2015-03-31/functions/{name}/invocations"
+# "Tracing header" ("AWS X-Ray concepts"), as AWS's own SDKs write it.
+_TRACE_ID = re.compile(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24}(?:;Parent=[0-9a-f]{16})?(?:;Sampled=[01])?")
 INVOCATION_TYPES = ("RequestResponse", "Event", "DryRun")
 # botocore's model, DurableExecutionName.
 _EXECUTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -92,6 +94,7 @@ def read_invocation(request: web.Request, target: Target, invocation_type: str, 
         # "Lambda passes the ClientContext object to your function for synchronous invocations only."
         client_context=_client_context(request) if invocation_type == "RequestResponse" else None,
         wants_log=_wants_log(request),
+        trace_id=_trace_id(request),
     )
 
 
@@ -149,6 +152,12 @@ def _client_context(request: web.Request) -> str | None:
         return json.dumps(json.loads(base64.b64decode(encoded, validate=True)))
     except (binascii.Error, ValueError, RecursionError) as error:
         raise errors.invalid_content("Client context must be a valid Base64-encoded JSON object.") from error
+
+
+def _trace_id(request: web.Request) -> str:
+    """The caller's, which functions find in _X_AMZN_TRACE_ID as at AWS; a new one where it sent none."""
+    given = request.headers.get("X-Amzn-Trace-Id", "")
+    return given if _TRACE_ID.fullmatch(given) else new_trace_id()
 
 
 def _wants_log(request: web.Request) -> bool:

@@ -18,7 +18,16 @@ from lambda_sidecar.text.safe_text import visible
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
 # They print payloads and credentials at debug.
-_NOISY = ("botocore", "aiobotocore", "mysql.connector", "aiohttp", "grpc", "urllib3", "asyncio")
+_NOISY = (
+    "botocore",
+    "aiobotocore",
+    "mysql.connector",
+    "aiohttp",
+    "grpc",
+    "urllib3",
+    "asyncio",
+    "opentelemetry",
+)
 
 
 class TextFormatter(logging.Formatter):
