@@ -61,6 +61,7 @@ class Call:
         "function",
         "function_text",
         "invocation",
+        "is_repeated",
         "late",
         "options",
         "payload",
@@ -83,18 +84,20 @@ class Call:
         share: Share,
         connection_id: int = 0,
         until: float = 0.0,
+        is_repeated: bool = False,
     ) -> None:
         """`function_text` is the function as its caller wrote it. `options` as JSON text, or as lambda_map's,
         are not looked at yet; None stands for an invocation type that nobody knows. `timeout_ms` counts from
         now; `until`, on time.monotonic()'s clock, is when the caller gives up, 0 where that is not known.
         `share` is common to the calls that take turns as one. `connection_id` is MySQL's, 0 where there is
-        none."""
+        none. `is_repeated`: whoever makes it makes another one when Lambda throttles it, so it ends then."""
         self.account = account
         self.function_text = function_text
         self.payload = payload
         self.options = options
         self.share = share
         self.connection_id = connection_id
+        self.is_repeated = is_repeated
         self.began = began = time.monotonic()
         self.timeout_ms = timeout_ms
         self.deadline = deadline = began + timeout_ms / 1000
