@@ -104,7 +104,7 @@ FAULTS = (
     Fault(
         "nothing wakes a function that throttles at its next turn",
         "concurrency/throttles.py",
-        (("        self._wake(function, throttle, due)\n", ""),),
+        (("        self._wake(function, throttle, now, due)\n", ""),),
         **THROTTLES,
     ),
     Fault(

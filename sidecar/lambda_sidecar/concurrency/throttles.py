@@ -17,13 +17,15 @@ STOPPED_SECONDS = 30.0
 class Throttle:
     """Of one function; made at its first 429."""
 
-    __slots__ = ("pace", "timer", "why")
+    __slots__ = ("pace", "timer", "wakes_at", "why")
 
     def __init__(self, pace: Pace, why: Exception) -> None:
         self.pace = pace
         self.why = why
         """Of its last 429."""
         self.timer: asyncio.TimerHandle | None = None
+        self.wakes_at = 0.0
+        """On time.monotonic()'s clock, as long as there is a timer."""
 
 
 class Throttles:
@@ -62,7 +64,7 @@ class Throttles:
         due = throttle.pace.due(now, running)
         if due is None or due <= now:
             return due is not None
-        self._wake(function, throttle, due)
+        self._wake(function, throttle, now, due)
         return False
 
     def start(self, function: str, running: int) -> Start | None:
@@ -98,12 +100,13 @@ class Throttles:
         if (timer := self.of.pop(function).timer) is not None:
             timer.cancel()
 
-    def _wake(self, function: str, throttle: Throttle, at: float) -> None:
+    def _wake(self, function: str, throttle: Throttle, now: float, at: float) -> None:
         if throttle.timer is not None:
-            if throttle.timer.when() <= at:
+            if throttle.wakes_at <= at:
                 return
             throttle.timer.cancel()
-        throttle.timer = asyncio.get_running_loop().call_at(at, self._wakes, function, throttle)
+        throttle.wakes_at = at
+        throttle.timer = asyncio.get_running_loop().call_later(at - now, self._wakes, function, throttle)
 
     def _wakes(self, function: str, throttle: Throttle) -> None:
         throttle.timer = None
