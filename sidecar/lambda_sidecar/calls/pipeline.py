@@ -56,9 +56,9 @@ WARN_WAITING_SECONDS = 60.0
 # What Lambda has throttled rests before it waits for its turn again, at most so many seconds, twice as long
 # each time up to the most. Others have their turn meanwhile.
 REST_FIRST, REST_MOST = 0.05, 1.0
-# So much of a call's time is left for the answer that Lambda throttles it, which says more than that its time
-# is over.
-ANSWER_SECONDS = 0.05
+# So much of a call's time, and no more than this share of it, is left for the answer that Lambda throttles
+# it: that says more than that its time is over.
+ANSWER_SECONDS, ANSWER_SHARE = 0.05, 0.1
 
 
 class Pipeline:
@@ -200,7 +200,7 @@ class Pipeline:
         began = time.monotonic()
         call.phase = WAITING
         try:
-            async with asyncio.timeout(call.deadline - ANSWER_SECONDS - began if is_throttled else None):
+            async with asyncio.timeout(_without_answer(call.deadline - began) if is_throttled else None):
                 return await concurrency.wait(
                     function,
                     call.account,
@@ -235,7 +235,7 @@ class Pipeline:
         time for one."""
         call.phase = WAITING
         began = time.monotonic()
-        left = call.deadline - ANSWER_SECONDS - began
+        left = _without_answer(call.deadline - began)
         asked = refusal.retry_after or 0.0
         if left <= asked or left <= 0:
             raise refusal
@@ -287,6 +287,11 @@ def _read(options: MapOptions | str | None) -> Options:
     if options is None:
         raise InvalidRequest("unknown invocation type")
     return parse_options(options) if isinstance(options, str) else checked(options)
+
+
+def _without_answer(left: float) -> float:
+    """Of the seconds that are left, those that a call may wait for its function's pace."""
+    return left - min(ANSWER_SECONDS, ANSWER_SHARE * left)
 
 
 def _invocation(call: Call, function: FunctionName, options: Options) -> Invocation:

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from lambda_sidecar.concurrency.pace import Pace, Start
+from lambda_sidecar.concurrency.pace import OVER, Pace, Start
 
 # A function that has taken nothing for so many seconds, and has nothing to do, counts as stopped.
 STOPPED_SECONDS = 30.0
@@ -36,6 +36,7 @@ class Throttles:
         not."""
         self._is_due = is_due
         self.stopped_seconds = STOPPED_SECONDS
+        self._look_at = 0.0
         self.of: dict[str, Throttle] = {}
         """By function."""
 
@@ -45,7 +46,9 @@ class Throttles:
         now = time.monotonic()
         throttle = self.of.get(function)
         if throttle is None:
-            self.forget(now)
+            if now >= self._look_at:  # seldom: there may be many
+                self._look_at = now + OVER
+                self.forget(now)
             throttle = self.of[function] = Throttle(Pace(now, self.stopped_seconds), why)
         throttle.why = why
         is_ours = start is not None and start.pace is throttle.pace
