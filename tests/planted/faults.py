@@ -123,9 +123,13 @@ FAULTS = (
         "calls/pipeline.py",
         (
             (
-                "            slot = None\n            await self._rest(call, refusal, attempts)",
-                "            self.concurrency.take(name)\n            slot = None\n"
-                "            await self._rest(call, refusal, attempts)",
+                "is_stopped(name):\n                    raise\n",
+                "is_stopped(name):\n                    raise\n"
+                "                await self._rest(call, refusal, attempts)\n",
+            ),
+            (
+                "            slot = None\n            await self._rest(call, refusal, attempts)\n",
+                "            slot = None\n",
             ),
         ),
         examples=("test_throttling",),
