@@ -163,6 +163,32 @@ class ApiError(InvokeFailure):
         self.request_id = request_id
 
 
+class Throttled(ApiError):
+    """Lambda takes no call of the function now (429); the function has not run. `was_sent` False: this call
+    was not even sent, because Lambda said so of another one."""
+
+    def __init__(
+        self, code: str, message: str, *, request_id: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(
+            code,
+            message,
+            passes=True,
+            of_service=True,
+            request_id=request_id,
+            retry_after=retry_after,
+            status=429,
+        )
+        self._said = (code, message)
+        self.was_sent = True
+
+    def of_another(self) -> Throttled:
+        """The same for a call that was not sent."""
+        failure = Throttled(*self._said)
+        failure.was_sent = False
+        return failure
+
+
 class NotAsLambdaDoes(InvokeFailure):
     """The endpoint's answer is neither Lambda's success nor an error: whether anybody carried the call out
     is not known."""

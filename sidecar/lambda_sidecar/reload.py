@@ -83,6 +83,7 @@ class Reload:
             self._sts.region = policy.defaults.region
         self._invoker.change(connect_timeout=config.connect_timeout_seconds, bare_names=config.bare_names)
         self._pipeline.concurrency.limit(config.max_concurrency, config.max_concurrency_per_function)
+        self._pipeline.concurrency.throttles.stopped_seconds = config.throttled_seconds
         set_logging(config.log_level, config.log_format)
 
 

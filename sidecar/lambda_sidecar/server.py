@@ -92,6 +92,7 @@ class Server:
         rules = (len(config.allow or ()), len(config.role_rules or ()))
         log.info("access: %d allow entries, %d role_rules entries", *rules)
         concurrency = Concurrency(config.max_concurrency, config.max_concurrency_per_function)
+        concurrency.throttles.stopped_seconds = config.throttled_seconds
         pipeline = Pipeline(
             upstream.invoker.invoke, upstream.credentials, policy, concurrency, upstream.durable.ask
         )

@@ -97,6 +97,7 @@ def check(config: Config) -> None:
     assert 1 <= config.max_concurrency <= CONCURRENCY_MAX
     assert 0 <= config.drain_seconds <= 900
     assert 0 < config.connect_timeout_seconds <= 60
+    assert 0 < config.throttled_seconds <= 900
     assert not config.access.associated_roles or set(config.access.roles().values()) <= set(
         config.associated_roles
     )

@@ -318,7 +318,9 @@ def test_throttling_is_tried_again_as_with_aws_and_each_attempt_is_a_call(kit: M
         assert "TooManyRequestsException: refused by the test" in fails_with(
             kit, "SELECT lambda_sync('f', '1')"
         )
-    assert len(kit.calls("f")) == 3
+    assert len(kit.calls("f")) >= 3
+    kit.function("f", lambda event: event)
+    assert value(kit, "SELECT lambda_sync('f', '2')") == 2
 
 
 def test_an_api_error_that_lambda_does_not_have_needs_its_status(kit: MySqlLambda) -> None:

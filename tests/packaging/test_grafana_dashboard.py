@@ -33,18 +33,21 @@ CONDITIONS = [
 ]
 # Prometheus' own: whether a scrape succeeded, and the labels that it adds.
 UP, ITS_LABELS = "up", {"job", "instance"}
+THROTTLED = says(429, b"{}", x_amzn_ErrorType="TooManyRequestsException")
 NOT_FOUND = says(404, b"{}", x_amzn_ErrorType="ResourceNotFoundException")
 
 
 @pytest.fixture(scope="module")
 def families(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[str]]]:
     """Every name that a sample can have, with its labels: of a sidecar that has [outbox], and whose calls
-    have come to both kinds of ends."""
+    have come to both kinds of ends, and were throttled."""
     port, directory = free_port(), tmp_path_factory.mktemp("metrics")
     outbox = {"mysql_socket": str(directory / "no-mysql.sock")}
-    with aws_sidecar(directory, OK, NOT_FOUND, metrics=listener(port), outbox=outbox) as aws:
+    answers = (OK, NOT_FOUND, THROTTLED, OK)
+    with aws_sidecar(directory, *answers, metrics=listener(port), outbox=outbox) as aws:
         aws.stream.ask("f")
         aws.stream.error("f")
+        aws.stream.ask("f")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             text = answer.read().decode()
     found: dict[str, set[str]] = {name: set() for name in re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE)}

@@ -41,6 +41,10 @@ class Tests(TypedDict):
 
 
 SLOTS: Tests = {"examples": ("test_slot_order", "test_slots"), "machine": "test_slots_machine"}
+THROTTLES: Tests = {
+    "examples": ("test_slot_order", "test_throttling"),
+    "machine": "test_slots_machine",
+}
 STREAM: Tests = {"examples": ("test_stream",), "machine": "test_stream_machine"}
 POOL: Tests = {
     "examples": ("test_http_reuse", "test_http_pieces", "test_http_idle", "test_http_exchange"),
@@ -96,6 +100,75 @@ FAULTS = (
         "concurrency/fair_queue.py",
         (("                node.party.take_turn()\n", "                pass\n"),),
         **SLOTS,
+    ),
+    Fault(
+        "nothing wakes a function that throttles at its next turn",
+        "concurrency/throttles.py",
+        (("        self._wake(function, throttle, now, due)\n", ""),),
+        **THROTTLES,
+    ),
+    Fault(
+        "a turn of a function that throttles leaves its other calls aside",
+        "concurrency/slots.py",
+        (
+            (
+                "        self._queue.take_back(function)\n        self._let_in()\n\n    def _hold",
+                "        self._let_in()\n\n    def _hold",
+            ),
+        ),
+        **THROTTLES,
+    ),
+    Fault(
+        "a call that is throttled keeps its slot while it waits",
+        "calls/pipeline.py",
+        (
+            (
+                "is_stopped(name):\n                    raise\n",
+                "is_stopped(name):\n                    raise\n"
+                "                await self._rest(call, refusal, attempts)\n",
+            ),
+            (
+                "            slot = None\n            await self._rest(call, refusal, attempts)\n",
+                "            slot = None\n",
+            ),
+        ),
+        examples=("test_throttling",),
+    ),
+    Fault(
+        "who finds a free slot passes by those that wait for the pace",
+        "concurrency/slots.py",
+        (("        if self._throttled and function in self._throttled:\n            return None\n", ""),),
+        **THROTTLES,
+    ),
+    Fault(
+        "a refused call counts as one that was taken",
+        "concurrency/slots.py",
+        (("            start, slot.start = slot.start, None\n", "            start = slot.start\n"),),
+        examples=("test_throttling",),
+    ),
+    Fault(
+        "a throttled call comes after those of its stream that came later",
+        "concurrency/fair_queue.py",
+        (("(-1, again_since, number)", "(number, again_since, number)"),),
+        **SLOTS,
+    ),
+    Fault(
+        "a throttled call pays for a second turn",
+        "concurrency/fair_queue.py",
+        (("= None if place.had_turn else place", "= place"),),
+        **SLOTS,
+    ),
+    Fault(
+        "those that wait for a function that is stopped wait for ever",
+        "concurrency/slots.py",
+        (("                    place.item.let_in.set_exception(Shed())\n", "                    pass\n"),),
+        **THROTTLES,
+    ),
+    Fault(
+        "what Lambda throttles is sent again before its Retry-After",
+        "calls/pipeline.py",
+        (("await asyncio.sleep(max(asked, pause))", "await asyncio.sleep(pause)"),),
+        examples=("test_throttling",),
     ),
     Fault(
         "health does not see that calls wait beside free slots",

@@ -69,6 +69,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("drain_seconds = true", "drain_seconds: a number is expected, not True"),
         ("drain_seconds = -1", "drain_seconds: 0 to 900 is expected"),
         ("drain_seconds = nan", "drain_seconds: a finite number is expected, not nan"),
+        ("throttled_seconds = 0", "throttled_seconds: above 0, to 900 is expected"),
         ("connect_timeout_seconds = 0", "connect_timeout_seconds: above 0, to 60 is expected"),
         ("log_level = 'loud'", "log_level: one of debug, info, warning, error is expected"),
         ("account_id = '12'", "account_id: 12 digits expected"),

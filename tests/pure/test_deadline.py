@@ -31,7 +31,7 @@ from lambda_udf.v1 import invoker_pb2
 
 DEFAULTS = Defaults({"us-east-1": "aws"}, "us-east-1", "123456789012")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1"
-THROTTLED = b"HTTP/1.1 429 x\r\nx-amzn-ErrorType: TooManyRequestsException\r\nContent-Length: 2\r\n\r\n{}"
+PASSES = b"HTTP/1.1 409 x\r\nx-amzn-ErrorType: ResourceConflictException\r\nContent-Length: 2\r\n\r\n{}"
 
 
 def stand_still(seconds: float) -> None:
@@ -117,7 +117,7 @@ async def test_a_retry_after_the_deadline_is_not_sent(monkeypatch: pytest.Monkey
         return 0.0
 
     monkeypatch.setattr(invoker, "_wait_before_retry", hold)
-    async with service(THROTTLED, OK) as (serving, server):
+    async with service(PASSES, OK) as (serving, server):
         assert await outcome(serving, request(deadline_in=0.25)) == "timed out after 20000 ms"
         assert len(server.requests) == 1
 

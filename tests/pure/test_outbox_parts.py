@@ -27,6 +27,7 @@ from lambda_sidecar.errors import (
     NotAsLambdaDoes,
     Overloaded,
     RoleNotAssumed,
+    Throttled,
 )
 from lambda_sidecar.outbox import changes
 from lambda_sidecar.outbox.row import Row, Stored, event, event_id, make_row, stored_rows
@@ -388,7 +389,14 @@ def test_a_literal_has_no_character_that_sql_could_read(text: str) -> None:
     assert bytes.fromhex(found[1]).decode() == text
 
 
-@pytest.mark.parametrize("failure", [Overloaded(1, 1), MissingCredentials()])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Overloaded(1, 1),
+        MissingCredentials(),
+        Throttled("TooManyRequestsException", "Rate Exceeded.").of_another(),
+    ],
+)
 def test_what_was_not_sent_for_want_of_a_slot_or_of_credentials_is_no_attempt(failure: InvokeFailure) -> None:
     assert not is_attempt(failure)
     verdict = judge(failure, 30, 30, NOW)

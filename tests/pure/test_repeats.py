@@ -263,7 +263,7 @@ async def test_a_door_with_a_schedule_of_its_own_makes_one_attempt() -> None:
     async with serving(NOTHING, OK) as here:
         options = json.dumps({"durable_execution_name": NAME})
         call = Call(
-            Account("a", "%"), "f", b"1", options=options, timeout_ms=9_000, share=Share(), repeats=False
+            Account("a", "%"), "f", b"1", options=options, timeout_ms=9_000, share=Share(), is_repeated=True
         )
         failure = await here.service.pipeline.run(call, as_it_is)
         assert "may have been carried out" in str(failure)

@@ -38,10 +38,13 @@ class Order:
         account: str = "app",
         seconds: float = 60.0,
         need: Need | None = None,
+        again_since: float | None = None,
     ) -> None:
         async def call() -> None:
             deadline = time.monotonic() + seconds
-            slot = await self.slots.wait(function, account, share, deadline=deadline, need=need or Need())
+            slot = await self.slots.wait(
+                function, account, share, deadline=deadline, need=need or Need(), again_since=again_since
+            )
             self.names.append(name)
             self.held.setdefault(function, []).append(slot)
 
@@ -199,3 +202,41 @@ async def test_a_higher_limit_lets_in_at_once_and_a_lower_one_takes_nothing_away
     assert slots.running == 2
     assert await order.release() == ["second"]
     assert await order.release() == ["second", "third"]
+
+
+async def test_who_had_a_turn_for_nothing_is_first_of_its_stream_and_pays_for_no_second_one() -> None:
+    slots = Concurrency(1, None)
+    order = Order(slots)
+    assert order.take()
+    one, other = Share(), Share()
+    for number in range(3):
+        await order.wait(f"one {number}", one)
+        await order.wait(f"other {number}", other)
+    await order.wait("later again", one, again_since=2.0)
+    await order.wait("sooner again", one, again_since=1.0)
+    for _ in range(8):
+        await order.release()
+    assert order.names == [
+        *("sooner again", "later again", "one 0", "other 0", "one 1", "other 1", "one 2", "other 2")
+    ]
+    await order.release()
+
+
+async def test_a_function_that_throttles_holds_up_none_but_its_own_calls() -> None:
+    slots = Concurrency(10, None)
+    order = Order(slots)
+    assert order.take("f")
+    slots.refused(order.held["f"][0], RuntimeError("429"))
+    await order.wait("f again", Share(), "f", again_since=0.0)
+    assert order.names == ["f again"], "the first is due at once"
+    assert not order.take("f"), "it would be too soon"
+    assert order.take("g")
+    await order.wait("f next", Share(), "f")
+    await order.wait("g next", Share(), "g")
+    assert order.names == ["f again", "g next"]
+    assert not slots.is_stuck()
+    await asyncio.wait_for(order.tasks["f next"], 5)
+    assert order.names == ["f again", "g next", "f next"]
+    for function in ("f", "f", "f", "g", "g"):
+        await order.release(function)
+    assert (slots.running, slots.waiting) == (0, 0)

@@ -5,6 +5,7 @@ Quick: no process, no socket. Each test's name is the sentence that it proves.""
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import Counter
@@ -123,20 +124,27 @@ class PlainQueue:
         self.waiting: list[Place[int]] = []
         self.aside: set[str] = set()
         self.of: dict[int, tuple[str, str, str]] = {}
+        self.again: dict[int, float] = {}
+        """Since when those have been there who had a turn for nothing."""
 
-    def add(self, place: Place[int], function: str, account: str, stream: str) -> None:
+    def add(
+        self, place: Place[int], function: str, account: str, stream: str, again_since: float | None
+    ) -> None:
         party = self.accounts.join(account)
         if party.members is None:
             party.members = Turns()
         party.members.join(stream)
         self.of[place.item] = (function, account, stream)
+        if again_since is not None:
+            self.again[place.item] = again_since
         self.waiting.append(place)
 
-    def due(self, place: Place[int]) -> tuple[float, float, int]:
+    def due(self, place: Place[int]) -> tuple[float, ...]:
         _, account, stream = self.of[place.item]
         party = self.accounts.parties[account]
         assert party.members is not None
-        return (party.start, party.members.parties[stream].start, place.item)
+        since = self.again.get(place.item, math.inf)
+        return (party.start, party.members.parties[stream].start, since, place.item)
 
     def first(self) -> Place[int] | None:
         open_ones = [place for place in self.waiting if self.of[place.item][0] not in self.aside]
@@ -147,7 +155,7 @@ class PlainQueue:
         party = self.accounts.parties[account]
         assert party.members is not None
         for each in (party.members.parties[stream], party):
-            if turn:
+            if turn and place.item not in self.again:
                 each.take_turn()
             each.leave()
         self.waiting.remove(place)
@@ -163,7 +171,9 @@ def test_the_order_is_that_of_a_look_at_every_waiting_call(seed: int) -> None:
         if what < 6:
             function = chance.choice(FUNCTIONS)
             account, stream = chance.choice(ACCOUNTS), f"stream {chance.randrange(5)}"
-            plain.add(queue.add(number, function, account, stream), function, account, stream)
+            again_since = chance.choice((None, None, float(chance.randrange(9))))
+            added = queue.add(number, function, account, stream, again_since=again_since)
+            plain.add(added, function, account, stream, again_since)
         elif what < 10:
             place = queue.first()
             assert place is plain.first()

@@ -12,9 +12,14 @@ from hypothesis.stateful import precondition, rule
 from tests.support.machine import LoopMachine, lead_through_lives, numbers, one_of
 from tests.support.need import Need
 
+from lambda_sidecar.concurrency.pace import OVER
 from lambda_sidecar.concurrency.slots import Concurrency, Share, Shed, Slot
 
 FUNCTIONS, ACCOUNTS, SHARES = ("f", "g"), ("app", "batch"), 2
+
+
+class Refused(Exception):
+    """As Lambda's 429."""
 
 
 class Call:
@@ -27,6 +32,9 @@ class Call:
         self.line = (function, account, share)
         self.end = asyncio.Event()
         self.waits = False
+        self.is_refused = False
+        """Lambda's answer is 429, once `end` is set."""
+        self.had_turn = False
         self.slot: Slot | None = None
         self.task: asyncio.Task[None] | None = None
 
@@ -60,27 +68,46 @@ class SlotsMachine(LoopMachine):
 
     async def _run(self, call: Call, account: str, share: int, deadline: float, need: float) -> None:
         slot = self.slots.take(call.function)
-        if slot is None:
-            self.count += 1
-            call.number, call.waits = self.count, True
+        began = self.loop.time()
+        while True:
+            if slot is None:
+                self.count += 1
+                call.number, call.waits = self.count, True
+                again_since = began if call.had_turn else None
+                try:
+                    slot = await self.slots.wait(
+                        call.function,
+                        account,
+                        self.shares[share],
+                        deadline=deadline,
+                        need=Need(need),
+                        again_since=again_since,
+                    )
+                except Shed:
+                    assert deadline - self.loop.time() <= need or self.is_stopped(call.function)
+                    return
+                finally:
+                    call.waits = False
+                assert deadline - self.loop.time() > need, "it cannot end in its time"
+                if not call.had_turn:
+                    self.last_let_in[call.line] = max(self.last_let_in[call.line], call.number)
+            call.slot, call.had_turn = slot, True
             try:
-                slot = await self.slots.wait(
-                    call.function, account, self.shares[share], deadline=deadline, need=Need(need)
-                )
-            except Shed:
-                assert deadline - self.loop.time() <= need
-                return
+                await call.end.wait()
+                if call.is_refused:
+                    self.slots.refused(slot, Refused())
             finally:
-                call.waits = False
-            assert deadline - self.loop.time() > need, "it cannot end in its time"
-            self.last_let_in[call.line] = max(self.last_let_in[call.line], call.number)
-        call.slot = slot
-        try:
-            await call.end.wait()
-        finally:
-            call.slot = None
-            self.slots.give_back(slot)
-            self.given_back.append(slot)
+                call.slot = None
+                self.slots.give_back(slot)
+                self.given_back.append(slot)
+            if not call.is_refused:
+                return
+            slot, call.is_refused = None, False
+            call.end.clear()
+
+    def is_stopped(self, function: str) -> bool:
+        throttle = self.slots.throttles.of.get(function)
+        return throttle is not None and throttle.pace.is_stopped
 
     @precondition(lambda self: self.calls)
     @rule(number=numbers)
@@ -93,6 +120,13 @@ class SlotsMachine(LoopMachine):
     @rule(number=numbers)
     def end_one(self, number: int) -> None:
         one_of(self.running, number).end.set()
+
+    @precondition(lambda self: self.running)
+    @rule(number=numbers)
+    def throttle_one(self, number: int) -> None:
+        call = one_of(self.running, number)
+        call.is_refused = True
+        call.end.set()
 
     @precondition(lambda self: self.given_back)
     @rule(number=numbers)
@@ -129,17 +163,33 @@ class SlotsMachine(LoopMachine):
         assert self.slots.running == running.total()
         if running.total() < self.maximum:
             limit = self.per_function or self.maximum
-            assert all(running[call.function] >= limit for call in waiting), "it waits though there is room"
-        assert all(call.number > self.last_let_in[call.line] for call in waiting), "it was overtaken"
+            assert all(
+                running[call.function] >= limit or self.is_held_back(call.function, running[call.function])
+                for call in waiting
+            ), "it waits though there is room"
+        assert all(call.number > self.last_let_in[call.line] for call in waiting if not call.had_turn), (
+            "it was overtaken"
+        )
+
+    def is_held_back(self, function: str, running: int) -> bool:
+        """Its pace has not come to the next one."""
+        throttle = self.slots.throttles.of.get(function)
+        if throttle is None:
+            return False
+        due = throttle.pace.due(now := self.loop.time(), running)
+        return due is None or due > now
 
     def end(self) -> None:
         for call in self.calls:
+            call.is_refused = False
             if call.slot is None and call.task is not None:
                 call.task.cancel()
             call.end.set()
         self.loop.settle()
         assert (self.slots.running, self.slots.waiting) == (0, 0)
         self.slots.limit(self.maximum, None)
+        self.loop.pass_time(OVER + 1)
+        self.slots.throttles.forget(self.loop.time())
         taken = [self.slots.take("f") for _ in range(self.maximum + 1)]
         assert [slot is not None for slot in taken] == [True] * self.maximum + [False]
 

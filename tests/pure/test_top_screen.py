@@ -19,6 +19,26 @@ from lambda_sidecar.monitoring.top_screen import Section, View, screen
 from lambda_udf.v1 import monitor_pb2
 
 
+def test_a_function_that_throttles_says_to_what_it_is_held_in_any_width() -> None:
+    long = "f" * 64
+    functions = [
+        monitor_pb2.FunctionCount(function=long, calls=2, durations=[2], held_to=49.6),
+        monitor_pb2.FunctionCount(function="g", calls=1, durations=[1], held_to=1.25),
+        monitor_pb2.FunctionCount(function="h", calls=1, durations=[1]),
+    ]
+    snapshot = monitor_pb2.SnapshotResponse(
+        functions=functions, duration_bounds=[1.0], uptime_ms=1000, held_back=27
+    )
+    for columns in (60, 80, 120):
+        text = [plain(each) for each in screen(Moment(snapshot, 1.0), None, "s", View(columns, None))]
+        assert all(width(each) <= columns for each in text)
+        rows = {each.split()[5][:1]: each.rstrip() for each in text if each.rstrip()[-2:] in ("/s", " h")}
+        assert rows["f"].endswith(" held to 50/s")
+        assert rows["g"].endswith(" g held to 1.2/s")
+        assert rows["h"].endswith(" h")
+        assert any("throttled 27" in each for each in text)
+
+
 def test_phases_are_numbered_as_in_the_contract() -> None:
     names = {value: name.removeprefix("PHASE_") for name, value in monitor_pb2.Phase.items()}
     assert {0: "UNSPECIFIED"} | {phase.value: phase.name for phase in Phase} == names

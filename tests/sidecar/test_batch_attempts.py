@@ -113,14 +113,27 @@ def test_a_function_that_answers_202_for_ever_times_out(running: Running) -> Non
     assert len(running.events()) > 1
 
 
-@pytest.mark.parametrize("failure", [FAILED, HANG_UP, throttled()], ids=["500", "hang up", "throttled"])
+@pytest.mark.parametrize("failure", [FAILED, HANG_UP], ids=["500", "hang up"])
 def test_a_failure_of_the_service_is_not_repeated_unless_that_was_asked_for(
     running: Running, failure: Answer
 ) -> None:
     running.endpoint.answer("score", failure)
     assert running.ask().error.message.startswith("Lambda API returned error: ")
-    of_the_invoker = 3 if failure.status == 429 else 1
-    assert len(running.events()) == of_the_invoker
+    assert len(running.events()) == 1
+
+
+@pytest.mark.parametrize("retry_service_errors", [False, True])
+def test_what_lambda_throttles_is_sent_again_within_its_time_and_not_before_its_retry_after(
+    running: Running, retry_service_errors: bool
+) -> None:
+    running.endpoint.answer("score", throttled(), throttled(1), GOOD)
+    assert running.ask(retry_service_errors=retry_service_errors).result.payload == b'10, {"k": null}'
+    _, refused, taken = running.endpoint.of("score")
+    assert taken.at - refused.at >= 1
+    running.endpoint.answer("score", throttled(30))
+    error = running.ask(retry_service_errors=retry_service_errors).error
+    assert error.message == "Lambda API returned error: TooManyRequestsException: Rate Exceeded."
+    assert len(running.events()) == 4
 
 
 @pytest.mark.parametrize("failure", [FAILED, HANG_UP, throttled()], ids=["500", "hang up", "throttled"])

@@ -59,6 +59,32 @@ def test_retries_errors_and_bytes_are_counted(tmp_path: Path, port: int) -> None
     assert not any(name.startswith("outbox") for name, _ in told.samples), "there is no [outbox]"
 
 
+def test_what_lambda_throttles_is_counted_and_who_is_held_back_is_shown(tmp_path: Path, port: int) -> None:
+    open_again = threading.Event()
+
+    def answer(handler: Handler) -> None:
+        (OK if open_again.is_set() or "quick" in handler.path else THROTTLED)(handler)
+
+    with aws_sidecar(tmp_path, answer, metrics=listener(port)) as aws, ThreadPoolExecutor(1) as pool:
+        aws.stream.ask("quick")
+        assert scrape(port).table("held_to_per_second") == {}
+        with open_stream(aws.sidecar.socket) as stream:
+            waiting = pool.submit(stream.ask, "busy")
+            wait_until(lambda: scrape(port).value("calls_held_back") == 1, what="a call that is held back")
+            open_again.set()
+            assert waiting.result().result.payload == b'"done"'
+        told = scrape(port)
+        refused = len(aws.endpoint.paths) - 2
+    assert told.value("calls_held_back") == 0
+    assert told.value("retries_total") == refused
+    assert sum(told.table("throttled_total").values()) == refused
+    assert told.table("calls_total") == {("quick", "success"): 1, ("busy", "success"): 1}
+    assert told.value("api_errors_total", code="TooManyRequestsException") == 0
+    ((function, rate),) = told.table("held_to_per_second").items()
+    assert function == ("busy",)
+    assert rate > 0
+
+
 def test_what_an_alert_waits_for_is_shown_before_it_happens(tmp_path: Path, port: int) -> None:
     """Prometheus does not see a counter grow that begins with 1."""
     with aws_sidecar(tmp_path, OK, metrics=listener(port)):

@@ -23,11 +23,8 @@ from lambda_sidecar.testing.ports import free_port
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
 OK = says(200, b'"done"', x_amzn_RequestId="r-1", X_Amz_Executed_Version="$LATEST")
-THROTTLED = says(
-    429,
-    b'{"Reason": "CallerRateLimitExceeded", "message": "Rate Exceeded."}',
-    x_amzn_ErrorType="TooManyRequestsException",
-)
+RATE_EXCEEDED = b'{"Reason": "CallerRateLimitExceeded", "message": "Rate Exceeded."}'
+THROTTLED = says(429, RATE_EXCEEDED, x_amzn_ErrorType="TooManyRequestsException")
 KEYS = {
     "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
     "AWS_SECRET_ACCESS_KEY": "secret",
@@ -125,20 +122,47 @@ def test_connections_are_used_again(tmp_path: Path) -> None:
     assert len(set(clients)) == 1
 
 
-def test_a_throttled_call_is_tried_three_times_at_most(tmp_path: Path) -> None:
-    with scripted(tmp_path, THROTTLED, THROTTLED, OK) as (stream, endpoint):
+def test_a_throttled_call_is_tried_until_it_is_taken_or_its_time_is_nearly_over(tmp_path: Path) -> None:
+    with scripted(tmp_path, *[THROTTLED] * 4, OK) as (stream, endpoint):
         assert stream.ask("Echo").result.payload == b'"done"'
-        assert len(endpoint.paths) == 3
+        assert len(endpoint.paths) == 5
     with scripted(tmp_path / "2", THROTTLED) as (stream, endpoint):
-        error = (
+        text = (
             "Lambda API returned error: TooManyRequestsException: Rate Exceeded. (CallerRateLimitExceeded)"
         )
-        assert stream.error("Echo") == error
-        assert len(endpoint.paths) == 3
+        assert stream.error("Echo", timeout_ms=1500) == text
+        assert len(endpoint.paths) >= 3
+
+
+def test_a_function_that_has_taken_nothing_for_throttled_seconds_keeps_nobody_waiting(tmp_path: Path) -> None:
+    with (
+        lambda_endpoint(THROTTLED) as endpoint,
+        stream_to(tmp_path, endpoint.url, LAMBDA_SIDECAR_THROTTLED_SECONDS="1") as stream,
+    ):
+        began = time.monotonic()
+        assert "TooManyRequestsException" in stream.error("Echo", timeout_ms=60_000)
+        assert 1 <= time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("status", [429, 409])
+def test_a_retry_after_is_the_shortest_pause_and_the_answer_where_there_is_no_time_for_it(
+    tmp_path: Path, status: int
+) -> None:
+    code = {429: "TooManyRequestsException", 409: "ResourceConflictException"}[status]
+    later = says(status, b'{"message": "later"}', x_amzn_ErrorType=code, Retry_After="1")
+    with scripted(tmp_path, later, OK) as (stream, endpoint):
+        began = time.monotonic()
+        assert stream.ask("Echo").result.payload == b'"done"'
+        assert 1 <= time.monotonic() - began < 5
+        assert len(endpoint.paths) == 2
+    with scripted(tmp_path / "2", later) as (stream, endpoint):
+        assert stream.error("Echo", timeout_ms=900) == f"Lambda API returned error: {code}: later"
+        assert len(endpoint.paths) == 1
 
 
 def test_a_retry_waits_no_longer_than_the_deadline(tmp_path: Path) -> None:
-    with scripted(tmp_path, THROTTLED) as (stream, _):
+    passing = says(409, b'{"Message": "not yet"}', x_amzn_ErrorType="ResourceConflictException")
+    with scripted(tmp_path, passing) as (stream, _):
         began = time.monotonic()
         assert stream.error("Echo", timeout_ms=150) == "timed out after 150 ms"
         assert time.monotonic() - began < 1

@@ -10,17 +10,17 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 from lambda_sidecar.aws.error_document import api_error, function_error
-from lambda_sidecar.errors import CODE_MAX, MESSAGE_MAX, ApiError
+from lambda_sidecar.errors import CODE_MAX, MESSAGE_MAX, ApiError, Throttled
 from lambda_sidecar.quotas import DURABLE_EXECUTION_ARN_MAX
 from lambda_sidecar.text.json_text import NotUtf8, utf8_steps
 from lambda_sidecar.text.pacer import at_once
 from lambda_sidecar.text.safe_text import visible
 
-# Lambda API reference, Invoke: the errors that Lambda raises before the function runs and that pass.
+# Lambda API reference, Invoke: the errors that Lambda raises before the function runs and that pass, besides
+# TooManyRequestsException, which is its 429.
 # Never a bare 500, 502, 503, 504 or ServiceException: the function may have run.
 RETRYABLE = frozenset(
     {
-        "TooManyRequestsException",  # 429: throttled
         "EC2ThrottledException",  # EC2 throttled Lambda while it set the function up
         "ENINotReadyException",  # the VPC's network interface is not ready
         "ResourceNotReadyException",  # an inactive function's VPC connection is being restored
@@ -98,15 +98,18 @@ def _api_error(status: int, reason: str, headers: Mapping[str, str], body: bytes
     found = _CODE.match(named)
     code = found[0] if found else f"HTTP {status}"
     message = message or reason or "no message"
+    request_id = _text(headers, "x-amzn-requestid")
+    retry_after = _seconds(headers.get("retry-after", ""))
     if status == 429:
         message = _with_reason(message, why or headers.get("reason", ""))
+        return Throttled(code, message, request_id=request_id, retry_after=retry_after)
     return ApiError(
         code,
         message,
-        passes=status == 429 or code in RETRYABLE,
-        of_service=status == 429 or status >= 500 or code in RETRYABLE,
-        request_id=_text(headers, "x-amzn-requestid"),
-        retry_after=_seconds(headers.get("retry-after", "")),
+        passes=code in RETRYABLE,
+        of_service=status >= 500 or code in RETRYABLE,
+        request_id=request_id,
+        retry_after=retry_after,
         status=status,
     )
 

@@ -23,7 +23,7 @@ from lambda_sidecar.aws.configuration import AwsConfiguration, Endpoint
 from lambda_sidecar.aws.repeats import Repeats
 from lambda_sidecar.aws.signing import canonical_uri, sign
 from lambda_sidecar.aws.success import check_success
-from lambda_sidecar.errors import ApiError, ConnectionLost, EndpointUnreachable, InvokeFailure
+from lambda_sidecar.errors import ApiError, ConnectionLost, EndpointUnreachable, InvokeFailure, Throttled
 from lambda_sidecar.http.client import ConnectFailed, HttpClient, Origin, origin_of, request_target
 from lambda_sidecar.http.exchange import ConnectionBroken, ResponseTooLarge
 from lambda_sidecar.quotas import RESPONSE_MAX
@@ -93,18 +93,21 @@ class Invoker:
 
     async def invoke(self, invocation: Invocation, credentials: ReadOnlyCredentials) -> InvocationResult:
         """Invokes, with retries where nothing can have happened yet. Raises InvokeFailure, and TimeoutError
-        when the invocation's deadline has passed before it was sent.
+        when the invocation's deadline has passed before it was sent. Throttled is raised at once: when that
+        call may be tried again is for the one to say who knows what others of its function meet.
 
         Cancelling closes the HTTP connection; that is all that can be done, Lambda has no cancel."""
         if invocation.renew is not None:
             return await self._invoke_repeatedly(invocation, credentials, invocation.renew)
-        give_up = time.monotonic() + RETRY_SECONDS
+        give_up, deadline = time.monotonic() + RETRY_SECONDS, invocation.deadline
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await self._attempt(invocation, credentials)
             except InvokeFailure as failure:
                 wait = _wait_before_retry(failure, attempt)
-                if wait is None or attempt == ATTEMPTS or time.monotonic() + wait > give_up:
+                if wait is None or attempt == ATTEMPTS:
+                    raise
+                if (at := time.monotonic() + wait) > give_up or (_asked_for(failure) and at >= deadline):
                     raise
             await asyncio.sleep(wait)
             self.retries += 1
@@ -211,8 +214,17 @@ def _head(target: _Target, invocation: Invocation, credentials: ReadOnlyCredenti
 
 
 def _wait_before_retry(failure: InvokeFailure, attempt: int) -> float | None:
-    """Seconds until the next attempt, jittered; None where a second attempt might invoke twice, or
-    would meet the same answer."""
-    if isinstance(failure, EndpointUnreachable) or (isinstance(failure, ApiError) and failure.passes):
-        return random.uniform(0.5, 1.0) * BACKOFF_SECONDS * (1 << attempt)  # noqa: S311
-    return None
+    """Seconds until the next attempt, jittered, and no sooner than Lambda asks; None where a second attempt
+    might invoke twice, would meet the same answer, or is not this file's."""
+    if isinstance(failure, ApiError):
+        if not failure.passes or isinstance(failure, Throttled):
+            return None
+    elif not isinstance(failure, EndpointUnreachable):
+        return None
+    backoff = random.uniform(0.5, 1.0) * BACKOFF_SECONDS * (1 << attempt)  # noqa: S311
+    return max(backoff, _asked_for(failure))
+
+
+def _asked_for(failure: InvokeFailure) -> float:
+    """Seconds of its Retry-After; 0 without."""
+    return (failure.retry_after if isinstance(failure, ApiError) else None) or 0.0

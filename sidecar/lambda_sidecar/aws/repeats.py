@@ -14,6 +14,7 @@ from lambda_sidecar.errors import (
     EndpointUnreachable,
     InvokeFailure,
     NotAsLambdaDoes,
+    Throttled,
 )
 
 # So often at most, while the deadline allows it: with the pauses below some 25 s of an endpoint that is away.
@@ -70,6 +71,7 @@ class Repeats:
         pause = self._pause(failure)
         if (
             not (is_open or passes)
+            or isinstance(failure, Throttled)  # its turn is for the one to say who knows the others
             or self._attempts >= (ATTEMPTS if self._in_doubt else CERTAIN_ATTEMPTS)
             or time.monotonic() + pause >= self._deadline
         ):

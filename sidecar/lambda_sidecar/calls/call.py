@@ -68,12 +68,12 @@ class Call:
         "function",
         "function_text",
         "invocation",
+        "is_repeated",
         "late",
         "options",
         "payload",
         "phase",
         "queued_us",
-        "repeats",
         "result",
         "share",
         "slot",
@@ -93,7 +93,7 @@ class Call:
         share: Share,
         connection_id: int = 0,
         until: float = 0.0,
-        repeats: bool = True,
+        is_repeated: bool = False,
         durable_name: str = "",
         trace: Trace | None = None,
     ) -> None:
@@ -101,16 +101,17 @@ class Call:
         are not looked at yet; None stands for an invocation type that nobody knows. `timeout_ms` counts from
         now; `until`, on time.monotonic()'s clock, is when the caller gives up, 0 where that is not known.
         `share` is common to the calls that take turns as one. `connection_id` is MySQL's, 0 where there is
-        none. `repeats`: a call that is safe to repeat is attempted again within its time, and not by a
-        schedule of the door's own. `durable_name`: the client has read this name out of the options, and may
-        send the call twice; empty, it will not. `trace` is the one that its statement belongs to."""
+        none. `is_repeated`: whoever makes it makes another one by a schedule of its own, so a call that Lambda
+        throttles ends, and one that is safe to repeat is attempted once. `durable_name`: the client has read this
+        name out of the options, and may send the call twice; empty, it will not. `trace` is the one that its
+        statement belongs to."""
         self.account = account
         self.function_text = function_text
         self.payload = payload
         self.options = options
         self.share = share
         self.connection_id = connection_id
-        self.repeats = repeats
+        self.is_repeated = is_repeated
         self.durable_name = durable_name
         self.began = began = time.monotonic()
         self.timeout_ms = timeout_ms

@@ -8,6 +8,7 @@ import asyncio
 import dataclasses
 import functools
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, TypeVar
@@ -25,10 +26,17 @@ from lambda_sidecar.calls.lambda_invoke import Options, parse_options
 from lambda_sidecar.calls.lambda_map import MapOptions, checked
 from lambda_sidecar.calls.payload import check_payload, is_plainly_good
 from lambda_sidecar.calls.policy import Policy
-from lambda_sidecar.calls.traffic import Traffic
+from lambda_sidecar.calls.traffic import OTHER, Traffic
 from lambda_sidecar.concurrency.durations import Durations, Estimate
 from lambda_sidecar.concurrency.slots import Concurrency, Shed, Slot
-from lambda_sidecar.errors import CallTimeout, InternalFailure, InvalidRequest, InvokeFailure, Overloaded
+from lambda_sidecar.errors import (
+    CallTimeout,
+    InternalFailure,
+    InvalidRequest,
+    InvokeFailure,
+    Overloaded,
+    Throttled,
+)
 from lambda_sidecar.log.format import log_defect
 from lambda_sidecar.quotas import EVENT_MAX, REQUEST_RESPONSE_MAX
 from lambda_sidecar.text.pacer import AT_ONCE, Pacer, at_once
@@ -50,8 +58,14 @@ Shape = Callable[[InvocationResult], Awaitable[A]]
 # too, before anything is done that cannot be undone.
 LATE_SECONDS = 0.1
 CANCEL_SECONDS = 0.02
-# At most so often the log says that calls wait for a slot.
+# At most so often the log says that calls wait for a slot, and that Lambda throttles.
 WARN_WAITING_SECONDS = 60.0
+# What Lambda has throttled rests before it waits for its turn again, at most so many seconds, twice as long
+# each time up to the most. Others have their turn meanwhile.
+REST_FIRST, REST_MOST = 0.05, 1.0
+# So much of a call's time, and no more than this share of it, is left for the answer that Lambda throttles
+# it: that says more than that its time is over.
+ANSWER_SECONDS, ANSWER_SHARE = 0.05, 0.1
 
 
 class Pipeline:
@@ -77,7 +91,26 @@ class Pipeline:
         self.spans: Spans | None = None
         """Of calls that have a trace, where they are wanted."""
         self._pacer = Pacer()
-        self._warned_of_waiting = -WARN_WAITING_SECONDS
+        self._warned_of_waiting = self._warned_of_throttling = -WARN_WAITING_SECONDS
+
+    def held_to(self) -> dict[str, float]:
+        """Calls in a second, of functions that throttle now, by the names under which they are counted."""
+        throttles = self.concurrency.throttles
+        throttles.forget(time.monotonic())
+        speeds: dict[str, float] = {}
+        for function, throttle in throttles.of.items():
+            name = function.rpartition(":")[2]
+            counted = name if name in self.traffic.functions else OTHER
+            speeds[counted] = speeds.get(counted, 0.0) + throttle.pace.per_second
+        return speeds
+
+    def held_back(self) -> int:
+        """Calls that wait because their function throttles."""
+        functions = self.concurrency.throttles.of
+        return sum(
+            call.phase is WAITING and call.function is not None and call.function.unqualified in functions
+            for call in (self.traffic.in_flight if functions else ())
+        )
 
     def defect(self) -> str | None:
         """Why it cannot serve as it should, though it answers; None if nothing is known. Such a state does
@@ -111,7 +144,7 @@ class Pipeline:
                     await asyncio.sleep(CANCEL_SECONDS)
                 answer = await shape(await self._run(call, options))
         except TimeoutError:
-            failure: InvokeFailure = CallTimeout(call.timeout_ms)
+            failure: InvokeFailure = self._late(call)
             if call.phase is SENT and call.invocation is not None and call.invocation.renew is not None:
                 failure.may_be_repeated()
         except InvokeFailure as raised:
@@ -151,23 +184,35 @@ class Pipeline:
         call.phase = CREDENTIALS
         credentials = await self._credentials.get(role, call.account, function.region)
         renew = None
-        if options.durable_execution_name and call.repeats:
+        if options.durable_execution_name and not call.is_repeated:
             renew = functools.partial(self._credentials.get, role, call.account, function.region)
         call.invocation = invocation = _invocation(call, function, options, renew)
         name = function.unqualified
         estimate = self.durations.of(name, options.invocation_type)
         slot = self.concurrency.take(name)
-        if slot is None:
-            slot = await self._wait_for_slot(call, name, estimate)
-        call.slot = slot
-        try:
-            if call.queued_us:  # the wait may have outlasted them
-                call.phase = CREDENTIALS
-                credentials = await self._credentials.get(role, call.account, function.region)
-            return await self._send(call, invocation, credentials, estimate)
-        finally:
-            call.slot = None
-            self.concurrency.give_back(slot)
+        refusal: Throttled | None = None
+        attempts = 1
+        while True:
+            if slot is None:
+                slot = await self._wait_for_slot(call, name, estimate, refusal)
+                self.traffic.repeated += refusal is not None
+            call.slot = slot
+            try:
+                if call.queued_us:  # the wait may have outlasted them
+                    call.phase = CREDENTIALS
+                    credentials = await self._credentials.get(role, call.account, function.region)
+                return await self._send(call, invocation, credentials, estimate)
+            except Throttled as failure:
+                refusal = failure.with_traceback(None)
+                self._throttled(call, slot, refusal)
+                if call.is_repeated or self.concurrency.throttles.is_stopped(name):
+                    raise
+            finally:
+                call.slot = None
+                self.concurrency.give_back(slot)
+            slot = None
+            await self._rest(call, refusal, attempts)
+            attempts += 1
 
     async def _check_payload(self, payload: bytes, invocation_type: str) -> None:
         """Raises InvalidRequest."""
@@ -175,21 +220,77 @@ class Pipeline:
         check = check_payload(payload, maximum=maximum, invocation_type=invocation_type)
         await self.pace(check, len(payload))
 
-    async def _wait_for_slot(self, call: Call, function: str, estimate: Estimate) -> Slot:
-        """Also a wait that the deadline ends is reported. Raises Overloaded, or CallTimeout."""
-        self._warn_of_waiting()
+    async def _wait_for_slot(
+        self, call: Call, function: str, estimate: Estimate, refusal: Throttled | None
+    ) -> Slot:
+        """Also a wait that the deadline ends is reported. `refusal`: why it waits once more. Raises
+        Overloaded, CallTimeout, or Throttled where that is why it has no turn."""
+        concurrency = self.concurrency
+        is_throttled = function in concurrency.throttles.of
+        if not is_throttled:
+            self._warn_of_waiting()
         began = time.monotonic()
         call.phase = WAITING
-        concurrency = self.concurrency
         try:
-            return await concurrency.wait(
-                function, call.account, call.share, deadline=call.deadline, need=estimate
-            )
-        except Shed:
+            async with asyncio.timeout(_without_answer(call.deadline - began) if is_throttled else None):
+                return await concurrency.wait(
+                    function,
+                    call.account,
+                    call.share,
+                    deadline=call.deadline,
+                    need=estimate,
+                    again_since=None if refusal is None else call.began,
+                )
+        except (Shed, TimeoutError):
+            if (failure := self._refusal(function, refusal)) is not None:
+                raise failure from None
             call.seconds_left()
             raise Overloaded(concurrency.running, concurrency.waiting) from None
         finally:
-            call.queued_us = int((time.monotonic() - began) * 1_000_000)
+            call.queued_us += int((time.monotonic() - began) * 1_000_000)
+
+    def _throttled(self, call: Call, slot: Slot, failure: Throttled) -> None:
+        """Lambda's answer to it is 429, and it has its slot still."""
+        self.traffic.throttled(call)
+        now = time.monotonic()
+        if (
+            slot.function not in self.concurrency.throttles.of
+            and now - self._warned_of_throttling >= WARN_WAITING_SECONDS
+        ):
+            self._warned_of_throttling = now
+            text = "Lambda throttles %s: its calls wait for their turn, at the pace that it allows"
+            log.warning(text, slot.function)
+        self.concurrency.refused(slot, failure.of_another())
+
+    async def _rest(self, call: Call, refusal: Throttled, attempts: int) -> None:
+        """Until its next attempt may wait for its turn; it holds nothing. Raises the refusal if there is no
+        time for one."""
+        call.phase = WAITING
+        began = time.monotonic()
+        left = _without_answer(call.deadline - began)
+        asked = refusal.retry_after or 0.0
+        if left <= asked or left <= 0:
+            raise refusal
+        pause = min(REST_FIRST * 2 ** min(attempts - 1, 30), REST_MOST, left / 2) * random.uniform(0.5, 1.0)  # noqa: S311
+        try:
+            await asyncio.sleep(max(asked, pause))
+        finally:
+            call.queued_us += int((time.monotonic() - began) * 1_000_000)
+
+    def _refusal(self, function: str, own: Throttled | None) -> Throttled | None:
+        """Why a call of it has no turn, if that is because Lambda throttles: its own 429, or another's."""
+        if own is not None:
+            return own
+        why = self.concurrency.throttles.why(function)
+        return why.of_another() if isinstance(why, Throttled) else None
+
+    def _late(self, call: Call) -> InvokeFailure:
+        """Its time has passed."""
+        if call.phase is WAITING and call.function is not None:
+            refusal = self._refusal(call.function.unqualified, None)
+            if refusal is not None:
+                return refusal
+        return CallTimeout(call.timeout_ms)
 
     async def _send(
         self, call: Call, invocation: Invocation, credentials: ReadOnlyCredentials, estimate: Estimate
@@ -221,6 +322,11 @@ def _read(options: MapOptions | DurableRequest | str | None) -> Options:
     if isinstance(options, DurableRequest):
         return durable.checked(options)
     return parse_options(options) if isinstance(options, str) else checked(options)
+
+
+def _without_answer(left: float) -> float:
+    """Of the seconds that are left, those that a call may wait for its function's pace."""
+    return left - min(ANSWER_SECONDS, ANSWER_SHARE * left)
 
 
 def _check_name(durable_name: str, options: Options) -> None:

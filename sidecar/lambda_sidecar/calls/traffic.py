@@ -29,7 +29,7 @@ _SUCCESS, _FUNCTION_ERROR, _CANCELLED = Outcome.SUCCESS, Outcome.FUNCTION_ERROR,
 class FunctionTraffic:
     """The counts of one function, its versions and aliases together."""
 
-    __slots__ = ("buckets", "calls", "seconds")
+    __slots__ = ("buckets", "calls", "seconds", "throttled")
 
     def __init__(self) -> None:
         self.calls = [0] * len(Outcome)
@@ -38,6 +38,8 @@ class FunctionTraffic:
         """Calls that were sent, by duration; not cumulative, and the last is for those beyond all bounds."""
         self.seconds = 0.0
         """All durations of calls that were sent."""
+        self.throttled = 0
+        """Lambda's answers that it takes no call now (429); one call may have several."""
 
 
 class Traffic:
@@ -56,6 +58,8 @@ class Traffic:
         self.waited = 0
         """Calls that waited for a slot, and for how long."""
         self.waited_us = 0
+        self.repeated = 0
+        """Attempts of calls that Lambda had throttled before."""
         self.slow = SlowCalls()
 
     def begin(self, call: Call) -> None:
@@ -85,6 +89,10 @@ class Traffic:
             request_id=failure.request_id,
             reason=failure.reason,
         )
+
+    def throttled(self, call: Call) -> None:
+        """Lambda's answer is 429. The call goes on, or fails."""
+        self._counts(call).throttled += 1
 
     def cancelled(self, call: Call) -> None:
         """Nobody waits for its answer any more."""

@@ -43,6 +43,10 @@ class _Node:
         """Nothing is filed."""
         return not self._line
 
+    def line(self) -> list[_Node]:
+        """What is filed."""
+        return [node for _, node in self._line]
+
     def child(self, key: Hashable, party: Party | None = None) -> _Node:
         """The one under that key, made if there is none."""
         node = self.nodes.get(key)
@@ -76,13 +80,14 @@ class _Node:
 class Place(_Node, Generic[T]):
     """Of one call; `item` is whatever waits there."""
 
-    __slots__ = ("_due", "function", "item")
+    __slots__ = ("_due", "function", "had_turn", "item")
 
-    def __init__(self, stream: _Node, item: T, function: str, number: int) -> None:
+    def __init__(self, stream: _Node, item: T, function: str, due: Due, *, had_turn: bool) -> None:
         super().__init__(stream, None)
         self.item = item
         self.function = function
-        self._due = (number,)
+        self.had_turn = had_turn
+        self._due = due
 
     def due(self) -> Due:
         return self._due
@@ -104,8 +109,17 @@ class FairQueue(Generic[T]):
         """Those for which calls wait, also where they were put aside."""
         return [str(name) for name in self._root.nodes]
 
-    def add(self, item: T, function: str, account: Hashable, stream: Hashable) -> Place[T]:
-        """The last one of its stream."""
+    def add(
+        self,
+        item: T,
+        function: str,
+        account: Hashable,
+        stream: Hashable,
+        *,
+        again_since: float | None = None,
+    ) -> Place[T]:
+        """The last one of its stream. One that had its turn, for nothing, and has been there since
+        `again_since` goes before those of its stream that had none, and before those that came later."""
         party = self._accounts.join(account)
         if party.members is None:
             party.members = Turns()
@@ -114,7 +128,9 @@ class FairQueue(Generic[T]):
         is_aside = of_function.filed is None and not of_function.is_empty
         of_account = of_function.child(account, party)
         of_stream = of_account.child(stream, member)
-        place = Place(of_stream, item, function, next(self._numbers))
+        number = next(self._numbers)
+        due = (number,) if again_since is None else (-1, again_since, number)
+        place = Place(of_stream, item, function, due, had_turn=again_since is not None)
         self._length += 1
         of_stream.file(place)
         of_account.file(of_stream)
@@ -132,9 +148,16 @@ class FairQueue(Generic[T]):
             node = node.first()
         return node
 
+    def of(self, function: str) -> list[Place[T]]:
+        """All that wait for it."""
+        node = self._root.nodes.get(function)
+        accounts = () if node is None else node.nodes.values()
+        streams = (stream for account in accounts for stream in account.nodes.values())
+        return [place for stream in streams for place in stream.line() if isinstance(place, Place)]
+
     def serve(self, place: Place[T]) -> None:
-        """It had its turn, and leaves."""
-        node: _Node | None = place
+        """It had its turn, and leaves. Who had one for nothing does not pay for the second."""
+        node: _Node | None = None if place.had_turn else place
         while node is not None:
             if node.party is not None:
                 node.party.take_turn()

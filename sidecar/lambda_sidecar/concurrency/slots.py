@@ -10,6 +10,8 @@ from collections.abc import Hashable
 from typing import Protocol
 
 from lambda_sidecar.concurrency.fair_queue import FairQueue, Place
+from lambda_sidecar.concurrency.pace import Start
+from lambda_sidecar.concurrency.throttles import Throttles
 
 
 class Share:
@@ -27,8 +29,19 @@ class Slot:
         self.function = function
 
 
+class PacedSlot(Slot):
+    """Of a call that began at the pace of a function that throttles; `start` is None once it was refused."""
+
+    __slots__ = ("start",)
+
+    def __init__(self, function: str, start: Start) -> None:
+        super().__init__(function)
+        self.start: Start | None = start
+
+
 class Shed(Exception):
-    """Its turn has come too late: what is left of its time is less than the function needs."""
+    """Its turn has come too late: what is left of its time is less than the function needs. Or it has none:
+    the function throttles and has taken nothing for long."""
 
 
 class Need(Protocol):
@@ -64,6 +77,8 @@ class Concurrency:
         self._queue: FairQueue[_Waiting] = FairQueue()
         # They have a slot and have not heard of it: until the event loop's next turn.
         self._let_in_just_now: set[_Waiting] = set()
+        self.throttles = Throttles(self._is_due)
+        self._throttled = self.throttles.of
 
     @property
     def running(self) -> int:
@@ -94,15 +109,25 @@ class Concurrency:
         running, limit = self._running.get(function, 0), self._per_function
         if len(self._held) >= self.maximum or (limit is not None and running >= limit):
             return None
-        return self._hold(function, running)
+        if self._throttled and function in self._throttled:
+            return None
+        return self._hold(Slot(function), running)
 
     async def wait(
-        self, function: str, account: Hashable, share: Share, *, deadline: float, need: Need
+        self,
+        function: str,
+        account: Hashable,
+        share: Share,
+        *,
+        deadline: float,
+        need: Need,
+        again_since: float | None = None,
     ) -> Slot:
-        """A slot, as soon as it is this call's turn. Raises Shed if what is left then until `deadline`
-        (time.monotonic()'s) does not meet `need`. Cancelled, it leaves the queue and holds nothing."""
+        """A slot, as soon as it is this call's turn; `again_since`: it had one, was throttled, and came then.
+        Raises Shed if what is left then until `deadline` (time.monotonic()'s) does not meet `need`, or if it
+        is to have no turn. Cancelled, it leaves the queue and holds nothing."""
         waiting = _Waiting(deadline, need)
-        place = self._queue.add(waiting, function, account, share)
+        place = self._queue.add(waiting, function, account, share, again_since=again_since)
         self._let_in()
         let_in = waiting.let_in
         try:
@@ -126,24 +151,52 @@ class Concurrency:
             self._running[function] = running
         else:
             del self._running[function]
+        if self._throttled and isinstance(slot, PacedSlot) and (start := slot.start) is not None:
+            start.pace.took(time.monotonic(), start)
         if len(self._queue):
             self._queue.take_back(function)
             self._let_in()
 
+    def refused(self, slot: Slot, why: Exception) -> None:
+        """Lambda has throttled this call, which still has its slot. From now on the function has a pace,
+        until it has recovered. If it counts as stopped, those that wait for it are shed."""
+        start = None
+        if isinstance(slot, PacedSlot):
+            start, slot.start = slot.start, None
+        others = self._running[slot.function] - 1
+        if self.throttles.refused(slot.function, why, others, start):
+            for place in self._queue.of(slot.function):
+                self._queue.leave(place)
+                if not place.item.let_in.done():
+                    place.item.let_in.set_exception(Shed())
+
     def is_stuck(self) -> bool:
         """Whether a call waits although it could run: a defect, there is no such moment."""
-        return len(self._held) < self.maximum and any(map(self._has_room, self._queue.functions()))
+        return len(self._held) < self.maximum and any(
+            self._is_below_limit(function)
+            and self.throttles.is_missed(function, self._running.get(function, 0))
+            for function in self._queue.functions()
+        )
 
-    def _hold(self, function: str, running: int) -> Slot:
-        """One more than the `running` of that function."""
-        self._running[function] = running + 1
-        slot = Slot(function)
+    def _is_due(self, function: str) -> None:
+        """The pace of the function lets the next one in."""
+        self._queue.take_back(function)
+        self._let_in()
+
+    def _hold(self, slot: Slot, running: int) -> Slot:
+        """One more than the `running` of its function."""
+        self._running[slot.function] = running + 1
         self._held.add(slot)
         return slot
 
-    def _has_room(self, function: str) -> bool:
-        """Below its own limit."""
+    def _is_below_limit(self, function: str) -> bool:
         return self._per_function is None or self._running.get(function, 0) < self._per_function
+
+    def _has_room(self, function: str) -> bool:
+        """Below its own limit, and at its pace if it throttles."""
+        return self._is_below_limit(function) and (
+            not self._throttled or self.throttles.has_turn(function, self._running.get(function, 0))
+        )
 
     def _let_in(self) -> None:
         while len(self._held) < self.maximum and (place := self._queue.first()) is not None:
@@ -154,7 +207,7 @@ class Concurrency:
 
     def _decide(self, place: Place[_Waiting]) -> None:
         """Its turn has come, and there is room."""
-        waiting = place.item
+        waiting, running = place.item, self._running.get(place.function, 0)
         left = waiting.deadline - (now := time.monotonic())
         if waiting.let_in.done():
             self._queue.leave(place)
@@ -164,4 +217,9 @@ class Concurrency:
         else:
             self._queue.serve(place)
             self._let_in_just_now.add(waiting)
-            waiting.let_in.set_result(self._hold(place.function, self._running.get(place.function, 0)))
+            waiting.let_in.set_result(self._hold(self._new_slot(place.function, running), running))
+
+    def _new_slot(self, function: str, running: int) -> Slot:
+        """For a call that has waited, besides the `running`."""
+        start = self.throttles.start(function, running) if self._throttled else None
+        return Slot(function) if start is None else PacedSlot(function, start)

@@ -67,6 +67,8 @@ class Config:
     account begins at 1000."""
     max_concurrency_per_function: int | None = None
     """The same for each function."""
+    throttled_seconds: float = 30.0
+    """A function that throttles, and has taken no call for so long, counts as stopped; above 0, to 900."""
     log_level: str = "info"
     """debug, info, warning or error."""
     log_format: str = "text"
@@ -183,6 +185,12 @@ def validate(config: Config, *, where: str) -> None:
     drain_max = TIMEOUT_MAX_SECONDS  # no call lasts longer
     require(0 <= config.drain_seconds <= drain_max, "drain_seconds", f"0 to {drain_max:g} is expected")
     require(0 < config.connect_timeout_seconds <= 60, "connect_timeout_seconds", "above 0, to 60 is expected")
+    throttled_max = TIMEOUT_MAX_SECONDS
+    require(
+        0 < config.throttled_seconds <= throttled_max,
+        "throttled_seconds",
+        f"above 0, to {throttled_max:g} is expected",
+    )
     for key in ("max_concurrency", "max_concurrency_per_function"):
         limit = getattr(config, key)
         require(limit is None or 1 <= limit <= CONCURRENCY_MAX, key, f"1 to {CONCURRENCY_MAX} is expected")

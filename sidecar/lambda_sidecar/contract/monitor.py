@@ -62,6 +62,7 @@ class Monitor(monitor_pb2_grpc.MonitorServicer):
         now = time.monotonic()
         most = min(request.calls_max or CALLS_DEFAULT, CALLS_MAX)
         numbers = self._look_at_outbox()
+        held_to = pipeline.held_to()
         return monitor_pb2.SnapshotResponse(
             version=version(),
             uptime_ms=int((now - traffic.began) * 1000),
@@ -81,18 +82,26 @@ class Monitor(monitor_pb2_grpc.MonitorServicer):
             slow_seconds=int(2 * WINDOW_SECONDS),
             outbox=None if numbers is None else _outbox(numbers),
             functions=[
-                _function(name, counts)
+                _function(name, counts, held_to.get(name, 0.0))
                 for name, counts in (*traffic.functions.items(), (OTHER, traffic.other))
             ],
             duration_bounds=BUCKETS,
             sidecar_id=self._service.sidecar_id,
+            held_back=pipeline.held_back(),
         )
 
 
-def _function(name: str, counts: FunctionTraffic) -> monitor_pb2.FunctionCount:
+def _function(name: str, counts: FunctionTraffic, held_to: float) -> monitor_pb2.FunctionCount:
     calls = sum(counts.calls)
     failed = calls - counts.calls[Outcome.SUCCESS]
-    return monitor_pb2.FunctionCount(function=name, calls=calls, failed=failed, durations=counts.buckets)
+    return monitor_pb2.FunctionCount(
+        function=name,
+        calls=calls,
+        failed=failed,
+        durations=counts.buckets,
+        held_to=held_to,
+        throttled=counts.throttled,
+    )
 
 
 def _in_flight(call: Call, now: float) -> monitor_pb2.CallInFlight:

@@ -20,6 +20,8 @@ class FunctionFigures:
     failed: int
     median: float | None
     percentile_99: float | None
+    held_to: float
+    """Calls in a second, while Lambda throttles it; 0 otherwise."""
 
 
 def function_figures(
@@ -30,7 +32,8 @@ def function_figures(
     earlier = {} if before is None else {each.function: each for each in before.functions}
     none = monitor_pb2.FunctionCount()
     known = sorted(
-        (each for each in now.functions if each.calls), key=lambda count: (-count.calls, count.function)
+        (each for each in now.functions if each.calls or each.held_to),
+        key=lambda count: (-count.calls, count.function),
     )
     every = [_between(each, earlier.get(each.function, none), now, seconds) for each in known]
     return sorted(every, key=lambda figures: -figures.calls)
@@ -52,6 +55,7 @@ def _between(
         failed=now.failed - before.failed,
         median=quantile(0.5, snapshot.duration_bounds, durations),
         percentile_99=quantile(0.99, snapshot.duration_bounds, durations),
+        held_to=now.held_to,
     )
 
 

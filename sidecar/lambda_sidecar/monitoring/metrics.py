@@ -73,6 +73,7 @@ class _SidecarCollector(Collector):
         yield _durations(functions)
         yield from _totals(traffic)
         yield from self._now()
+        yield from _throttled(functions, self._sources.pipeline.held_to())
         yield from self._others()
         if (numbers := self._sources.outbox()) is not None:
             yield from _outbox(numbers)
@@ -84,6 +85,11 @@ class _SidecarCollector(Collector):
             ("calls_in_flight", "Calls taken and not yet answered.", len(pipeline.traffic.in_flight)),
             ("calls_running", "Calls that have a slot: at Lambda, or on the way to it.", slots.running),
             ("calls_waiting", "Calls that wait for a slot (max_concurrency).", slots.waiting),
+            (
+                "calls_held_back",
+                "Calls that wait because Lambda throttles their function.",
+                pipeline.held_back(),
+            ),
             ("max_concurrency", "Slots over all functions.", slots.maximum),
             ("streams", "Open streams: connections of mysqld.", self._sources.streams()),
         ):
@@ -91,7 +97,8 @@ class _SidecarCollector(Collector):
 
     def _others(self) -> Iterator[Metric]:
         text = "Attempts repeated because nothing can have happened yet."
-        yield CounterMetricFamily("lambda_sidecar_retries", text, self._sources.invoker.retries)
+        retries = self._sources.invoker.retries + self._sources.pipeline.traffic.repeated
+        yield CounterMetricFamily("lambda_sidecar_retries", text, retries)
         text = "Lines of the log that standard error did not take."
         yield CounterMetricFamily("lambda_sidecar_log_lines_dropped", text, dropped_lines())
         roles = self._sources.roles
@@ -118,6 +125,19 @@ def _durations(functions: dict[str, FunctionTraffic]) -> Metric:
         buckets = list(zip(_BOUNDS, accumulate(counts.buckets), strict=True))
         family.add_metric([name], buckets, counts.seconds)
     return family
+
+
+def _throttled(functions: dict[str, FunctionTraffic], held_to: dict[str, float]) -> Iterator[Metric]:
+    text = "Lambda's answers that it takes no call now (429); one call may have several."
+    answers = CounterMetricFamily("lambda_sidecar_throttled", text, labels=["function"])
+    for name, counts in functions.items():
+        answers.add_metric([name], counts.throttled)
+    yield answers
+    text = "Calls in a second to which a function is held while Lambda throttles it."
+    speeds = GaugeMetricFamily("lambda_sidecar_held_to_per_second", text, labels=["function"])
+    for name, speed in held_to.items():
+        speeds.add_metric([name], speed)
+    yield speeds
 
 
 def _totals(traffic: Traffic) -> Iterator[Metric]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from lambda_sidecar.monitoring.function_figures import FunctionFigures
 from lambda_sidecar.monitoring.styled_line import Line, Style, line
-from lambda_sidecar.monitoring.text_cells import harmless, padded, width
+from lambda_sidecar.monitoring.text_cells import fitted, harmless, padded, width
 from lambda_udf.v1 import monitor_pb2
 
 _TYPES = {"RequestResponse": "sync", "Event": "async", "DryRun": "dry"}
@@ -57,10 +57,19 @@ def function_rows(functions: Sequence[FunctionFigures], columns: int) -> list[Li
                 (" ", Style.PLAIN),
                 _took(each.percentile_99),
                 (f" {each.failed or '-':>7} {share:>5} ", Style.BAD if each.failed else Style.PLAIN),
-                (harmless(each.function), Style.PLAIN),
+                *_name_and_pace(each, columns - len(names)),
             ]
         )
     return rows
+
+
+def _name_and_pace(figures: FunctionFigures, columns: int) -> Line:
+    """Of a function that throttles the pace is the news: rather the name is cut."""
+    name = harmless(figures.function)
+    if not figures.held_to:
+        return line(name)
+    held = f" held to {figures.held_to:.{1 if figures.held_to < 10 else 0}f}/s"
+    return [(fitted(name, max(1, columns - len(held))), Style.PLAIN), (held, Style.LATE)]
 
 
 def slow_rows(calls: Sequence[monitor_pb2.EndedCall], columns: int) -> list[Line]:

@@ -141,7 +141,12 @@ def _head(now: Moment, past: Past | None, socket: str, columns: int) -> list[Lin
         if count.calls
     ]
     slots = f"slots {snapshot.running} of {snapshot.max_concurrency}, waiting {snapshot.waiting}"
-    full = snapshot.waiting or snapshot.running >= _NEARLY_ALL * max(1, snapshot.max_concurrency)
+    slots += f", throttled {snapshot.held_back}" if snapshot.held_back else ""
+    full = (
+        snapshot.waiting
+        or snapshot.held_back
+        or snapshot.running >= _NEARLY_ALL * max(1, snapshot.max_concurrency)
+    )
     return [
         [
             (f"lambda-sidecar {harmless(snapshot.version)}", Style.BOLD),

@@ -47,7 +47,7 @@ async def attempt(
         options=_options(row, payload),
         timeout_ms=EVENT_MS if row.call.invocation_type == "Event" else ANSWER_MS,
         share=share,
-        repeats=False,
+        is_repeated=True,
     )
     calls[row.id] = call
     try:

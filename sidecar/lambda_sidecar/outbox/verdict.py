@@ -8,13 +8,20 @@ import random
 from dataclasses import dataclass
 
 from lambda_sidecar.aws.answer import InvocationResult
-from lambda_sidecar.errors import ApiError, ErrorKind, InvokeFailure, MissingCredentials, Overloaded
+from lambda_sidecar.errors import (
+    ApiError,
+    ErrorKind,
+    InvokeFailure,
+    MissingCredentials,
+    Overloaded,
+    Throttled,
+)
 
 # Of outbox_waiting's and outbox_dead's column.
 ERROR_MAX = 512
 # Waits between attempts: exponential, with full jitter above a half.
 BACKOFF_MIN, BACKOFF_MAX = 1.0, 600.0
-# Until a row is tried again that was not sent for want of credentials or of a slot.
+# Until a row is tried again that was not sent for want of credentials, of a slot or of its function's pace.
 UNSENT_SECONDS = 10.0
 # Lambda API reference, Invoke: these will be the same tomorrow. Whoever puts it right redrives the row.
 _FINAL = frozenset(
@@ -69,6 +76,8 @@ Verdict = Accepted | Later | Dead | Parked
 
 def is_attempt(failure: InvokeFailure) -> bool:
     """False: nothing was sent, and not for anything that the row is to blame for."""
+    if isinstance(failure, Throttled):
+        return failure.was_sent
     return not isinstance(failure, Overloaded | MissingCredentials)
 
 

@@ -44,8 +44,9 @@ class Call:
 class ApiError(errors.ApiError):
     """An error of the Lambda API, for `fails`: the call is refused and the function never runs.
 
-    The sidecar tries again where Lambda has certainly not run the function (TooManyRequestsException is one),
-    so such a statement takes a second or two, and each attempt is a call."""
+    The sidecar tries again where Lambda has certainly not run the function, so such a statement takes a
+    second or two, and each attempt is a call. A function that has throttled (TooManyRequestsException) is
+    called once a second, until it takes a call."""
 
     def __init__(self, code: str, message: str = "refused by the test", *, status: int | None = None) -> None:
         """`code` is one that the Invoke operation can give; another one needs its HTTP `status`."""

@@ -191,6 +191,7 @@ def sidecar_settings() -> dict[str, Any]:
         "aws_default_lambda_role": ROLE,
         "session_tags": True,
         "drain_seconds": 1,
+        "throttled_seconds": 1,
     }
 
 

@@ -20,7 +20,7 @@ from lambda_sidecar.calls.batch.batch import Batch
 from lambda_sidecar.calls.batch.reading import AskAgain, FunctionRefused
 from lambda_sidecar.calls.call import Call
 from lambda_sidecar.calls.pipeline import Pipeline
-from lambda_sidecar.errors import CallTimeout, InvokeFailure
+from lambda_sidecar.errors import CallTimeout, InvokeFailure, Throttled
 from lambda_sidecar.text.safe_text import visible
 
 # Seconds before the second attempt; each pause is twice as long as the one before, up to the most. Half of it
@@ -72,12 +72,17 @@ async def run(
         ends = min(ends, call.deadline)
         if answer is None:
             event, answer = snowflake.poll(batch), CallTimeout(timeout_ms)
-        elif not (batch.retry_service_errors and isinstance(answer, InvokeFailure) and answer.of_service):
+        elif not (batch.retry_service_errors and _may_be_repeated(answer)):
             return answer, waited_us
         if time.monotonic() + pause >= ends:
             return answer, waited_us
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
         pause = min(2 * pause, PAUSE_MOST)
+
+
+def _may_be_repeated(answer: InvocationResult | InvokeFailure) -> bool:
+    """What Lambda has throttled was tried for as long as there is sense in it."""
+    return isinstance(answer, InvokeFailure) and answer.of_service and not isinstance(answer, Throttled)
 
 
 async def _read(
