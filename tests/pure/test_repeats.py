@@ -182,6 +182,14 @@ async def test_whatever_ends_a_call_in_doubt_its_text_says_once_that_it_is_safe_
         assert "may have been carried out" not in text
 
 
+async def test_a_call_in_doubt_that_lambda_throttles_until_its_time_is_over_is_safe_to_repeat() -> None:
+    async with serving(NOTHING, THROTTLED) as here:
+        text = await here.ask(timeout_ms=1_000)
+        assert text.startswith("Lambda API returned error: TooManyRequestsException")
+        assert text.endswith(SAFE)
+        assert len(here.bodies) > 2
+
+
 async def test_an_endpoint_that_has_gone_after_a_call_was_sent_is_waited_for() -> None:
     async with serving(NOTHING, THROTTLED, THROTTLED, THROTTLED, THROTTLED, OK) as here:
         assert await here.ask() == "1"
@@ -191,7 +199,7 @@ async def test_an_endpoint_that_has_gone_after_a_call_was_sent_is_waited_for() -
 @pytest.mark.parametrize(
     ("answer", "attempts"),
     [
-        (THROTTLED, repeats.CERTAIN_ATTEMPTS),
+        (error(502, "EC2ThrottledException"), repeats.CERTAIN_ATTEMPTS),
         (error(502, "KMSDisabledException"), 1),
         (error(404), 1),
         (ALREADY, 1),

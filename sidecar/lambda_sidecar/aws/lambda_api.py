@@ -11,7 +11,6 @@ import functools
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
@@ -36,7 +35,6 @@ BACKOFF_SECONDS = 0.2
 # Functions whose part of a request, the same each time, is kept ready.
 TARGETS_MAX = 4096
 
-Renew = Callable[[], Awaitable[ReadOnlyCredentials]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +53,8 @@ class Invocation:
     subject: str = ""
     """Only of an operation beside Invoke (durable_api.py), which `invocation_type` names then: the durable
     execution's ARN, or the callback's id."""
-    renew: Renew | None = None
-    """Only with a durable execution's name: the call is safe to repeat, and gets credentials for each further
-    attempt from here, because the first one may have taken longer than its own live. Raises InvokeFailure."""
+    repeats: Repeats | None = None
+    """Only with a durable execution's name: the call is safe to repeat."""
     xray: str = ""
     """X-Amzn-Trace-Id."""
 
@@ -97,8 +94,8 @@ class Invoker:
         call may be tried again is for the one to say who knows what others of its function meet.
 
         Cancelling closes the HTTP connection; that is all that can be done, Lambda has no cancel."""
-        if invocation.renew is not None:
-            return await self._invoke_repeatedly(invocation, credentials, invocation.renew)
+        if invocation.repeats is not None:
+            return await self._invoke_repeatedly(invocation, credentials, invocation.repeats)
         give_up, deadline = time.monotonic() + RETRY_SECONDS, invocation.deadline
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -114,12 +111,11 @@ class Invoker:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _invoke_repeatedly(
-        self, invocation: Invocation, credentials: ReadOnlyCredentials, renew: Renew
+        self, invocation: Invocation, credentials: ReadOnlyCredentials, repeats: Repeats
     ) -> InvocationResult:
         """The same where the name of a durable execution makes it safe to ask again, whatever became of the
         attempt before: the execution of that name is running then, or has its answer. Lambda compares the
         payload, and so each attempt is the same but for its signature and time."""
-        repeats = Repeats(invocation.deadline)
         while True:
             try:
                 return await self._attempt(invocation, credentials)
@@ -128,7 +124,7 @@ class Invoker:
             await asyncio.sleep(pause)
             self.retries += 1
             try:
-                credentials = await renew()
+                credentials = await repeats.renew()
             except InvokeFailure as failure:
                 raise repeats.last(failure) from None
 

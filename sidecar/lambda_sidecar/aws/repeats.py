@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Awaitable, Callable
+
+from botocore.credentials import ReadOnlyCredentials
 
 from lambda_sidecar.aws.answer import RETRYABLE
 from lambda_sidecar.errors import (
@@ -16,6 +19,8 @@ from lambda_sidecar.errors import (
     NotAsLambdaDoes,
     Throttled,
 )
+
+Renew = Callable[[], Awaitable[ReadOnlyCredentials]]
 
 # So often at most, while the deadline allows it: with the pauses below some 25 s of an endpoint that is away.
 ATTEMPTS = 10
@@ -52,27 +57,32 @@ def leaves_open(failure: InvokeFailure) -> bool:
 
 
 class Repeats:
-    """Of one call, whose deadline is on time.monotonic()'s clock."""
+    """Of one call. They go on where it had to wait because Lambda throttled its function."""
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, renew: Renew) -> None:
+        """`deadline` is on time.monotonic()'s clock. `renew` gives credentials for each further attempt, because
+        the first one may have taken longer than its own live; it raises InvokeFailure."""
+        self.renew = renew
+        self.in_doubt = False
+        """Whether an attempt may have started the execution."""
         self._deadline = deadline
         self._attempts = 0
-        self._in_doubt = False
 
     def pause_after(self, failure: InvokeFailure) -> float:
         """Seconds until the next attempt. Raises `failure` where there is to be none; its text says so if the
         execution may be running."""
+        if isinstance(failure, Throttled):  # its turn is for the one to say who knows the others
+            raise self.last(failure)
         self._attempts += 1
         is_open = leaves_open(failure)
-        self._in_doubt |= is_open
+        self.in_doubt |= is_open
         passes = isinstance(failure, EndpointUnreachable) or (
             isinstance(failure, ApiError) and failure.passes
         )
         pause = self._pause(failure)
         if (
             not (is_open or passes)
-            or isinstance(failure, Throttled)  # its turn is for the one to say who knows the others
-            or self._attempts >= (ATTEMPTS if self._in_doubt else CERTAIN_ATTEMPTS)
+            or self._attempts >= (ATTEMPTS if self.in_doubt else CERTAIN_ATTEMPTS)
             or time.monotonic() + pause >= self._deadline
         ):
             raise self.last(failure)
@@ -80,7 +90,7 @@ class Repeats:
 
     def last(self, failure: InvokeFailure) -> InvokeFailure:
         """The failure that ends the call. Lambda's word that the name is another payload's stays as it is."""
-        if self._in_doubt and failure.code != "DurableExecutionAlreadyStartedException":
+        if self.in_doubt and failure.code != "DurableExecutionAlreadyStartedException":
             failure.may_be_repeated()
         return failure
 

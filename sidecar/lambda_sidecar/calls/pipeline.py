@@ -18,7 +18,8 @@ from botocore.credentials import ReadOnlyCredentials
 from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.aws.answer import InvocationResult, function_error_sentence
 from lambda_sidecar.aws.credentials import CredentialSource
-from lambda_sidecar.aws.lambda_api import Invocation, Renew
+from lambda_sidecar.aws.lambda_api import Invocation
+from lambda_sidecar.aws.repeats import Repeats
 from lambda_sidecar.calls import call_span, durable
 from lambda_sidecar.calls.call import CREDENTIALS, SENT, WAITING, Call
 from lambda_sidecar.calls.durable import DurableOptions, DurableRequest
@@ -145,7 +146,8 @@ class Pipeline:
                 answer = await shape(await self._run(call, options))
         except TimeoutError:
             failure: InvokeFailure = self._late(call)
-            if call.phase is SENT and call.invocation is not None and call.invocation.renew is not None:
+            repeats = None if call.invocation is None else call.invocation.repeats
+            if repeats is not None and (call.phase is SENT or repeats.in_doubt):
                 failure.may_be_repeated()
         except InvokeFailure as raised:
             # Its frames hold the answer, and this one holds it: megabytes until memory is collected.
@@ -183,10 +185,11 @@ class Pipeline:
                 await self._check_payload(payload, options.invocation_type)
         call.phase = CREDENTIALS
         credentials = await self._credentials.get(role, call.account, function.region)
-        renew = None
+        repeats = None
         if options.durable_execution_name and not call.is_repeated:
             renew = functools.partial(self._credentials.get, role, call.account, function.region)
-        call.invocation = invocation = _invocation(call, function, options, renew)
+            repeats = Repeats(call.deadline, renew)
+        call.invocation = invocation = _invocation(call, function, options, repeats)
         name = function.unqualified
         estimate = self.durations.of(name, options.invocation_type)
         slot = self.concurrency.take(name)
@@ -337,7 +340,9 @@ def _check_name(durable_name: str, options: Options) -> None:
         )
 
 
-def _invocation(call: Call, function: FunctionName, options: Options, renew: Renew | None) -> Invocation:
+def _invocation(
+    call: Call, function: FunctionName, options: Options, repeats: Repeats | None
+) -> Invocation:
     return Invocation(
         function=function,
         payload=call.payload,
@@ -348,6 +353,6 @@ def _invocation(call: Call, function: FunctionName, options: Options, renew: Ren
         durable_execution_name=options.durable_execution_name,
         deadline=call.deadline,
         subject=options.subject if isinstance(options, DurableOptions) else "",
-        renew=renew,
+        repeats=repeats,
         xray=xray_header(call.trace) if call.trace is not None else "",
     )
