@@ -89,8 +89,9 @@ def test_a_promoted_replica_delivers_all_that_was_committed_and_replicated(
         assert {each.sidecar for each in endpoint.accepted} == {source_key}
         promote(replica)
         left = replica.left()
-        with load(1, seed, replica, book, name="afterwards"):
-            time.sleep(0.5)
+        with load(1, seed, replica, book, name="afterwards") as (client,):
+            # It waits, too, while as much is left as there may be.
+            wait_until(lambda: client.transactions > 50, seconds=60, what="writing goes on")
         replica.wait_until_empty(120)
         replicated = {event for (event,) in replica.query("SELECT event FROM test.marks")}
     by_source = {each.event for each in endpoint.accepted if each.sidecar == source_key}

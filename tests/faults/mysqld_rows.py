@@ -106,7 +106,7 @@ def uninstalled_between_rows(stage: Stage) -> Seen:
     """A lock of another session's keeps the statement between its two calls."""
     sql = "SELECT lambda_sync('f', '1'), GET_LOCK('between', 10), lambda_sync('f', '2'), RELEASE_LOCK('between')"
     with closing(stage.connect()) as other, stage.endpoint(answers()):
-        execute(other, "SELECT GET_LOCK('between', 0)")
+        assert execute(other, "SELECT GET_LOCK('between', 20)") == [(1,)]
         with stage.under_way(sql) as call:
             uninstall(stage)
             execute(other, "SELECT RELEASE_LOCK('between')")

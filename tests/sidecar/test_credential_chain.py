@@ -143,18 +143,13 @@ async def test_the_log_says_whom_it_is_at_aws_however_slow_the_program_is(
     assert sts.callers == 1
 
 
-async def until_gone(directory: Path) -> None:
-    """The program that has written its number there."""
-    number = int((directory / "pid").read_text())
-
-    def gone() -> bool:
-        try:
-            os.kill(number, 0)
-        except ProcessLookupError:
-            return True
-        return False
-
-    await until(gone)
+def is_gone(directory: Path) -> bool:
+    """The program that has written its number there, and nobody has to wait for it any more."""
+    try:
+        os.kill(int((directory / "pid").read_text()), 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 async def test_who_asks_whom_it_is_at_aws_goes_when_it_must_though_the_program_hangs(
@@ -170,7 +165,7 @@ async def test_who_asks_whom_it_is_at_aws_goes_when_it_must_though_the_program_h
         await end_tasks({asking})
         await chain.close()
     assert asking.cancelled()
-    await until_gone(tmp_path)
+    assert is_gone(tmp_path)
 
 
 async def test_a_program_that_hangs_is_ended_and_said(program: Program, tmp_path: Path) -> None:
@@ -179,7 +174,7 @@ async def test_a_program_that_hangs_is_ended_and_said(program: Program, tmp_path
     with pytest.raises(InvokeFailure) as raised:
         await chain.get()
     assert raised.value.text == f"{AS_MISSING}: they could not be read within 1 s"
-    await until_gone(tmp_path)
+    await until(lambda: is_gone(tmp_path))
 
 
 Setup = Callable[[Path, pytest.MonkeyPatch], None]

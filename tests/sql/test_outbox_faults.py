@@ -114,6 +114,15 @@ def test_another_sidecar_takes_over_when_the_one_that_delivers_is(
     delivers(outbox, f"{function}-again")
 
 
+def test_who_delivers_is_elected_anew_where_the_tables_were_made_anew(outbox: Outbox) -> None:
+    """Otherwise another sidecar would be elected beside it: the new tables' lock has another name."""
+    wait_until(lambda: lock_holder(outbox), what="somebody delivers")
+    outbox.query("UPDATE lambda_udf.outbox_lock SET token = HEX(RANDOM_BYTES(16))")
+    assert lock_holder(outbox) is None
+    wait_until(lambda: lock_holder(outbox), what="it has the lock of the new tables")
+    delivers(outbox, "made-anew")
+
+
 def test_a_sidecar_that_is_stopped_lets_what_is_under_way_end_and_begins_nothing_more(outbox: Outbox) -> None:
     gate = Gate()
     outbox.endpoint.answer("drained", held(ACCEPTED, gate))

@@ -155,6 +155,17 @@ def local_config(port: int, functions: Path = FUNCTIONS, **top_level: Any) -> di
     }
 
 
+def endpoint_sidecar(directory: Path, url: str, **settings: Any) -> SidecarProcess:
+    """Not started yet; in front of a Lambda at `url`. `settings` are top-level keys of its configuration."""
+    config = {"region": REGION, "account_id": ACCOUNT_ID, "log_level": "debug", **settings}
+    environment = {
+        "AWS_ACCESS_KEY_ID": "AKIDTEST",
+        "AWS_SECRET_ACCESS_KEY": "canary-test-secret",
+        "AWS_ENDPOINT_URL_LAMBDA": url,
+    }
+    return SidecarProcess(directory, config, environment=environment)
+
+
 @contextlib.contextmanager
 def start_stack(
     mysql_home: Path,
@@ -174,13 +185,7 @@ def start_stack(
     if endpoint_url is None:
         sidecar = SidecarProcess(directory / "sidecar", local_config(local_port, **sidecar_settings))
     else:
-        config = {"region": REGION, "account_id": ACCOUNT_ID, "log_level": "debug", **sidecar_settings}
-        variables = {
-            "AWS_ACCESS_KEY_ID": "AKIDTEST",
-            "AWS_SECRET_ACCESS_KEY": "canary-test-secret",
-            "AWS_ENDPOINT_URL_LAMBDA": endpoint_url,
-        }
-        sidecar = SidecarProcess(directory / "sidecar", config, environment=variables)
+        sidecar = endpoint_sidecar(directory / "sidecar", endpoint_url, **sidecar_settings)
     mysqld = Mysqld(
         mysql_home,
         directory / "mysql",

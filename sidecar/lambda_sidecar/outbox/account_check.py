@@ -15,9 +15,9 @@ from lambda_sidecar.outbox.session import Session, connect
 from lambda_sidecar.outbox.session_errors import SessionLost, StatementFailed
 
 STEP = "outbox"
-# A sidecar that runs has looked at the server again by then, and has been elected: right after an
-# installation it may not have.
-ELECTED_SECONDS = RETRY_MAX + 3
+# A sidecar that runs has looked at the server and its tables again by then, and has been elected: right after
+# an installation it may not have.
+ELECTED_SECONDS = max(RETRY_MAX, election.ELECTION_SECONDS) + 3
 _AGAIN_SECONDS = 0.2
 _PROBES = {
     "SELECT": "EXPLAIN SELECT {column} FROM lambda_udf.{table}",

@@ -54,6 +54,12 @@ async def holder(session: Session) -> int | None:
     return None if found is None else int(found)
 
 
+async def has_lock(session: Session) -> bool:
+    """Whether it is this session that has the lock. The tables may have been made anew since it took one,
+    with another token: then it has a lock that nobody asks for. Raises SessionLost, StatementFailed."""
+    return bool(await session.value(f"SELECT IS_USED_LOCK({LOCK}) <=> CONNECTION_ID()"))
+
+
 async def take_lock(session: Session) -> bool:
     """Waits for it for LOCK_SECONDS; once it is there it stays until the session's end, which comes too if
     nothing is asked on it for SILENT_SECONDS. Raises SessionLost, StatementFailed."""
@@ -80,7 +86,7 @@ class Tenure:
         while True:
             ask_again.clear()
             asked = time.monotonic()
-            if await obstacle(self._lock):
+            if await obstacle(self._lock) or not await has_lock(self._lock):
                 return
             self._asked = asked
             while time.monotonic() < asked + ELECTION_SECONDS and not self._lock.is_over:

@@ -13,7 +13,7 @@ from typing import Any
 from lambda_sidecar.local.errors import FunctionConfigError
 
 # "CloudFormation quotas", template body size in an S3 object: 1 MB.
-_FILE_MAX = 1_000_000
+_FILE_MAX = 1024 * 1024
 # With all that its aliases repeat, in bytes: ten lines of aliases of aliases would make billions of values.
 _WHOLE_MAX = 10 * _FILE_MAX
 _TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:str")
