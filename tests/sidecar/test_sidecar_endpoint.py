@@ -127,9 +127,7 @@ def test_a_throttled_call_is_tried_until_it_is_taken_or_its_time_is_nearly_over(
         assert stream.ask("Echo").result.payload == b'"done"'
         assert len(endpoint.paths) == 5
     with scripted(tmp_path / "2", THROTTLED) as (stream, endpoint):
-        text = (
-            "Lambda API returned error: TooManyRequestsException: Rate Exceeded. (CallerRateLimitExceeded)"
-        )
+        text = "Lambda API returned error: TooManyRequestsException: Rate Exceeded. (CallerRateLimitExceeded)"
         assert stream.error("Echo", timeout_ms=1500) == text
         assert len(endpoint.paths) >= 3
 

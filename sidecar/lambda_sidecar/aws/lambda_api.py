@@ -36,7 +36,6 @@ BACKOFF_SECONDS = 0.2
 TARGETS_MAX = 4096
 
 
-
 @dataclass(frozen=True, slots=True)
 class Invocation:
     """One call of the Invoke API. `invocation_type` is RequestResponse, Event or DryRun."""

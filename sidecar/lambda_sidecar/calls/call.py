@@ -101,10 +101,10 @@ class Call:
         are not looked at yet; None stands for an invocation type that nobody knows. `timeout_ms` counts from
         now; `until`, on time.monotonic()'s clock, is when the caller gives up, 0 where that is not known.
         `share` is common to the calls that take turns as one. `connection_id` is MySQL's, 0 where there is
-        none. `is_repeated`: whoever makes it makes another one by a schedule of its own, so a call that Lambda
-        throttles ends, and one that is safe to repeat is attempted once. `durable_name`: the client has read this
-        name out of the options, and may send the call twice; empty, it will not. `trace` is the one that its
-        statement belongs to."""
+        none. `is_repeated`: whoever makes it makes another one by a schedule of its own, so a call that
+        Lambda throttles ends, and one that is safe to repeat is attempted once. `durable_name`: the client
+        has read this name out of the options, and may send the call twice; empty, it will not. `trace` is the
+        one that its statement belongs to."""
         self.account = account
         self.function_text = function_text
         self.payload = payload

@@ -340,9 +340,7 @@ def _check_name(durable_name: str, options: Options) -> None:
         )
 
 
-def _invocation(
-    call: Call, function: FunctionName, options: Options, repeats: Repeats | None
-) -> Invocation:
+def _invocation(call: Call, function: FunctionName, options: Options, repeats: Repeats | None) -> Invocation:
     return Invocation(
         function=function,
         payload=call.payload,
