@@ -60,8 +60,8 @@ class Repeats:
     """Of one call. They go on where it had to wait because Lambda throttled its function."""
 
     def __init__(self, deadline: float, renew: Renew) -> None:
-        """`deadline` is on time.monotonic()'s clock. `renew` gives credentials for each further attempt: the first
-        one may have taken longer than its own live. It raises InvokeFailure."""
+        """`deadline` is on time.monotonic()'s clock. `renew` gives credentials for each further attempt: the
+        first one may have taken longer than its own live. It raises InvokeFailure."""
         self.renew = renew
         self.in_doubt = False
         """Whether an attempt may have started the execution."""
