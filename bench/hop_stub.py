@@ -15,13 +15,16 @@ os.environ.setdefault("GRPC_EXPERIMENTS", cli.GRPC_EXPERIMENTS)  # as serve does
 from lambda_sidecar import server
 from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.contract import service
+from lambda_sidecar.contract.stream import Answers
 from lambda_udf.v1 import invoker_pb2
 
 
 class Stub(service.LambdaInvoker):
     """The sidecar's service, minus the call."""
 
-    async def answer(self, request: service.Request, payload: bytes, share: Share) -> service.Response:
+    async def answer(
+        self, request: service.Request, payload: bytes, share: Share, answers: Answers | None = None
+    ) -> service.Response:
         result = invoker_pb2.InvokeResult(status_code=200, payload=payload)
         return service.Response(call_id=request.call_id, result=result)
 

@@ -50,6 +50,7 @@ enum call_step call_begin(struct call *call, struct line *line, struct failure *
                    request->payload.length, &line->wait);
   free(head);
   if (result != WAIT_OK) return step_of(result, line, failure);
+  if (request->result_max > 0) channel_expect_parts(line->channel, true);
   counter_add(COUNTER_BYTES_OUT, (int64_t)request->payload.length);
   journal_phase(&call->journal, JOURNAL_SENT);
   return CALL_OK;
@@ -131,8 +132,10 @@ enum call_step call_malformed(const struct line *line, struct call_answer *answe
 
 static enum call_step read_answer(const struct line *line, struct call_answer *answer,
                                   struct failure *failure) {
+  const struct invoke_response *response = &answer->response;
   if (contract_decode(answer->message->bytes, answer->message->length, &answer->response) &&
-      channel_answered_more(line->channel, answer->response.more_count))
+      (response->part.length == 0 || channel_owes_part(line->channel)) &&
+      channel_answered_more(line->channel, response->more_count))
     return CALL_OK;
   return call_malformed(line, answer, failure);
 }
@@ -140,7 +143,8 @@ static enum call_step read_answer(const struct line *line, struct call_answer *a
 enum call_step call_next(const struct line *line, struct call_answer *answer, size_t index,
                          struct invoke_response *response, struct failure *failure) {
   struct slice more = answer->response.more[index];
-  if (contract_decode((const uint8_t *)more.data, more.length, response) && response->more_count == 0)
+  if (contract_decode((const uint8_t *)more.data, more.length, response) && response->more_count == 0 &&
+      response->part.length == 0)
     return CALL_OK;
   return call_malformed(line, answer, failure);
 }
@@ -174,15 +178,63 @@ enum call_step call_end(struct call *call, const struct line *line, const struct
   return CALL_OK;
 }
 
-enum call_step call_finish(struct call *call, struct line *line, struct call_answer *answer,
-                           struct failure *failure) {
+/* The next response to the only call, a part or the last one. */
+static enum call_step receive_own(const struct call *call, struct line *line, struct call_answer *answer,
+                                  struct failure *failure) {
   enum call_step step = call_receive(line, answer, failure);
   if (step == CALL_OK &&
       (answer->response.call_id != call->request.call_id || answer->response.more_count > 0))
-    step = call_malformed(line, answer, failure);
+    return call_malformed(line, answer, failure);
+  return step;
+}
+
+/* Adds a piece to the parts. */
+static enum call_step add_part(const struct call *call, struct call_answer *answer, struct slice part,
+                               struct failure *failure) {
+  uint64_t most = call->request.result_max;
+  if (part.length > most - answer->parts.length)
+    failure_set(failure, FAILURE_SERVER, "the result has more than %llu bytes (%s)", (unsigned long long)most,
+                "lambda_udf.result_max_bytes, max_allowed_packet");
+  else if (!bytes_reserve(&answer->parts, part.length + 1) ||
+           !bytes_add(&answer->parts, part.data, part.length))
+    failure_set(failure, FAILURE_SERVER, "no memory for the result");
+  else
+    return CALL_OK;
+  return CALL_FAILED;
+}
+
+/* Parts as long as they come; then the answer is the last response. Parts that are there already are not
+ * waited for, so between them it is asked what else would end a wait. */
+static enum call_step receive_all(const struct call *call, struct line *line, struct call_answer *answer,
+                                  struct failure *failure) {
+  enum call_step step = receive_own(call, line, answer, failure);
+  while (step == CALL_OK && answer->response.part.length > 0) {
+    step = add_part(call, answer, answer->response.part, failure);
+    free(answer->message);
+    answer->message = NULL;
+    if (step == CALL_OK) step = step_of(wait_look(&line->wait), line, failure);
+    if (step == CALL_OK) step = receive_own(call, line, answer, failure);
+  }
+  if (step == CALL_OK && call->request.result_max > 0) channel_expect_parts(line->channel, false);
+  return step;
+}
+
+/* The payload as one. */
+static enum call_step join_parts(const struct call *call, struct call_answer *answer,
+                                 struct failure *failure) {
+  struct invoke_result *result = &answer->response.result;
+  if (answer->parts.length == 0 || answer->response.is_error) return CALL_OK;
+  enum call_step step = add_part(call, answer, result->payload, failure);
+  result->payload = (struct slice){.data = answer->parts.data, .length = answer->parts.length};
+  return step;
+}
+
+enum call_step call_finish(struct call *call, struct line *line, struct call_answer *answer,
+                           struct failure *failure) {
+  enum call_step step = receive_all(call, line, answer, failure);
+  if (step == CALL_OK) step = join_parts(call, answer, failure);
   if (step == CALL_FAILED) call->in_doubt = true;
-  if (step != CALL_OK) return step;
-  step = call_end(call, line, &answer->response, failure);
+  if (step == CALL_OK) step = call_end(call, line, &answer->response, failure);
   if (step != CALL_OK) call_answer_free(answer);
   return step;
 }
@@ -214,6 +266,7 @@ void call_explain_doubt(const struct call *call, struct failure *failure) {
 void call_answer_free(struct call_answer *answer) {
   free(answer->message);
   answer->message = NULL;
+  bytes_free(&answer->parts);
 }
 
 void call_count_in(struct call *call) {

@@ -10,6 +10,7 @@
 #include "failure.h"
 #include "grpc_wire.h"
 #include "journal.h"
+#include "json_write.h"
 #include "line.h"
 
 /* A call. Its caller fills in the request but for call_id and timeout_ms, leaves the rest zero, and keeps
@@ -24,6 +25,7 @@ struct call {
 /* An answer that has come. */
 struct call_answer {
   struct grpc_message *message; /* the bytes that the response points into; for call_answer_free() */
+  struct bytes parts;           /* and those of a payload that came in parts, and a NUL */
   struct invoke_response response;
 };
 

@@ -15,6 +15,8 @@
 #include "unix_socket.h"
 
 #define RECEIVE_SIZE 16384
+/* Parts of an answer that may lie here unread: those of one read, be they as short as they can. */
+#define PARTS_MAX (RECEIVE_SIZE / GRPC_PREFIX_SIZE + 1)
 /* Reads between two looks at what else may end the wait: 256 KB, more than a Unix socket holds
  * (wmem_default). */
 #define READS_MAX 16
@@ -30,6 +32,7 @@ struct channel {
   size_t unsent_length;
   uint64_t begun;      /* requests given to channel_send */
   uint64_t left_whole; /* of them, those of which the kernel has every byte */
+  bool expects_parts;  /* of an answer */
   bool write_failed;   /* nothing more can be sent; what the peer has said is still to be read */
 };
 
@@ -197,6 +200,21 @@ bool channel_answered_more(struct channel *channel, size_t answers) {
   if (answers > channel->stream.reader.max_queued) return false;
   channel->stream.reader.max_queued -= answers;
   return true;
+}
+
+void channel_expect_parts(struct channel *channel, bool parts) {
+  struct grpc_reader *reader = &channel->stream.reader;
+  if (parts == channel->expects_parts) return;
+  channel->expects_parts = parts;
+  if (parts)
+    reader->max_queued += PARTS_MAX;
+  else
+    reader->max_queued -= PARTS_MAX;
+}
+
+bool channel_owes_part(struct channel *channel) {
+  if (channel->expects_parts) channel->stream.reader.max_queued++;
+  return channel->expects_parts;
 }
 
 static struct grpc_message *take_message(struct channel *channel) {

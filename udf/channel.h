@@ -33,6 +33,11 @@ enum wait_result channel_send(struct channel *channel, size_t requests, const ui
 /* A message that was received held so many answers beside the one. False: so many are not owed. */
 bool channel_answered_more(struct channel *channel, size_t answers);
 
+/* Whether the answer to what was sent last may come in parts: in more messages than one. */
+void channel_expect_parts(struct channel *channel, bool parts);
+/* The message that was received is a part, and the answer is owed still. False: none is expected. */
+bool channel_owes_part(struct channel *channel);
+
 /* Waits for one message; *message is the caller's (free()). */
 enum wait_result channel_receive(struct channel *channel, const struct wait *wait,
                                  struct grpc_message **message);

@@ -82,6 +82,7 @@ bool contract_encode(const struct invoke_request *request, uint8_t **head, size_
   message.caller.schema = sending(&request->schema);
   message.caller.connection_id = request->connection_id;
   message.traceparent = sending(&request->traceparent);
+  message.result_max = request->result_max;
 
   pb_ostream_t sizing = PB_OSTREAM_SIZING;
   if (!encode_head(&sizing, &message, request->payload.length)) return false;
@@ -227,6 +228,7 @@ bool contract_decode(const uint8_t *bytes, size_t length, struct invoke_response
   message.cb_outcome.funcs.decode = decode_outcome;
   message.cb_outcome.arg = response;
   message.more = (pb_callback_t){.funcs.decode = decode_more, .arg = response};
+  message.part = taking(&response->part);
   if (!pb_decode(&stream, lambda_udf_v1_InvokeResponse_fields, &message)) return false;
   response->call_id = message.call_id;
   response->queued_us = message.queued_us;
@@ -235,6 +237,6 @@ bool contract_decode(const uint8_t *bytes, size_t length, struct invoke_response
   else if (message.which_outcome == lambda_udf_v1_InvokeResponse_error_tag)
     response->error.kind = message.outcome.error.kind;
   else
-    return false;
-  return true;
+    return response->part.length > 0;
+  return response->part.length == 0;
 }

@@ -72,6 +72,7 @@ struct invoke_request {
   struct slice user, host, schema;
   uint64_t connection_id;
   struct slice traceparent; /* empty: the statement has no trace */
+  uint64_t result_max;      /* bytes of an answer that may come in parts; 0: it must come whole */
 };
 
 /* Numbers as in the proto's enum ErrorKind. */
@@ -113,6 +114,7 @@ struct invoke_error {
 struct invoke_response {
   uint64_t call_id;
   uint64_t queued_us; /* that the call waited in the sidecar for a slot */
+  struct slice part;  /* if it is not empty nothing else counts: more of the call's responses follow */
   bool is_error;      /* then error counts, otherwise result */
   size_t more_count;  /* of more: each is a message for contract_decode() of its own */
   struct slice more[CONTRACT_MORE_MAX];
@@ -133,7 +135,7 @@ bool contract_encode_all(const struct invoke_request *const *requests, size_t co
 /* A request id, if it is plain: it goes into JSON and onto terminals as it is. */
 struct slice contract_checked_id(struct slice id);
 
-/* False: not an InvokeResponse, or one without an outcome. */
+/* False: not an InvokeResponse, or one without an outcome or a part. */
 bool contract_decode(const uint8_t *bytes, size_t length, struct invoke_response *response);
 
 #endif

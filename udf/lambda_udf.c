@@ -164,8 +164,9 @@ static const struct sql_function invoke_function = {
     .type = INVOCATION_AS_OPTIONS_SAY, /* and so the sidecar checks the size for an Event */
     .payload_max = QUOTA_REQUEST_RESPONSE_MAX,
     .payload_kind = "RequestResponse",
-    .result_max = QUOTA_RESPONSE_MAX + QUOTA_BESIDE_RESPONSE_MAX,
+    .result_max = SETTINGS_RESULT_MAX_BYTES, /* a LONGTEXT to the server */
     .calls = COUNTER_INVOKE_CALLS,
+    .streams = true,
     .raises = false,
 };
 

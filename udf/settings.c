@@ -13,6 +13,7 @@
 #define SOCKET_DEFAULT "/run/lambda-sidecar/sidecar.sock"
 /* More than a sidecar takes to restart. */
 #define CONNECT_TIMEOUT_DEFAULT_MS 3000
+#define RESULT_MAX_DEFAULT (64u * 1024 * 1024)
 /* Room for a variable's text: a path a little too long must still be read to be named. */
 #define VALUE_SIZE 512
 
@@ -29,6 +30,7 @@ static const struct {
 
 static struct settings defaults;
 static uint32_t concurrency_defaults[CONCURRENCY_COUNT];
+static uint32_t result_max_default = RESULT_MAX_DEFAULT;
 static struct failure wrong;
 static pthread_once_t reading = PTHREAD_ONCE_INIT;
 
@@ -81,6 +83,7 @@ static void read_defaults(void) {
   const char *connect_timeout = getenv("LAMBDA_UDF_CONNECT_TIMEOUT_MS");
   const char *map_concurrency = getenv("LAMBDA_UDF_MAP_CONCURRENCY");
   const char *batch_concurrency = getenv("LAMBDA_UDF_BATCH_CONCURRENCY");
+  const char *result_max = getenv("LAMBDA_UDF_RESULT_MAX_BYTES");
   /* NOLINTEND(concurrency-mt-unsafe) */
   memcpy(defaults.socket, SOCKET_DEFAULT, sizeof SOCKET_DEFAULT);
   defaults.timeout_ms = QUOTA_RUN_MAX_MS;
@@ -92,6 +95,9 @@ static void read_defaults(void) {
     set_milliseconds(&defaults.connect_timeout_ms, "LAMBDA_UDF_CONNECT_TIMEOUT_MS", connect_timeout, &wrong);
   read_concurrency_default(CONCURRENCY_MAP, map_concurrency);
   read_concurrency_default(CONCURRENCY_BATCH, batch_concurrency);
+  if (result_max != NULL && *result_max != '\0')
+    set_number(&result_max_default, SETTINGS_RESULT_MAX_BYTES, "LAMBDA_UDF_RESULT_MAX_BYTES", result_max,
+               &wrong);
 }
 
 const struct settings *settings_defaults(struct failure *failure) {
@@ -107,15 +113,20 @@ static bool read_text(MYSQL_THD session, const char *name, char text[VALUE_SIZE]
          failure_set(failure, FAILURE_SERVER, "lambda_udf.%s cannot be read", name);
 }
 
-/* The shorter of the global and the session's. */
-static bool read_milliseconds(MYSQL_THD session, const char *name, uint32_t *place, struct failure *failure) {
+/* The smaller of the global and the session's. */
+static bool read_least(MYSQL_THD session, const char *name, uint32_t max, uint32_t *place,
+                       struct failure *failure) {
   char text[VALUE_SIZE];
   uint32_t everywhere = 0, here = 0;
-  if (!read_text(NULL, name, text, failure) || !set_milliseconds(&everywhere, name, text, failure) ||
-      !read_text(session, name, text, failure) || !set_milliseconds(&here, name, text, failure))
+  if (!read_text(NULL, name, text, failure) || !set_number(&everywhere, max, name, text, failure) ||
+      !read_text(session, name, text, failure) || !set_number(&here, max, name, text, failure))
     return false;
   *place = everywhere < here ? everywhere : here;
   return true;
+}
+
+static bool read_milliseconds(MYSQL_THD session, const char *name, uint32_t *place, struct failure *failure) {
+  return read_least(session, name, SETTINGS_TIMEOUT_MAX_MS, place, failure);
 }
 
 static bool read_choice(MYSQL_THD session, const char *name, const char *const *names, int *number,
@@ -169,4 +180,15 @@ bool settings_read_concurrency(MYSQL_THD session, bool variables, enum settings_
   *concurrency = concurrency_defaults[which];
   return !variables || (read_text(session, name, text, failure) &&
                         set_number(concurrency, SETTINGS_CONCURRENCY_MAX, name, text, failure));
+}
+
+uint32_t settings_result_max_default(void) {
+  struct failure failure;
+  return settings_defaults(&failure) == NULL ? 0 : result_max_default;
+}
+
+bool settings_read_result_max(MYSQL_THD session, bool variables, uint32_t *bytes, struct failure *failure) {
+  if (settings_defaults(failure) == NULL) return false;
+  *bytes = result_max_default;
+  return !variables || read_least(session, "result_max_bytes", SETTINGS_RESULT_MAX_BYTES, bytes, failure);
 }

@@ -35,6 +35,10 @@ struct settings {
 #define SETTINGS_CONCURRENCY_MAX 1000u
 enum settings_concurrency { CONCURRENCY_NONE = 0, CONCURRENCY_MAP, CONCURRENCY_BATCH, CONCURRENCY_COUNT };
 
+/* Of lambda_invoke: bytes of a result that may come in parts. MySQL's max_allowed_packet has no larger value
+ * (refman: Server System Variables). */
+#define SETTINGS_RESULT_MAX_BYTES 1073741824u
+
 /* Whether a socket's path can be meant: absolute, and short enough. */
 bool settings_socket_is_valid(const char *path);
 
@@ -57,6 +61,13 @@ bool settings_read_concurrency(MYSQL_THD session, bool variables, enum settings_
 
 /* The built-in value of it, or the environment's; 0 if a value there is wrong. */
 uint32_t settings_concurrency_default(enum settings_concurrency which);
+
+/* Bytes of the longest result that comes in parts: lambda_udf.result_max_bytes, the smaller of the global and
+ * the session's; else LAMBDA_UDF_RESULT_MAX_BYTES. Apart as the one before. */
+bool settings_read_result_max(MYSQL_THD session, bool variables, uint32_t *bytes, struct failure *failure);
+
+/* The built-in value of it, or the environment's; 0 if a value there is wrong. */
+uint32_t settings_result_max_default(void);
 
 /* The sidecar's socket alone, as settings_read() says of variables. */
 bool settings_read_socket(bool variables, char socket[SETTINGS_SOCKET_SIZE], struct failure *failure);

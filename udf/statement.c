@@ -124,14 +124,24 @@ static bool is_explained(struct statement *statement) {
   return statement->explained;
 }
 
+/* A result that the client could not be given would be of no use. */
+static bool know_result_max(struct statement *statement, bool variables, struct failure *failure) {
+  size_t packet = server_max_packet(statement->session);
+  if (!settings_read_result_max(statement->session, variables, &statement->result_max, failure)) return false;
+  if (packet < statement->result_max) statement->result_max = (uint32_t)packet;
+  return true;
+}
+
 /* The settings for the statement, read at its first row. False: failure says which is wrong. */
 static bool know_settings(struct statement *statement, bool variables, struct failure *failure) {
   enum settings_concurrency concurrency = statement->function->concurrency;
+  MYSQL_THD session = statement->session;
   if (!statement->settings_known)
-    statement->settings_known = settings_read(statement->session, variables, &statement->settings, failure) &&
-                                (concurrency == CONCURRENCY_NONE ||
-                                 settings_read_concurrency(statement->session, variables, concurrency,
-                                                           &statement->concurrency, failure));
+    statement->settings_known =
+        settings_read(session, variables, &statement->settings, failure) &&
+        (concurrency == CONCURRENCY_NONE ||
+         settings_read_concurrency(session, variables, concurrency, &statement->concurrency, failure)) &&
+        (!statement->function->streams || know_result_max(statement, variables, failure));
   return statement->settings_known;
 }
 
@@ -274,6 +284,7 @@ bool statement_complete_request(const struct statement *statement, struct invoke
   request->schema = text(account->schema);
   request->connection_id = account->connection_id;
   request->traceparent = text(statement->traceparent);
+  request->result_max = statement->result_max;
   return true;
 }
 

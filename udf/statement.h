@@ -30,6 +30,7 @@ struct sql_function {
   unsigned long result_max;
   enum counter calls;
   enum settings_concurrency concurrency; /* which variable rules it */
+  bool streams;                          /* its answer may come in parts */
   bool raises; /* a function that raised fails the statement, unless lambda_udf.function_error = return */
   unsigned int values; /* the first argument that may be of any type, to be written as JSON; 0: none is */
 };
@@ -41,6 +42,7 @@ struct statement {
   uint32_t component;       /* component_generation() when the statement began */
   struct settings settings; /* valid from the first row that runs on; the same for all rows */
   uint32_t concurrency; /* as settings: how many calls may be under way at once, if the options do not say */
+  uint32_t result_max;  /* as settings: bytes of a result that comes in parts; 0: none does */
   bool settings_known;
   char traceparent[TRACEPARENT_SIZE]; /* of what invokes, read with the settings; empty: it has no trace */
   struct value_type *types;           /* by argument, from function->values on; NULL if that is 0 */

@@ -31,6 +31,11 @@ static int check_concurrency(MYSQL_THD thd, SYS_VAR *var, void *save, struct st_
   return check_number(SETTINGS_CONCURRENCY_MAX, save, value);
 }
 
+static int check_result_max(MYSQL_THD thd, SYS_VAR *var, void *save, struct st_mysql_value *value) {
+  (void)thd, (void)var;
+  return check_number(SETTINGS_RESULT_MAX_BYTES, save, value);
+}
+
 /* The server copies the text into memory of the statement unless it fits into our buffer, which
  * therefore must be too small for any path that is accepted (sql/sql_plugin_var.cc, item_val_str). */
 static int check_socket(MYSQL_THD thd, SYS_VAR *var, void *save, struct st_mysql_value *value) {
@@ -46,7 +51,7 @@ static int check_socket(MYSQL_THD thd, SYS_VAR *var, void *save, struct st_mysql
 /* Where the server keeps the global values; read through its services only. */
 static char *socket_value;
 static unsigned long timeout_value, connect_timeout_value, mode_value, function_error_value;
-static unsigned long map_concurrency_value, batch_concurrency_value;
+static unsigned long map_concurrency_value, batch_concurrency_value, result_max_value;
 
 /* Each variable's type: defaults, limits, names. The server keeps pointers into it. */
 static char socket_default[SETTINGS_SOCKET_SIZE];
@@ -55,14 +60,16 @@ static struct ulong_check_arg timeout_arg = {.min_val = 1, .max_val = SETTINGS_T
 static struct ulong_check_arg connect_timeout_arg = {.min_val = 1, .max_val = SETTINGS_TIMEOUT_MAX_MS};
 static struct ulong_check_arg map_concurrency_arg = {.min_val = 1, .max_val = SETTINGS_CONCURRENCY_MAX};
 static struct ulong_check_arg batch_concurrency_arg = {.min_val = 1, .max_val = SETTINGS_CONCURRENCY_MAX};
+static struct ulong_check_arg result_max_arg = {.min_val = 1, .max_val = SETTINGS_RESULT_MAX_BYTES};
 static const char *mode_names[4], *function_error_names[3];
 static struct TYPE_LIB modes, function_errors;
 static struct enum_check_arg mode_arg = {.def_val = MODE_INVOKE, .typelib = &modes};
 static struct enum_check_arg function_error_arg = {.def_val = FUNCTION_ERROR_ERROR,
                                                    .typelib = &function_errors};
 
-static const char *const names[] = {"socket",         "timeout_ms",      "connect_timeout_ms", "mode",
-                                    "function_error", "map_concurrency", "batch_concurrency"};
+static const char *const names[] = {
+    "socket",         "timeout_ms",      "connect_timeout_ms", "mode",
+    "function_error", "map_concurrency", "batch_concurrency",  "result_max_bytes"};
 #define COUNT (sizeof names / sizeof names[0])
 
 /* In the order of their names. */
@@ -107,6 +114,11 @@ static const struct {
      .check = check_concurrency,
      .arg = &batch_concurrency_arg,
      .value = &batch_concurrency_value},
+    {.flags = PLUGIN_VAR_LONG | PLUGIN_VAR_UNSIGNED,
+     .comment = "Bytes of the longest result that lambda_invoke takes as a stream",
+     .check = check_result_max,
+     .arg = &result_max_arg,
+     .value = &result_max_value},
 };
 
 /* TYPE_LIB wants names that it may change, as far as C can tell. */
@@ -126,6 +138,7 @@ static void fill_arguments(const struct settings *defaults) {
   connect_timeout_arg.def_val = defaults->connect_timeout_ms;
   map_concurrency_arg.def_val = settings_concurrency_default(CONCURRENCY_MAP);
   batch_concurrency_arg.def_val = settings_concurrency_default(CONCURRENCY_BATCH);
+  result_max_arg.def_val = settings_result_max_default();
 }
 
 /* The first count of them, the last first. */

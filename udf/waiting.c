@@ -35,6 +35,15 @@ static enum client look_at_client(short revents) {
   return (revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0 ? CLIENT_GONE : CLIENT_WAITS;
 }
 
+enum wait_result wait_look(const struct wait *wait) {
+  struct pollfd client = {.fd = wait->client_fd, .events = POLLRDHUP};
+  int count = wait->client_fd < 0 ? 0 : poll(&client, 1, 0);
+  /* After a KILL the descriptor may be closed, and its number another's: the KILL is the reason then. */
+  if (wait->stop != NULL && wait->stop(wait->stop_arg)) return WAIT_STOPPED;
+  if (wait->deadline_ms <= wait_clock_ms()) return WAIT_TIMEOUT;
+  return count > 0 && look_at_client(client.revents) == CLIENT_GONE ? WAIT_ABANDONED : WAIT_OK;
+}
+
 enum wait_result wait_ready(int fd, short events, const struct wait *wait) {
   bool first = true;
   int client_fd = wait->client_fd;

@@ -29,6 +29,9 @@ int64_t wait_clock_us(void);
 /* Waits until fd is ready for events (ppoll(2)); fd -1 waits for the deadline, or for a stop. */
 enum wait_result wait_ready(int fd, short events, const struct wait *wait);
 
+/* What else ends the wait, without waiting: WAIT_OK if nothing does. */
+enum wait_result wait_look(const struct wait *wait);
+
 /* Sleeps in a wait; for trying again. WAIT_OK after milliseconds. */
 enum wait_result wait_pause(const struct wait *wait, int milliseconds);
 

@@ -14,7 +14,7 @@ import grpc
 from tests.support.waiting import rest
 
 from lambda_sidecar.concurrency.slots import Share
-from lambda_sidecar.contract.stream import LAST_CALL_ID, Stream
+from lambda_sidecar.contract.stream import Answers, LAST_CALL_ID, Stream
 from lambda_udf.v1 import invoker_pb2
 
 
@@ -91,7 +91,7 @@ class Calls:
         self._ends: dict[int, asyncio.Future[None]] = {}
 
     async def answer(
-        self, request: invoker_pb2.InvokeRequest, payload: bytes, share: Share
+        self, request: invoker_pb2.InvokeRequest, payload: bytes, share: Share, _answers: Answers
     ) -> invoker_pb2.InvokeResponse:
         number = request.call_id
         self.begun.append(number)

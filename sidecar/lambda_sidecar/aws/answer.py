@@ -10,6 +10,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 from lambda_sidecar.aws.error_document import api_error, function_error
+from lambda_sidecar.aws.response_stream import Completion
 from lambda_sidecar.errors import CODE_MAX, MESSAGE_MAX, ApiError, Throttled
 from lambda_sidecar.quotas import DURABLE_EXECUTION_ARN_MAX
 from lambda_sidecar.text.json_text import NotUtf8, utf8_steps
@@ -55,6 +56,9 @@ class InvocationResult:
     log_tail: bytes
     function_error_text: str = ""
     durable_execution_arn: str = ""
+    streamed: Completion | None = None
+    """Of an answer that came as a stream: its parts have been passed on, and `payload` is what the function
+    said of its failure, if it failed."""
 
 
 def read_answer(status: int, reason: str, headers: Mapping[str, str], body: bytes) -> InvocationResult:
@@ -75,6 +79,19 @@ def read_answer(status: int, reason: str, headers: Mapping[str, str], body: byte
         function_error=_cut(headers.get("x-amz-function-error", ""), FUNCTION_ERROR_MAX_BYTES),
         log_tail=_log_tail(headers.get("x-amz-log-result", "")),
         durable_execution_arn=_text(headers, "x-amz-durable-execution-arn", DURABLE_EXECUTION_ARN_MAX),
+    )
+
+
+def read_streamed(headers: Mapping[str, str], completion: Completion) -> InvocationResult:
+    """The same for an answer whose payload came in parts."""
+    return InvocationResult(
+        status_code=200,
+        payload=completion.error_details.encode(errors="replace"),
+        request_id=_text(headers, "x-amzn-requestid"),
+        executed_version=_text(headers, "x-amz-executed-version"),
+        function_error=_cut(completion.error_code, FUNCTION_ERROR_MAX_BYTES),
+        log_tail=completion.log_tail,
+        streamed=completion,
     )
 
 
@@ -141,4 +158,6 @@ def function_error_sentence(result: InvocationResult) -> Generator[None, None, s
         result.payload, type_max=ERROR_TYPE_MAX_BYTES, message_max=ERROR_MESSAGE_MAX_BYTES
     )
     yield
+    if result.streamed is not None and not message:  # ErrorDetails may be plain words
+        message = _cut(result.streamed.error_details, ERROR_MESSAGE_MAX_BYTES)
     return visible(": ".join(part for part in (result.function_error, error_type, message) if part))

@@ -17,11 +17,12 @@ from urllib.parse import quote, urlsplit
 from botocore.credentials import ReadOnlyCredentials
 
 from lambda_sidecar.access.function_name import FunctionName
-from lambda_sidecar.aws.answer import InvocationResult, read_answer
+from lambda_sidecar.aws.answer import InvocationResult, read_answer, read_streamed
 from lambda_sidecar.aws.configuration import AwsConfiguration, Endpoint
 from lambda_sidecar.aws.repeats import Repeats
+from lambda_sidecar.aws.response_stream import Put, read_stream
 from lambda_sidecar.aws.signing import canonical_uri, sign
-from lambda_sidecar.aws.success import check_success
+from lambda_sidecar.aws.success import check_success, is_stream
 from lambda_sidecar.errors import ApiError, ConnectionLost, EndpointUnreachable, InvokeFailure, Throttled
 from lambda_sidecar.http.client import ConnectFailed, HttpClient, Origin, origin_of, request_target
 from lambda_sidecar.http.exchange import ConnectionBroken, ResponseTooLarge
@@ -32,6 +33,9 @@ from lambda_sidecar.quotas import RESPONSE_MAX
 ATTEMPTS = 3
 RETRY_SECONDS = 10.0
 BACKOFF_SECONDS = 0.2
+# Of the operations' paths, in botocore's model of Lambda.
+_INVOKE = "2015-03-31", "invocations"
+_STREAM = "2021-11-15", "response-streaming-invocations"
 # Functions whose part of a request, the same each time, is kept ready.
 TARGETS_MAX = 4096
 
@@ -56,6 +60,8 @@ class Invocation:
     """Only with a durable execution's name: the call is safe to repeat."""
     xray: str = ""
     """X-Amzn-Trace-Id."""
+    put: Put | None = None
+    """The answer comes as a stream, and its parts go there."""
 
 
 class Invoker:
@@ -130,9 +136,12 @@ class Invoker:
     async def _attempt(self, invocation: Invocation, credentials: ReadOnlyCredentials) -> InvocationResult:
         function = invocation.function
         endpoint = self._fixed_endpoint or await self._aws.endpoint(function.region)
-        target = _target(endpoint, function, self._bare_names)
+        put = invocation.put
+        target = _target(endpoint, function, self._bare_names, put is not None)
         head = _head(target, invocation, credentials)
         try:
+            if put is not None:
+                return await self._stream(target, head, invocation, put)
             response = await self._http.post(
                 target.origin, head, invocation.payload, body_max=RESPONSE_MAX, deadline=invocation.deadline
             )
@@ -145,6 +154,18 @@ class Invoker:
             raise ApiError("ResponseTooLarge", text) from None
         check_success(response, invocation.invocation_type)
         return read_answer(response.status, response.reason, response.headers, response.body)
+
+    async def _stream(
+        self, target: _Target, head: bytes, invocation: Invocation, put: Put
+    ) -> InvocationResult:
+        """InvokeWithResponseStream."""
+        async with self._http.stream(
+            target.origin, head, invocation.payload, body_max=RESPONSE_MAX, deadline=invocation.deadline
+        ) as answer:
+            response = answer.head
+            if not is_stream(response, invocation.invocation_type):
+                return read_answer(response.status, response.reason, response.headers, response.body)
+            return read_streamed(response.headers, await read_stream(answer.next_piece, put))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +182,12 @@ class _Target:
 
 
 @functools.lru_cache(TARGETS_MAX)
-def _target(endpoint: Endpoint, function: FunctionName, bare_name: bool) -> _Target:
+def _target(endpoint: Endpoint, function: FunctionName, bare_name: bool, streams: bool) -> _Target:
     """The function is one percent-encoded path segment."""
     origin = origin_of(endpoint.url, endpoint.proxy)
     name = quote(function.name if bare_name else function.unqualified, safe="")
-    path = f"{urlsplit(endpoint.url).path}/2015-03-31/functions/{name}/invocations"
+    version, operation = _STREAM if streams else _INVOKE
+    path = f"{urlsplit(endpoint.url).path}/{version}/functions/{name}/{operation}"
     query = "" if function.qualifier is None else f"Qualifier={quote(function.qualifier, safe='')}"
     target, more = request_target(origin, f"{path}?{query}" if query else path)
     return _Target(

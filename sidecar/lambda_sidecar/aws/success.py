@@ -4,6 +4,7 @@ Pure; does not know how the answer came. answer.py reads it."""
 
 from __future__ import annotations
 
+from lambda_sidecar.aws.response_stream import CONTENT_TYPE
 from lambda_sidecar.errors import NotAsLambdaDoes
 from lambda_sidecar.http.exchange import Response
 from lambda_sidecar.text.json_text import NestedTooDeeply, NotJson, check_steps
@@ -25,6 +26,21 @@ def check_success(response: Response, invocation_type: str) -> None:
     if "x-amzn-requestid" in response.headers and not response.until_close:
         return
     _check_likeness(response, may_be_empty=expected != 200)
+
+
+def is_stream(response: Response, invocation_type: str) -> bool:
+    """Whether an answer to InvokeWithResponseStream is the stream; if not, it is an error (4xx, 5xx) or
+    DryRun's success. Raises NotAsLambdaDoes for what is none of them."""
+    expected = SUCCESS[invocation_type]
+    if response.status >= 400:
+        return False
+    if response.status != expected:
+        raise NotAsLambdaDoes(f"HTTP {response.status} instead of {expected}")
+    if expected != 200:
+        return False
+    if response.headers.get("content-type", "").partition(";")[0].strip().lower() != CONTENT_TYPE:
+        raise NotAsLambdaDoes("a result that is no event stream")
+    return True
 
 
 def _check_likeness(response: Response, *, may_be_empty: bool) -> None:

@@ -12,6 +12,7 @@ from lambda_sidecar.access.account import Account
 from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.aws.lambda_api import Invocation
+from lambda_sidecar.aws.response_stream import Put
 from lambda_sidecar.calls.durable import DurableRequest
 from lambda_sidecar.calls.lambda_invoke import Options
 from lambda_sidecar.calls.lambda_map import MapOptions
@@ -73,6 +74,7 @@ class Call:
         "options",
         "payload",
         "phase",
+        "put",
         "queued_us",
         "result",
         "share",
@@ -96,6 +98,7 @@ class Call:
         is_repeated: bool = False,
         durable_name: str = "",
         trace: Trace | None = None,
+        put: Put | None = None,
     ) -> None:
         """`function_text` is the function as its caller wrote it. `options` as JSON text, or as lambda_map's,
         are not looked at yet; None stands for an invocation type that nobody knows. `timeout_ms` counts from
@@ -104,7 +107,8 @@ class Call:
         none. `is_repeated`: whoever makes it makes another one by a schedule of its own, so a call that
         Lambda throttles ends, and one that is safe to repeat is attempted once. `durable_name`: the client
         has read this name out of the options, and may send the call twice; empty, it will not. `trace` is the
-        one that its statement belongs to."""
+        one that its statement belongs to. `put` takes an answer in parts, if the options say so; None: nobody
+        does."""
         self.account = account
         self.function_text = function_text
         self.payload = payload
@@ -127,6 +131,7 @@ class Call:
         self.invocation: Invocation | None = None
         self.slot: Slot | None = None
         self.result: InvocationResult | None = None
+        self.put = put
         self.trace = trace
         """Its parent is the call's own span, once there is one."""
         self.span: Span | None = None

@@ -41,7 +41,7 @@ T = TypeVar("T", int, str)
 class Options:
     """The third argument, validated. Empty strings: not given. `client_context` is JSON text;
     `timeout_ms` bounds the call beside lambda_udf.timeout_ms; `traceparent` may be anything, and counts if it
-    is well-formed."""
+    is well-formed. `stream`: InvokeWithResponseStream instead of Invoke."""
 
     invocation_type: str = "RequestResponse"
     region: str = ""
@@ -53,6 +53,7 @@ class Options:
     durable_execution_name: str = ""
     timeout_ms: int | None = None
     traceparent: str = ""
+    stream: bool = False
 
 
 def parse_options(text: str) -> Options:
@@ -66,7 +67,17 @@ def parse_options(text: str) -> Options:
     options = Options(**checked)
     if options.client_context and options.invocation_type != "RequestResponse":
         raise InvalidRequest("option client_context is only for invocation_type RequestResponse")
+    if options.stream:
+        _check_stream(options)
     return options
+
+
+def _check_stream(options: Options) -> None:
+    """What InvokeWithResponseStream does not take."""
+    if options.invocation_type == "Event":
+        raise InvalidRequest("option stream is not for invocation_type Event")
+    if options.durable_execution_name:
+        raise InvalidRequest("option stream is not for a durable execution")
 
 
 def _decode(text: bytes) -> dict[str, msgspec.Raw]:
@@ -90,6 +101,10 @@ def _check(name: str, value: msgspec.Raw) -> Any:
         return milliseconds
     if name == "client_context":
         return _check_client_context(bytes(value))
+    if name == "stream":
+        if bytes(value) not in (b"true", b"false"):
+            raise InvalidRequest("option stream must be true or false")
+        return bytes(value) == b"true"
     text = _value(value, str)
     if name == "traceparent":  # NULL where an application has none
         return text or ""
@@ -132,16 +147,8 @@ def _check_client_context(value: bytes) -> str:
 def document(result: InvocationResult, most: int) -> Generator[None, None, bytes]:
     """`{"StatusCode", "Payload", "ExecutedVersion", "LogResult", "FunctionError", "RequestId",
     "DurableExecutionArn"}`: JSON, whatever the function answered. The payload is embedded as the JSON that it
-    is; null where there is none. A field that Lambda left out is null. In steps. Raises ApiError for more
-    than `most` bytes."""
-    fields = {
-        "ExecutedVersion": result.executed_version or None,
-        "LogResult": result.log_tail.decode(errors="replace") if result.log_tail else None,
-        "FunctionError": result.function_error or None,
-        "RequestId": result.request_id or None,
-        "DurableExecutionArn": result.durable_execution_arn or None,
-    }
-    rest = json.dumps(fields, ensure_ascii=False).encode()
+    is; null where there is none. In steps. Raises ApiError for more than `most` bytes."""
+    rest = json.dumps(fields_of(result), ensure_ascii=False).encode()
     room = most - len(rest) - len('{"StatusCode": 200, "Payload": , ')
     payload = yield from embedded(result.payload, room)
     if payload is None or len(payload) > room:
@@ -151,6 +158,17 @@ def document(result: InvocationResult, most: int) -> Generator[None, None, bytes
         )
         raise ApiError("ResponseTooLarge", text, request_id=result.request_id)
     return b'{"StatusCode": %d, "Payload": %s, %s' % (result.status_code, payload, rest[1:])
+
+
+def fields_of(result: InvocationResult) -> dict[str, str | None]:
+    """Those behind StatusCode and Payload. A field that Lambda left out is null."""
+    return {
+        "ExecutedVersion": result.executed_version or None,
+        "LogResult": result.log_tail.decode(errors="replace") if result.log_tail else None,
+        "FunctionError": result.function_error or None,
+        "RequestId": result.request_id or None,
+        "DurableExecutionArn": result.durable_execution_arn or None,
+    }
 
 
 def embedded(payload: bytes, most: int) -> Generator[None, None, bytes | None]:

@@ -20,6 +20,7 @@ from lambda_sidecar.aws.answer import InvocationResult, function_error_sentence
 from lambda_sidecar.aws.credentials import CredentialSource
 from lambda_sidecar.aws.lambda_api import Invocation
 from lambda_sidecar.aws.repeats import Repeats
+from lambda_sidecar.aws.response_stream import Put
 from lambda_sidecar.calls import call_span, durable
 from lambda_sidecar.calls.call import CREDENTIALS, SENT, WAITING, Call
 from lambda_sidecar.calls.durable import DurableOptions, DurableRequest
@@ -353,4 +354,12 @@ def _invocation(call: Call, function: FunctionName, options: Options, repeats: R
         subject=options.subject if isinstance(options, DurableOptions) else "",
         repeats=repeats,
         xray=xray_header(call.trace) if call.trace is not None else "",
+        put=_put(call) if options.stream else None,
     )
+
+
+def _put(call: Call) -> Put:
+    """Raises InvalidRequest."""
+    if call.put is None:
+        raise InvalidRequest("option stream needs a library that takes an answer in parts")
+    return call.put

@@ -71,7 +71,7 @@ class Traffic:
         assert function is not None  # noqa: S101  the types cannot say that an answer comes after them
         assert result is not None  # noqa: S101
         counts = self.functions.get(function.name) or self._first_answer(function.name)
-        self.received_bytes += len(result.payload)
+        self.received_bytes += len(result.payload) if result.streamed is None else result.streamed.size
         if not result.function_error:
             self._end(call, counts, _SUCCESS)
         else:

@@ -5,6 +5,7 @@ Translates, and counts its streams. calls/pipeline.py runs a call; stream.py has
 from __future__ import annotations
 
 import asyncio
+import functools
 import platform
 import secrets
 from typing import Any
@@ -14,6 +15,7 @@ import grpc
 from lambda_sidecar.access.account import HOST_MAX, USER_MAX, Account
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.aws.durable_api import FAIL, LOOK, SUCCEED
+from lambda_sidecar.aws.response_stream import Put
 from lambda_sidecar.calls.batch import attempts
 from lambda_sidecar.calls.batch.batch import Batch, check_rows, function_name, query_of
 from lambda_sidecar.calls.call import Call
@@ -21,8 +23,9 @@ from lambda_sidecar.calls.durable import DurableRequest, check_document
 from lambda_sidecar.calls.lambda_invoke import Options, document
 from lambda_sidecar.calls.lambda_map import MapOptions, value
 from lambda_sidecar.calls.pipeline import Pipeline, Shape
+from lambda_sidecar.calls.streamed_document import StreamedDocument
 from lambda_sidecar.concurrency.slots import Share
-from lambda_sidecar.contract.stream import Stream
+from lambda_sidecar.contract.stream import Answers, Stream
 from lambda_sidecar.errors import ApiError, InvalidRequest, InvokeFailure
 from lambda_sidecar.quotas import RESPONSE_MAX
 from lambda_sidecar.tracing.trace import read_traceparent
@@ -97,18 +100,23 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         finally:
             await stream.cancel_calls()
 
-    async def answer(self, request: Request, payload: bytes, share: Share) -> Response:
+    async def answer(
+        self, request: Request, payload: bytes, share: Share, answers: Answers | None = None
+    ) -> Response:
         """One call, whatever becomes of it: a failure is an answer too. `payload` is the request's, `share`
-        its stream's."""
+        its stream's, and so is `answers`, which takes the parts of an answer that comes as a stream."""
         options_json = request.options_json
         if request.answer_form and request.HasField("batch"):
             return await self._answer_batch(request, payload, share)
         options: Options | MapOptions | DurableRequest | str | None
         shape: Shape[Result]
+        put: Put | None = None
         if request.answer_form:
             options, shape = _map_options(request), self._value
         elif options_json:
-            options, shape = options_json, self._document
+            streamed = _streamed(request, answers) if request.result_max and answers is not None else None
+            options, shape = options_json, functools.partial(self._document, streamed)
+            put = None if streamed is None else streamed.put
         else:
             options, shape = _PLAIN.get(request.invocation_type), _result
             if options is None and request.invocation_type == invoker_pb2.INVOCATION_TYPE_PING:
@@ -117,7 +125,7 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             if options is None and (operation := _DURABLE.get(request.invocation_type)) is not None:
                 options = DurableRequest(operation, request.function, payload, request.callback_options_json)
                 shape = _durable
-        call = _call(request, payload, options, request.timeout_ms, share)
+        call = _call(request, payload, options, request.timeout_ms, share, put)
         answer = await self.pipeline.run(call, shape)
         return _response(request, answer, call.queued_us)
 
@@ -143,8 +151,10 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             answer = failure.with_traceback(None)
         return _response(request, answer, waited_us)
 
-    async def _document(self, result: InvocationResult) -> Result:
-        """lambda_invoke's answer. Raises ApiError."""
+    async def _document(self, streamed: StreamedDocument | None, result: InvocationResult) -> Result:
+        """lambda_invoke's answer, or the last part of one. Raises ApiError."""
+        if result.streamed is not None and streamed is not None:
+            return Result(status_code=result.status_code, payload=streamed.end(result))
         _check_size(result)
         payload = await self.pipeline.pace(document(result, RESULT_MAX), len(result.payload))
         return Result(status_code=result.status_code, payload=payload)
@@ -162,6 +172,7 @@ def _call(
     options: Options | MapOptions | DurableRequest | str | None,
     timeout_ms: int,
     share: Share,
+    put: Put | None = None,
 ) -> Call:
     caller = request.caller
     return Call(
@@ -176,7 +187,17 @@ def _call(
         until=request.deadline_ms / 1000,
         durable_name=request.durable_execution_name,
         trace=read_traceparent(traceparent) if (traceparent := request.traceparent) else None,
+        put=put,
     )
+
+
+def _streamed(request: Request, answers: Answers) -> StreamedDocument:
+    call_id = request.call_id
+
+    async def write(part: bytes) -> None:
+        await answers.write(Response(call_id=call_id, part=part), with_others=False)
+
+    return StreamedDocument(write, request.result_max)
 
 
 def _response(request: Request, answer: Result | InvokeFailure, queued_us: int) -> Response:

@@ -84,10 +84,11 @@ class Stream:
 
     def __init__(
         self,
-        answer: Callable[[Request, bytes, Share], Awaitable[Response]],
+        answer: Callable[[Request, bytes, Share, Answers], Awaitable[Response]],
         context: grpc.aio.ServicerContext[Request, Response],
     ) -> None:
-        """`answer` gets the request's payload, too: protobuf makes a copy for each look."""
+        """`answer` gets the request's payload, too: protobuf makes a copy for each look. It may write parts
+        of its answer before it returns the last one."""
         self._answer = answer
         self._context = context
         self._share = Share()
@@ -150,7 +151,7 @@ class Stream:
     async def _carry_out(self, request: Request) -> None:
         call = asyncio.current_task()
         try:
-            response = await self._answer(request, request.payload, self._share)
+            response = await self._answer(request, request.payload, self._share, self._answers)
             if call is not None and request.fails_together:
                 self._end_together(call, response)
             await self._answers.write(response, with_others=request.takes_more)

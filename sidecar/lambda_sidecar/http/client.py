@@ -22,9 +22,10 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import aiohappyeyeballs
 
 from lambda_sidecar.http.connect_reason import connect_reason
-from lambda_sidecar.http.connection import Connection
+from lambda_sidecar.http.connection import Connection, StreamedResponse
 from lambda_sidecar.http.exchange import ConnectionBroken, Exchange, Response
 from lambda_sidecar.http.name_lookup import NameLookup
+from lambda_sidecar.http.streamed import StreamedExchange
 
 # NAT gateways drop connections that are idle for 350 s (VPC guide); calls may last 900 s.
 TCP_KEEPALIVE_SECONDS = 60
@@ -98,6 +99,23 @@ class HttpClient:
             if time.monotonic() >= deadline:
                 raise TimeoutError
             return await connection.carry_out(Exchange(body_max), head, body)
+        finally:
+            self._in_use.discard(connection)
+            self._give(origin, connection)
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, origin: Origin, head: bytes, body: bytes, *, body_max: int, deadline: float
+    ) -> AsyncIterator[StreamedResponse]:
+        """As `post`, but a success's body, of any length, is taken while it comes; `body_max` is for other
+        answers. A connection whose answer was not taken to its end is closed."""
+        connection = self._take(origin) or await self._connect(origin)
+        self._in_use.add(connection)
+        try:
+            if time.monotonic() >= deadline:
+                raise TimeoutError
+            async with connection.stream(StreamedExchange(body_max), head, body) as answer:
+                yield answer
         finally:
             self._in_use.discard(connection)
             self._give(origin, connection)

@@ -5,14 +5,19 @@ Leaves the reading of answers to exchange.py; knows neither where it leads (clie
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import select
+from collections.abc import AsyncIterator
 from typing import cast
 
 from lambda_sidecar.http.exchange import ConnectionBroken, Exchange, Response, TunnelExchange
+from lambda_sidecar.http.streamed import StreamedExchange
 
 # A request's body up to this size leaves in one packet with its head.
 JOIN_MAX = 65_536
+# So much of a body that is handed on may lie here; then the endpoint has to wait.
+HELD_MAX = 262_144
 # An idle connection is closed by us before the other side does it under a request.
 IDLE_SECONDS = 20.0
 # Nor is it used in the last moment before the time that the other side named: a request could be too late.
@@ -32,6 +37,7 @@ class Connection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._answered: asyncio.Future[Response] | None = None
         self._reusable = True
+        self._paused = False
 
     @property
     def is_open(self) -> bool:
@@ -68,6 +74,32 @@ class Connection(asyncio.Protocol):
         """Sends a request, `head` with the empty line at its end, and waits for the response. Raises
         ConnectionBroken and ResponseTooLarge; the connection is closed then, and also when this is
         cancelled. `exchange` is this request's alone."""
+        answered = self._send(exchange, head, body)
+        try:
+            return await answered
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._exchange = self._answered = None
+            exchange.release()
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, exchange: StreamedExchange, head: bytes, body: bytes
+    ) -> AsyncIterator[StreamedResponse]:
+        """As `carry_out`, but a success is there as soon as its head is. The connection is closed, too, where
+        the body was not taken to its end."""
+        answered = self._send(exchange, head, body)
+        try:
+            yield StreamedResponse(await answered, self, exchange)
+        finally:
+            if not exchange.finished or exchange.failure is not None:
+                self.close()
+            self._exchange = self._answered = None
+            exchange.release()
+
+    def _send(self, exchange: Exchange, head: bytes, body: bytes) -> asyncio.Future[Response]:
         if not self.is_open:
             raise ConnectionBroken("The endpoint closed the connection")
         answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
@@ -77,14 +109,13 @@ class Connection(asyncio.Protocol):
         else:
             self.transport.write(head)
             self.transport.write(body)
-        try:
-            return await answered
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            self._exchange = self._answered = None
-            exchange.release()
+        return answered
+
+    def go_on_reading(self) -> None:
+        """There is room again for a body that is handed on."""
+        if self._paused and not self.transport.is_closing():
+            self._paused = False
+            self.transport.resume_reading()
 
     # ---- asyncio's callbacks ----
 
@@ -115,9 +146,18 @@ class Connection(asyncio.Protocol):
             self._settle(self._exchange)
 
     def _settle(self, exchange: Exchange) -> None:
-        if not exchange.finished:
-            return
-        self._reusable = self._reusable and exchange.reusable
+        if isinstance(exchange, StreamedExchange):
+            exchange.wake()
+            if not exchange.finished and exchange.held > HELD_MAX and not self._paused:
+                self._paused = True
+                self.transport.pause_reading()
+            if exchange.begun and not exchange.finished:
+                self._answer(exchange)
+        if exchange.finished:
+            self._reusable = self._reusable and exchange.reusable
+            self._answer(exchange)
+
+    def _answer(self, exchange: Exchange) -> None:
         if self._answered is None or self._answered.done():
             return
         response, failure = exchange.response, exchange.failure
@@ -140,3 +180,20 @@ class Connection(asyncio.Protocol):
                 self.may_idle = min(IDLE_SECONDS, int(number) - KEEP_ALIVE_MARGIN_SECONDS)
             elif int(number) == 0:
                 self._reusable = False
+
+
+class StreamedResponse:
+    """Valid within `Connection.stream`. `head` has a body only where it is no success."""
+
+    def __init__(self, head: Response, connection: Connection, exchange: StreamedExchange) -> None:
+        self.head = head
+        self._connection = connection
+        self._exchange = exchange
+
+    async def next_piece(self) -> bytes | None:
+        """Of a success's body, as it comes; None behind the last one. Raises ConnectionBroken where it ends
+        before it is whole."""
+        piece = await self._exchange.next_piece()
+        if self._exchange.held == 0:
+            self._connection.go_on_reading()
+        return piece
