@@ -14,7 +14,7 @@ import grpc
 from tests.support.waiting import rest
 
 from lambda_sidecar.concurrency.slots import Share
-from lambda_sidecar.contract.stream import Answers, LAST_CALL_ID, Stream
+from lambda_sidecar.contract.stream import LAST_CALL_ID, Answers, Stream
 from lambda_udf.v1 import invoker_pb2
 
 
