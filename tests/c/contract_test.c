@@ -45,6 +45,7 @@ static bool decode(const uint8_t *bytes, size_t length, struct invoke_response *
       response->error.code,
       response->error.message,
       response->error.request_id,
+      response->part,
   };
   for (size_t i = 0; good && i < sizeof slices / sizeof slices[0]; i++)
     assert_true(inside(copy, length, slices[i]));
@@ -135,6 +136,52 @@ static void an_answer_without_an_outcome_is_refused(void **state) {
   assert_false(decode(only_call_id, 0, &response));
 }
 
+static void a_part_stands_instead_of_an_outcome(void **state) {
+  static const uint8_t part[] = {0x08, 0xac, 2, 0x32, 4, 'p', 'a', 0, 't'};
+  struct invoke_response response;
+  (void)state;
+  assert_true(contract_decode(part, sizeof part, &response));
+  assert_int_equal(response.call_id, 300);
+  assert_int_equal(response.part.length, 4);
+  assert_memory_equal(response.part.data, "pa\0t", 4);
+  assert_false(response.is_error);
+  assert_int_equal(response.more_count, 0);
+  for (size_t length = 0; length < sizeof part; length++) assert_false(decode(part, length, &response));
+}
+
+static void a_part_beside_an_outcome_is_refused(void **state) {
+  static const uint8_t part[] = {0x32, 1, 'p'};
+  struct invoke_response response;
+  uint8_t both[RESULT_LENGTH + ERROR_LENGTH + sizeof part];
+  (void)state;
+  memcpy(both, result, RESULT_LENGTH);
+  memcpy(both + RESULT_LENGTH, part, sizeof part);
+  assert_false(decode(both, RESULT_LENGTH + sizeof part, &response));
+  memcpy(both, part, sizeof part);
+  memcpy(both + sizeof part, result, RESULT_LENGTH);
+  assert_false(decode(both, sizeof part + RESULT_LENGTH, &response));
+  memcpy(both + sizeof part, error, ERROR_LENGTH);
+  assert_false(decode(both, sizeof part + ERROR_LENGTH, &response));
+}
+
+/* Otherwise a peer could have parts without end read that bring nothing nearer to its limit. */
+static void an_empty_part_is_none(void **state) {
+  static const uint8_t empty[] = {0x08, 1, 0x32, 0}, beside[] = {0x08, 1, 0x32, 0, 0x12, 0};
+  struct invoke_response response;
+  (void)state;
+  assert_false(decode(empty, sizeof empty, &response));
+  assert_true(decode(beside, sizeof beside, &response));
+  assert_int_equal(response.part.length, 0);
+}
+
+static void a_number_where_a_part_belongs_is_refused(void **state) {
+  static const uint8_t varint[] = {0x08, 1, 0x30, 1}, fixed32[] = {0x08, 1, 0x35, 'A', 'B', 'C', 'D'};
+  struct invoke_response response;
+  (void)state;
+  assert_false(decode(varint, sizeof varint, &response));
+  assert_false(decode(fixed32, sizeof fixed32, &response));
+}
+
 static void an_empty_result_is_a_result(void **state) {
   const uint8_t empty[] = {0x08, 1, 0x12, 0};
   struct invoke_response response;
@@ -192,6 +239,24 @@ static void the_head_of_a_request_ends_with_the_payloads_length(void **state) {
   uint8_t *head = NULL;
   size_t length = 0;
   (void)state;
+  assert_true(contract_encode(&request, &head, &length));
+  assert_int_equal(length, sizeof expected);
+  assert_memory_equal(head, expected, sizeof expected);
+  free(head);
+}
+
+static void the_most_of_a_result_is_sent_by_who_takes_parts(void **state) {
+  struct invoke_request request = {.call_id = 1, .payload = {.data = "", .length = 0}};
+  static const uint8_t expected[] = {0x08, 1, 0x2a, 0, 0xa8, 0x01, 0x80, 0x80, 0x80, 0x80, 0x04, 0x7a, 0};
+  static const uint8_t without[] = {0x08, 1, 0x2a, 0, 0x7a, 0};
+  uint8_t *head = NULL;
+  size_t length = 0;
+  (void)state;
+  assert_true(contract_encode(&request, &head, &length));
+  assert_int_equal(length, sizeof without);
+  assert_memory_equal(head, without, sizeof without);
+  free(head);
+  request.result_max = 1073741824;
   assert_true(contract_encode(&request, &head, &length));
   assert_int_equal(length, sizeof expected);
   assert_memory_equal(head, expected, sizeof expected);
@@ -286,11 +351,16 @@ int main(void) {
       cmocka_unit_test(a_number_where_bytes_belong_is_refused),
       cmocka_unit_test(bytes_where_a_number_belongs_are_refused),
       cmocka_unit_test(an_answer_without_an_outcome_is_refused),
+      cmocka_unit_test(a_part_stands_instead_of_an_outcome),
+      cmocka_unit_test(a_part_beside_an_outcome_is_refused),
+      cmocka_unit_test(an_empty_part_is_none),
+      cmocka_unit_test(a_number_where_a_part_belongs_is_refused),
       cmocka_unit_test(an_empty_result_is_a_result),
       cmocka_unit_test(of_two_outcomes_the_last_counts),
       cmocka_unit_test(unknown_fields_are_skipped),
       cmocka_unit_test(an_error_kind_of_a_newer_sidecar_keeps_its_number),
       cmocka_unit_test(the_head_of_a_request_ends_with_the_payloads_length),
+      cmocka_unit_test(the_most_of_a_result_is_sent_by_who_takes_parts),
       cmocka_unit_test(only_plain_text_of_few_bytes_stands_in_json_as_it_is),
   };
   return cmocka_run_group_tests_name("contract", tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* Lets Python compare: "encode" writes the InvokeRequest of its arguments, "decode" reads an InvokeResponse.
  * encode CALL_ID TYPE TIMEOUT_MS FUNCTION PAYLOAD USER HOST SCHEMA CONNECTION_ID DEADLINE_MS OPTIONS
- * QUALIFIER REGION ROLE TENANT_ID ANSWER_FORM FAILS_TOGETHER DURABLE_NAME TRACEPARENT: the message on stdout.
- * decode: from stdin; prints one field per line, bytes in hex. Exit status 1: refused. */
+ * QUALIFIER REGION ROLE TENANT_ID ANSWER_FORM FAILS_TOGETHER DURABLE_NAME TRACEPARENT RESULT_MAX: the message
+ * on stdout. decode: from stdin; prints one field per line, bytes in hex. Exit status 1: refused. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,8 @@ static int encode(char **argv) {
                                    .answer_form = (enum answer_form)strtoul(argv[15], NULL, 10),
                                    .fails_together = strtoul(argv[16], NULL, 10) != 0,
                                    .durable_name = text(argv[17]),
-                                   .traceparent = text(argv[18])};
+                                   .traceparent = text(argv[18]),
+                                   .result_max = strtoull(argv[19], NULL, 10)};
   uint8_t *head = NULL;
   size_t length = 0;
   if (!contract_encode(&request, &head, &length)) return 1;
@@ -60,6 +61,9 @@ static int decode(void) {
     print("code", response.error.code);
     print("message", response.error.message);
     print("request_id", response.error.request_id);
+  } else if (good && response.part.length > 0) {
+    (void)printf("call_id %llu\n", (unsigned long long)response.call_id);
+    print("part", response.part);
   } else if (good) {
     (void)printf("call_id %llu\nstatus_code %u\n", (unsigned long long)response.call_id,
                  response.result.status_code);
@@ -75,7 +79,7 @@ static int decode(void) {
 }
 
 int main(int argc, char **argv) {
-  if (argc == 21 && strcmp(argv[1], "encode") == 0) return encode(argv + 2);
+  if (argc == 22 && strcmp(argv[1], "encode") == 0) return encode(argv + 2);
   if (argc == 2 && strcmp(argv[1], "decode") == 0) return decode();
   return 2;
 }

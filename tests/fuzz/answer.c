@@ -26,8 +26,11 @@ static void check_response(const struct invoke_response *response, const uint8_t
       response->error.code,
       response->error.message,
       response->error.request_id,
+      response->part,
   };
   for (size_t i = 0; i < sizeof slices / sizeof slices[0]; i++) check_slice(slices[i], bytes, length);
+  require(response->part.length == 0 || (!response->is_error && response->result.payload.length == 0),
+          "a part stands instead of an outcome");
   require(response->more_count <= CONTRACT_MORE_MAX, "further answers are no more than there may be");
   for (size_t i = 0; i < response->more_count; i++) check_slice(response->more[i], bytes, length);
 }
@@ -71,6 +74,7 @@ static void encode(const uint8_t *bytes, size_t length) {
       .host = text,
       .schema = text,
       .connection_id = UINT64_MAX,
+      .result_max = length,
   };
   uint8_t *head = NULL;
   size_t head_length = 0;

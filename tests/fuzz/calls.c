@@ -2,22 +2,33 @@
  * system in memory (simulated_system.c). The input's first bytes choose the calls; the rest is the other
  * side's script. What must hold: a call that may have been carried out is not sent again, unless it has
  * the name of a durable execution, and then a few times; what is never taken
- * never left whole; nothing waits beyond its deadline or 100 ms beyond a KILL; nothing is left over. */
+ * never left whole; parts of an answer have no more bytes than were asked for, and a
+ * channel that goes back to the pool owes nothing; nothing waits beyond its deadline or 100 ms beyond a KILL;
+ * nothing is left over. */
 #include <string.h>
 
 #include "call.h"
+#include "line.h"
+
+static void release_without_debt(struct line *line);
+#define line_release release_without_debt
+#include <invoke.c>
+#undef line_release
+
 #include "channel_pool.h"
 #include "counters.h"
-#include "invoke.h"
 #include "peer.h"
 #include "session.h"
 #include "simulated_system.h"
 #include "target.h"
+#include "watched_channel.h"
 
 #define PAYLOAD_MAX 200000
 #define PAYLOAD_MIN 2
 /* In the byte that chooses a call's length: it has the name of a durable execution, too. */
 #define HAS_NAME 0x40
+/* Its answer may come in parts; the two bits below choose of how many bytes. */
+#define TAKES_PARTS 0x20
 #define SLACK_US 10000
 
 static uint8_t payloads[PEER_CALLS_MAX][PAYLOAD_MAX];
@@ -30,6 +41,12 @@ static bool is_under_way[PEER_CALLS_MAX];
 static size_t choose_length(uint8_t byte) {
   static const size_t lengths[] = {PAYLOAD_MIN, 10, 300, 16384, 65530, 70000, 140000, PAYLOAD_MAX};
   return lengths[byte % (sizeof lengths / sizeof lengths[0])];
+}
+
+/* A good sidecar's answers have 16 bytes. */
+static size_t choose_result_max(uint8_t byte) {
+  static const size_t bytes[] = {16, 1000, 20000, 1 << 20};
+  return (byte & TAKES_PARTS) == 0 ? 0 : bytes[byte >> 3 & 3];
 }
 
 /* Bytes of which no stretch is like the one before, and a last one that no other call has. */
@@ -45,6 +62,7 @@ static void choose_calls(int count) {
     if (payloads[i][0] == 0) fill(payloads[i], i);
     calls[i] = (struct peer_call){.payload = payloads[i] + PAYLOAD_MAX - length,
                                   .payload_length = length,
+                                  .result_max = choose_result_max(byte),
                                   .repeatable = (byte & HAS_NAME) != 0};
   }
 }
@@ -54,9 +72,26 @@ static struct invoke_request request_of(int number) {
   return (struct invoke_request){
       .durable_name = calls[number].repeatable ? name : none,
       .type = INVOCATION_REQUEST_RESPONSE,
+      .result_max = calls[number].result_max,
       .function = {.data = "f", .length = 1},
       .payload = {.data = (const char *)calls[number].payload, .length = calls[number].payload_length},
   };
+}
+
+static void release_without_debt(struct line *line) {
+  require(channel_owed(line->channel) == 0, "a channel that goes back owes nothing");
+  line_release(line);
+}
+
+/* What came in parts has its limit, and a byte behind the last one for a NUL. */
+static void check_parts(int number, const struct call_answer *answer) {
+  size_t most = calls[number].result_max, length = answer->parts.length;
+  if (length == 0) return;
+  require(length <= most, "parts have no more bytes than may be");
+  require(length < answer->parts.size && answer->parts.size <= 2 * most + 1024, "and take no more room");
+  require(answer->response.result.payload.data == answer->parts.data &&
+              answer->response.result.payload.length == length,
+          "parts are the result");
 }
 
 /* An answer of a sidecar that does what it should is the call's own. */
@@ -81,9 +116,10 @@ static void invoke_each(int count, const struct settings *settings, uint8_t betw
     struct call_answer answer = {.message = NULL};
     struct failure failure = {.kind = FAILURE_NONE};
     int64_t begun_us = system_now_us();
-    if (invoke(&request, settings, NULL, &answer, &failure))
+    if (invoke(&request, settings, NULL, &answer, &failure)) {
+      check_parts(i, &answer);
       check_answer(i, &answer.response);
-    else
+    } else
       session_check_failure(&failure);
     check_time(begun_us, settings);
     call_answer_free(&answer);
@@ -95,6 +131,7 @@ static enum call_step begin_all(int count, struct line *line, struct failure *fa
   enum call_step step = CALL_OK;
   for (int i = 0; i < count && step == CALL_OK; i++) {
     under_way[i] = (struct call){.request = request_of(i)};
+    calls[i].result_max = under_way[i].request.result_max = 0; /* only one alone on its line takes parts */
     under_way[i].request.deadline_ms = (uint64_t)line->wait.deadline_ms;
     is_under_way[i] = true;
     step = call_begin(&under_way[i], line, failure);

@@ -39,6 +39,7 @@ struct talk {
   bool greeted; /* SETTINGS and the response's headers are said */
   struct peer_call *requests[PEER_CONNECTION_REQUESTS_MAX];
   bool takes_more[PEER_CONNECTION_REQUESTS_MAX], is_answered[PEER_CONNECTION_REQUESTS_MAX];
+  size_t in_parts[PEER_CONNECTION_REQUESTS_MAX]; /* bytes of its answer that parts have brought */
   uint64_t request_count;
   uint64_t answered;  /* all up to that one are */
   uint64_t looked_at; /* the last one that is */
@@ -186,13 +187,36 @@ static void say_message(struct talk *talk, uint8_t compressed, uint32_t claimed,
     say_frame(talk, DATA, 0, STREAM, bytes + at, length - at < piece ? length - at : piece);
 }
 
+/* A call's answer has the first bytes of its payload, so many at most. */
+#define ANSWER_MAX 16
+
+/* What is left to say of the answer to the request of that number. */
+static size_t rest_of_answer(const struct talk *talk, uint64_t number) {
+  const struct peer_call *call = talk->requests[number - 1];
+  size_t length = call->payload_length < ANSWER_MAX ? call->payload_length : ANSWER_MAX;
+  return length - talk->in_parts[number - 1];
+}
+
 /* The answer to the request of that number. Its length, under 200. */
 static size_t put_answer(const struct talk *talk, uint8_t *out, uint64_t call_id, uint8_t error_kind) {
   static const uint8_t nobody[] = "nobody";
   bool known = call_id > 0 && call_id <= talk->request_count;
   const struct peer_call *call = known ? talk->requests[call_id - 1] : NULL;
-  return put_response(out, call_id, error_kind, call == NULL ? nobody : call->payload,
-                      call == NULL ? sizeof nobody : call->payload_length);
+  if (call == NULL) return put_response(out, call_id, error_kind, nobody, sizeof nobody);
+  return put_response(out, call_id, error_kind, call->payload + talk->in_parts[call_id - 1],
+                      rest_of_answer(talk, call_id));
+}
+
+/* An InvokeResponse that is a part, of MESSAGE_MAX - 32 bytes at most. */
+static void say_part(struct talk *talk, uint64_t call_id, const uint8_t *bytes, size_t length, size_t piece) {
+  uint8_t message[MESSAGE_MAX];
+  size_t at = 0;
+  message[at++] = 0x08;
+  at += put_varint(message + at, call_id);
+  message[at++] = 0x32;
+  at += put_varint(message + at, length);
+  memcpy(message + at, bytes, length);
+  say_message(talk, 0, (uint32_t)(at + length), message, at + length, piece);
 }
 
 static void say_answer(struct talk *talk, uint64_t call_id, uint8_t error_kind, size_t piece) {
@@ -277,6 +301,20 @@ static void serve(struct talk *talk) {
   if (number == 0) return;
   say_answer(talk, number, 0, 0);
   note_answer(talk, number);
+}
+
+/* The next part of an answer that may come in parts, of so many bytes at most. */
+static void serve_part(struct talk *talk, size_t most) {
+  make_room(talk);
+  if (!is_asked(talk)) return;
+  uint64_t number = next_request(talk);
+  if (number == 0 || talk->requests[number - 1]->result_max == 0) return;
+  size_t *done = &talk->in_parts[number - 1], left = rest_of_answer(talk, number);
+  if (left < most) most = left;
+  if (most == 0) return;
+  say_part(talk, number, talk->requests[number - 1]->payload + *done, most, 0);
+  *done += most;
+  if (number > talk->looked_at) talk->looked_at = number;
 }
 
 /* Answers up to that many together, the latest or the earliest first, if their clients read that. */
@@ -426,6 +464,15 @@ static void say_odd_pack(struct talk *talk) {
   say_pack(talk, &pack, peer_script_byte() % 64);
 }
 
+/* Parts of anybody's answer, or of what has none, and more of them than there may be. */
+static void say_odd_parts(struct talk *talk) {
+  static const uint8_t bytes[MESSAGE_MAX - 32] = {'p'};
+  uint64_t call_id = peer_script_byte() % 4 == 0 ? script_number() : next_request(talk);
+  uint32_t count = peer_script_byte() * 8u, length = script_number() % sizeof bytes;
+  size_t piece = peer_script_byte() % 32 * 64u;
+  while (count-- > 0) say_part(talk, call_id, bytes, length, piece);
+}
+
 static void say_odd_message(struct talk *talk) {
   uint8_t message[PIECE_MAX - 5], compressed = peer_script_byte() % 4 == 0 ? 1 : 0;
   uint32_t claimed = script_number();
@@ -500,13 +547,15 @@ enum step {
   SERVE_TOGETHER,
   STOP_BEHIND, /* as STOP, but it has looked at more than it has answered */
   ODD_PACK,
+  SERVE_PART,
+  ODD_PARTS,
   STEP_COUNT
 };
 
 /* Those that change nothing for a library that does its work. */
 static bool is_good(enum step step) {
   return step <= HEAR || (step >= FRAGMENT && step <= REST) || step == STOP ||
-         (step >= AT_ONCE && step <= STOP_BEHIND);
+         (step >= AT_ONCE && step <= STOP_BEHIND) || step == SERVE_PART;
 }
 
 static void say(struct talk *talk, enum step step) {
@@ -533,6 +582,9 @@ static void say(struct talk *talk, enum step step) {
       break;
     case ODD_PACK:
       say_odd_pack(talk);
+      break;
+    case ODD_PARTS:
+      say_odd_parts(talk);
       break;
     case TRAILERS:
       say_script_trailers(talk);
@@ -589,6 +641,9 @@ static void act(struct talk *talk, enum step step) {
       serve_together(talk, how % REQUESTS_MAX + 1u, how >= 128);
       break;
     }
+    case SERVE_PART:
+      serve_part(talk, peer_script_byte() % ANSWER_MAX + 1u);
+      break;
     case STOP_BEHIND:
       stop(talk, peer_script_byte());
       break;
@@ -642,6 +697,7 @@ static void request_came(struct talk *talk, const struct sent_request *request) 
   require(talk->request_count < PEER_CONNECTION_REQUESTS_MAX,
           "a channel carries no more than was begun on it");
   require(request->has_durable_name == call->repeatable, "a name is sent with the call that has it");
+  require(request->result_max == call->result_max, "only a call that takes parts says so");
   require(call->repeatable || call->came == call->disclaimed,
           "a call that may have been carried out is not sent again, but for one that is safe to repeat");
   require(call->came < TRIES_MAX, "no call is sent again and again");

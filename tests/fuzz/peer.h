@@ -14,11 +14,12 @@
 struct peer_call {
   const uint8_t *payload;
   size_t payload_length;
-  bool repeatable;  /* it has the name of a durable execution */
-  uint64_t number;  /* of its request that came last, on its connection */
-  int came;         /* how often its request came whole */
-  int disclaimed;   /* of them, those of which the other side said that it had not looked at them */
-  const bool *good; /* whether the connection on which it came last has seen only what a good sidecar does */
+  bool repeatable;   /* it has the name of a durable execution */
+  size_t result_max; /* its answer may come in parts, of so many bytes; 0: it may not */
+  uint64_t number;   /* of its request that came last, on its connection */
+  int came;          /* how often its request came whole */
+  int disclaimed;    /* of them, those of which the other side said that it had not looked at them */
+  const bool *good;  /* whether the connection on which it came last has seen only what a good sidecar does */
 };
 
 void peer_start(const uint8_t *script, size_t length, struct peer_call *calls, int call_count);

@@ -14,7 +14,8 @@ enum {
   PAYLOAD = 15,
   MORE = 17,
   TAKES_MORE = 18,
-  DURABLE_NAME = 19
+  DURABLE_NAME = 19,
+  RESULT_MAX = 21
 };
 enum { VARINT = 0, LENGTH = 2 };
 
@@ -55,6 +56,7 @@ static void take_field(struct sent_request *request, const struct field *field) 
   if (field->number == TIMEOUT_MS) request->timeout_ms = field->value;
   if (field->number == DEADLINE_MS) request->deadline_ms = field->value;
   if (field->number == TAKES_MORE) request->takes_more = field->value != 0;
+  if (field->number == RESULT_MAX) request->result_max = field->value;
   if (field->number == DURABLE_NAME) request->has_durable_name = field->bytes != NULL && field->value > 0;
   if (field->number != PAYLOAD) return;
   require(field->bytes != NULL && request->payload == NULL, "a request has one payload");

@@ -12,6 +12,7 @@
 
 struct sent_request {
   uint64_t call_id, timeout_ms, deadline_ms;
+  uint64_t result_max;
   bool takes_more;
   bool has_durable_name;
   const uint8_t *payload; /* in the message */

@@ -8,6 +8,7 @@
 #define close simulated_close
 #define send simulated_send
 #define recv simulated_recv
+#define poll simulated_poll
 #define ppoll simulated_ppoll
 #define clock_gettime simulated_clock_gettime
 

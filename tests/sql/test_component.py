@@ -40,6 +40,7 @@ def test_show_variables_shows_all_of_them_with_their_defaults(component: Stack) 
         "map_concurrency": "100",
         "batch_concurrency": "16",
         "mode": "invoke",
+        "result_max_bytes": "67108864",
         "socket": str(component.sidecar.socket),
         "timeout_ms": "900000",
     }
@@ -60,6 +61,10 @@ def test_show_variables_shows_all_of_them_with_their_defaults(component: Stack) 
         ("map_concurrency", "0"),
         ("map_concurrency", "1001"),
         ("batch_concurrency", "0"),
+        ("result_max_bytes", "0"),
+        ("result_max_bytes", "-1"),
+        ("result_max_bytes", "1073741825"),
+        ("result_max_bytes", "'64M'"),
     ],
 )
 def test_a_wrong_value_is_refused_with_1231(component: Stack, scope: str, name: str, value: str) -> None:

@@ -143,6 +143,7 @@ def test_python_reads_the_request_that_c_writes(
         str(kind // 2),
         options[:64],
         schema,
+        str(connection_id),
     ]
     written = subprocess.run([PROGRAMS / "contract_tool", "encode", *texts], check=True, capture_output=True)
     expected = invoker_pb2.InvokeRequest(
@@ -162,6 +163,7 @@ def test_python_reads_the_request_that_c_writes(
         fails_together=kind != 1,
         durable_execution_name=options[:64],
         traceparent=schema,
+        result_max=connection_id,
     )
     assert invoker_pb2.InvokeRequest.FromString(written.stdout) == expected
 
@@ -208,6 +210,12 @@ def test_c_reads_the_error_that_python_writes(kind: int) -> None:
     assert (read["call_id"], read["kind"]) == ("3", str(kind))
     for name in ("code", "message", "request_id"):
         assert bytes.fromhex(read[name]).decode() == getattr(error, name)
+
+
+@pytest.mark.parametrize("size", [1, 127, 128, 16_384, 6_291_556])
+def test_c_reads_the_part_that_python_writes(size: int) -> None:
+    read = decoded(invoker_pb2.InvokeResponse(call_id=2**64 - 1, part=b"p" * size))
+    assert read == {"call_id": str(2**64 - 1), "part": (b"p" * size).hex()}
 
 
 # ---- calls from a program that is no mysqld ----

@@ -18,6 +18,7 @@ VARIABLES = (
     "function_error",
     "map_concurrency",
     "mode",
+    "result_max_bytes",
     "socket",
     "timeout_ms",
 )

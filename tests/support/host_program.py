@@ -89,13 +89,20 @@ class Host:
     that was not released, or a sanitizer's report."""
 
     def __init__(
-        self, socket: Path, *, timeout_ms: int = 10_000, connect_timeout_ms: int = 1_000, lacks: str = ""
+        self,
+        socket: Path,
+        *,
+        timeout_ms: int = 10_000,
+        connect_timeout_ms: int = 1_000,
+        result_max_bytes: int | str = "",
+        lacks: str = "",
     ) -> None:
         build()
         settings = {
             "LAMBDA_UDF_SOCKET": str(socket),
             "LAMBDA_UDF_TIMEOUT_MS": str(timeout_ms),
             "LAMBDA_UDF_CONNECT_TIMEOUT_MS": str(connect_timeout_ms),
+            "LAMBDA_UDF_RESULT_MAX_BYTES": str(result_max_bytes),
         }
         self._start(settings, [lacks] if lacks else [])
 
@@ -173,12 +180,16 @@ class Host:
         return _answer(self.command("batch", collation, count, *fields, seconds=seconds))
 
     def rows(
-        self, *arguments: str | Concat, count: int, collation: str = "utf8mb4_0900_ai_ci"
+        self,
+        *arguments: str | Concat,
+        count: int,
+        collation: str = "utf8mb4_0900_ai_ci",
+        function: str = "lambda_sync",
     ) -> list[bytes]:
-        """One statement of lambda_sync over `count` rows, their ids counted from 1: the first 512 bytes of each
+        """One statement of the function over `count` rows, their ids counted from 1: the first 512 bytes of each
         result, or ! and the error's. Handed over as 9.x does, without mysql_system_variable_reader as 8.4."""
         fields = [_expression(argument) for argument in arguments]
-        _, *results = self.command("rows", "lambda_sync", collation, count, *fields)
+        _, *results = self.command("rows", function, collation, count, *fields)
         return [b"!" * r.startswith("!") + bytes.fromhex(r.removeprefix("!")) for r in results]
 
     def sync(self, name: str = "Echo", payload: str | bytes | int | None = "{}") -> Answer:

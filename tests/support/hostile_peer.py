@@ -100,6 +100,11 @@ def result(call_id: int, payload: bytes = b"{}") -> bytes:
     return invoker_pb2.InvokeResponse(call_id=call_id, result=outcome).SerializeToString()
 
 
+def part(call_id: int, payload: bytes) -> bytes:
+    """An InvokeResponse that is a part of the result's payload."""
+    return invoker_pb2.InvokeResponse(call_id=call_id, part=payload).SerializeToString()
+
+
 class Gone(Exception):
     """The library has closed the connection: the script is over."""
 

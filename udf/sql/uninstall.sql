@@ -125,6 +125,7 @@ RESET PERSIST IF EXISTS lambda_udf.connect_timeout_ms;
 RESET PERSIST IF EXISTS lambda_udf.function_error;
 RESET PERSIST IF EXISTS lambda_udf.map_concurrency;
 RESET PERSIST IF EXISTS lambda_udf.mode;
+RESET PERSIST IF EXISTS lambda_udf.result_max_bytes;
 RESET PERSIST IF EXISTS lambda_udf.socket;
 RESET PERSIST IF EXISTS lambda_udf.timeout_ms;
 
