@@ -112,6 +112,21 @@ def test_parts_become_one_result(path: Path, name: str) -> None:
     assert (answer.outcome, answer.text, answer.length) == ("ok", expected, len(expected))
 
 
+def test_there_is_room_for_a_NUL_behind_parts_of_any_length(path: Path) -> None:
+    """The host program reads it, and the sanitizers know where the buffer ends: it grows by doubling."""
+    lengths = [2**n for n in range(6, 17)]
+
+    def script(peer: Connection) -> None:
+        peer.open()
+        for call_id, length in enumerate(lengths, 1):
+            peer.read_request()
+            peer.send(responses(part(call_id, b"x" * length), result(call_id, b"")))
+        peer.hold()
+
+    with Peer(path, script), Host(path) as host:
+        assert [host.call("lambda_invoke", "f", "{}").length for _ in lengths] == lengths
+
+
 def test_as_many_parts_as_one_read_can_hold_are_a_result(path: Path) -> None:
     """And many more than that: none is lost, none counts as an answer to nothing."""
     count = 20 * ONE_READ // len(message(part(1, b"x")))

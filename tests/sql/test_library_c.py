@@ -85,7 +85,15 @@ def output(*command: str | Path) -> str:
 
 @pytest.mark.parametrize(
     "program",
-    ["grpc_wire_test", "contract_test", "failure_test", "explain_test", "journal_test", "aggregate_test"],
+    [
+        "grpc_wire_test",
+        "contract_test",
+        "failure_test",
+        "explain_test",
+        "journal_test",
+        "waiting_test",
+        "aggregate_test",
+    ],
 )
 def test_the_unit_tests_in_c_pass_under_sanitizers(program: str) -> None:
     done = subprocess.run([PROGRAMS / program], capture_output=True, text=True, check=False)
