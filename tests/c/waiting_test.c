@@ -1,12 +1,13 @@
 /* What ends a wait when nothing is waited for: a stop, the deadline, the client's end, in that order. */
 #include "waiting.h"
 
-#include <cmocka.h> /* after those that it needs */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+/* cmocka.h wants some of the above first. */
+#include <cmocka.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
