@@ -72,6 +72,13 @@ def test_every_variable_is_documented_and_no_other(
     assert sorted(listed) == sorted(names)
 
 
+def test_uninstall_takes_back_each_variable_that_was_persisted() -> None:
+    """A value that stays would count again after the next install."""
+    (listed,) = documented("variable").values()
+    script = (ROOT / "udf/sql/uninstall.sql").read_text()
+    assert re.findall(r"^RESET PERSIST IF EXISTS (\S+);$", script, re.MULTILINE) == sorted(listed)
+
+
 def test_every_environment_variable_of_the_library_is_documented() -> None:
     for name in re.findall(r'getenv\("(\w+)"\)', (ROOT / "udf/settings.c").read_text()):
         assert f"`{name}`" in CONFIGURATION.read_text()

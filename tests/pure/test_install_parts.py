@@ -8,7 +8,6 @@ import argparse
 from pathlib import Path
 
 import pytest
-from tests.support.component import VARIABLES
 
 from lambda_sidecar.install import library_file, options, sql_script
 from lambda_sidecar.install.errors import InstallError
@@ -52,16 +51,6 @@ def test_uninstall_drops_each_function_that_install_creates() -> None:
     assert {"lambda_sync", "lambda_async"} <= set(names)
     dropped = sql_script.statements(sql_script.read("uninstall.sql"))
     assert {f"DROP FUNCTION IF EXISTS {name}" for name in names} <= set(dropped)
-
-
-def test_uninstall_takes_back_each_variable_that_was_persisted() -> None:
-    dropped = sql_script.statements(sql_script.read("uninstall.sql"))
-    reset = [
-        each.removeprefix("RESET PERSIST IF EXISTS lambda_udf.")
-        for each in dropped
-        if each.startswith("RESET")
-    ]
-    assert reset == sorted(VARIABLES)
 
 
 def test_a_library_that_is_not_there_is_named(tmp_path: Path) -> None:
