@@ -195,7 +195,7 @@ def _streamed(request: Request, answers: Answers) -> StreamedDocument:
     call_id = request.call_id
 
     async def write(part: bytes) -> None:
-        await answers.write(Response(call_id=call_id, part=part), with_others=False)
+        await answers.write_part(Response(call_id=call_id, part=part))
 
     return StreamedDocument(write, request.result_max)
 

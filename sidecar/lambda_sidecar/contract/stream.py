@@ -28,6 +28,8 @@ UNANSWERED_BYTES_MAX = 64 * 1024 * 1024
 # As invoker.proto says of `more`; and the bytes of a message with several answers: they are copied.
 MORE_MAX, TOGETHER_BYTES = 63, 64 * 1024
 
+_CLIENT_LEFT = "a client left as its answer was written"
+
 Request = invoker_pb2.InvokeRequest
 Response = invoker_pb2.InvokeResponse
 
@@ -63,6 +65,16 @@ class Answers:
         async with self._writing:
             while self._gone < number:
                 await self._context.write(self._next())
+
+    async def write_part(self, part: Response) -> None:
+        """The same for a part of an answer that is still coming. Whoever waits for it may be cancelled, where
+        the call's time ends: the writing goes on, since grpc.aio takes no other one before it is done. Raises
+        CancelledError where the client has gone."""
+        try:
+            await asyncio.shield(self.write(part, with_others=False))
+        except grpc.aio.BaseError:
+            log.debug(_CLIENT_LEFT)
+            raise asyncio.CancelledError from None
 
     def _next(self) -> Response:
         first = self._waiting.popleft()
@@ -162,7 +174,7 @@ class Stream:
         """The stream ends, with all its calls: whoever waits for this answer would wait for ever. Mostly the
         client has gone as its answer was written; Lambda has answered, and so the call is counted."""
         if isinstance(error, grpc.aio.BaseError):
-            log.debug("a client left as its answer was written")
+            log.debug(_CLIENT_LEFT)
         else:
             log_defect(log, error)
         self._broken = True
