@@ -165,12 +165,17 @@ class Invoker:
             response = answer.head
             if not is_stream(response, invocation.invocation_type):
                 return read_answer(response.status, response.reason, response.headers, response.body)
+            failure: InvokeFailure
             try:
                 completion = await read_stream(answer.next_piece, put)
-            except InvokeFailure as failure:
-                failure.request_id = request_id(response.headers)
-                raise
-            return read_streamed(response.headers, completion)
+            except ConnectionBroken as error:
+                failure = ConnectionLost(str(error))
+            except InvokeFailure as raised:
+                failure = raised
+            else:
+                return read_streamed(response.headers, completion)
+            failure.request_id = request_id(response.headers)
+            raise failure
 
 
 @dataclass(frozen=True, slots=True)
