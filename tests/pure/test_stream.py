@@ -15,7 +15,6 @@ from tests.support.waiting import until
 
 from lambda_sidecar.contract import stream as module
 from lambda_sidecar.contract.stream import UNANSWERED_MAX
-from lambda_udf.v1 import invoker_pb2
 
 # ---- answers ----
 
@@ -137,7 +136,7 @@ async def test_all_requests_of_a_message_are_taken_or_none(caplog: pytest.LogCap
 @pytest.mark.parametrize("more", [[b"\xff"], [b""] * 64], ids=["broken", "too many"])
 async def test_a_message_whose_further_requests_cannot_be_taken_ends_its_stream(more: list[bytes]) -> None:
     async with served() as one:
-        one.context.requests.put_nowait(invoker_pb2.InvokeRequest(call_id=1, more=more))
+        one.context.send(1, more=more)
         assert await one.ended() == ["code INTERNAL"]
         assert one.calls.begun == []
 

@@ -14,6 +14,7 @@ import grpc
 from tests.support.waiting import rest
 
 from lambda_sidecar.concurrency.slots import Share
+from lambda_sidecar.contract.message import LargeResponse, Request, Response, read_request, write_response
 from lambda_sidecar.contract.stream import LAST_CALL_ID, Answers, Stream
 from lambda_udf.v1 import invoker_pb2
 
@@ -33,7 +34,7 @@ class MemoryContext:
     def send(self, *numbers: int, **fields: Any) -> None:
         """Requests, as the client numbers them."""
         for number in numbers:
-            self.requests.put_nowait(invoker_pb2.InvokeRequest(call_id=number, **fields))
+            self._put(invoker_pb2.InvokeRequest(call_id=number, **fields))
 
     def send_together(self, *numbers: int, **fields: Any) -> None:
         """Several requests in one message, whose client reads several answers in one, too."""
@@ -41,7 +42,10 @@ class MemoryContext:
             invoker_pb2.InvokeRequest(call_id=number, takes_more=True, **fields) for number in numbers
         ]
         first.more.extend(other.SerializeToString() for other in others)
-        self.requests.put_nowait(first)
+        self._put(first)
+
+    def _put(self, request: Request) -> None:
+        self.requests.put_nowait(read_request(request.SerializeToString()))
 
     def end(self) -> None:
         """The client has no more."""
@@ -63,7 +67,8 @@ class MemoryContext:
                 raise self.read_error
             return await self.requests.get()
 
-    async def write(self, message: invoker_pb2.InvokeResponse) -> None:
+    async def write(self, response: Response | LargeResponse) -> None:
+        message = Response.FromString(write_response(response))
         with self._alone("write"):
             await self.writable.wait()
             if self.write_error is not None:
