@@ -4,13 +4,14 @@ Each is that of its own file, on loops whose order a seed permutes: `make orders
 
 from __future__ import annotations
 
-from tests.pure import test_http_reuse, test_slot_order, test_stream
+from tests.pure import test_http_reuse, test_http_streamed, test_slot_order, test_stream
 from tests.support.permuting_loop import async_tests, in_any_order
 
 FILES = {
     "test_stream": test_stream,
     "test_slot_order": test_slot_order,
     "test_http_reuse": test_http_reuse,
+    "test_http_streamed": test_http_streamed,
 }
 
 for _file in FILES.values():
