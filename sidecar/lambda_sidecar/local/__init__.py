@@ -15,8 +15,8 @@ The way of an invocation, file by file:
     events.py        invocations of type Event: queue and retries
     fleet.py         a warm worker, or a new one
     worker.py        one invocation on one worker: timeout, exit, log
-    runtime_api.py   the Runtime API that its process speaks; runtime_answer.py the answer to an event, with
-                     trailers.py what stands behind it
+    runtime_api.py   the Runtime API that its process speaks; runtime_answer.py reads the answer to an event,
+                     connections.py what stands behind that
     parts.py         a streamed answer on its way from the process to whoever invoked it
     process.py       its process; launcher.py ties it to the sidecar's life
     output.py        what it prints, in the sidecar's log

@@ -56,8 +56,7 @@ async def _begin(request: web.Request, invocation: Invocation) -> web.StreamResp
         "X-Amz-Executed-Version": "$LATEST",
         "Content-Type": CONTENT_TYPE,
     }
-    response = web.StreamResponse(headers=headers)
-    response.enable_chunked_encoding()
+    response = web.StreamResponse(headers=headers)  # chunked, under HTTP/1.1
     await response.prepare(request)
     return response
 

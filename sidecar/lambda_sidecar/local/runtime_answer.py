@@ -65,14 +65,22 @@ async def read_whole(request: web.BaseRequest) -> bytes | None:
 
 async def pass_on(request: web.BaseRequest, parts: Parts, is_wanted: Callable[[], bool]) -> bytes | None:
     """Puts the parts of the body as they arrive, for as long as they are wanted. Returns what is left of
-    them: nothing, or None if they are above Lambda's quota (the rest is dropped)."""
+    them: nothing, or None as soon as they are above Lambda's quota."""
     parts.begun = True
     size = 0
     async for part in request.content.iter_any():
         size += len(part)
-        if size <= STREAMED_RESPONSE_MAX and is_wanted():
+        if size > STREAMED_RESPONSE_MAX:
+            return None
+        if is_wanted():
             await parts.put(part)
-    return b"" if size <= STREAMED_RESPONSE_MAX else None
+    return b""
+
+
+async def drop_rest(request: web.BaseRequest) -> None:
+    """Reads the body to its end, so that the runtime gets an answer to it."""
+    async for _ in request.content.iter_any():
+        pass
 
 
 def too_large(*, in_parts: bool) -> Answer:
@@ -90,9 +98,12 @@ def cut_off(request_id: str) -> Answer:
     return Answer(document, is_error=True, error_code=code, cut_off=True)
 
 
-def error_behind(trailers: Mapping[str, str], *, in_parts: bool) -> Answer | None:
+def error_behind(trailers: Mapping[str, str] | None, *, in_parts: bool) -> Answer | None:
     """The error that the runtime reports behind an answer, None if it reports none. Behind parts it keeps the
-    body that the runtime gave it."""
+    body that the runtime gave it. trailers: None where there are too many to be read."""
+    if trailers is None:
+        document = error_document(_UNKNOWN, "the trailers behind the response are too large")
+        return Answer(document, is_error=True, error_code=_UNKNOWN if in_parts else UNHANDLED)
     code, body = trailers.get(_ERROR_TYPE.lower(), ""), trailers.get(_ERROR_BODY.lower(), "")
     if not code and not body:
         return None

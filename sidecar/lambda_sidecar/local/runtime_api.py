@@ -13,6 +13,7 @@ import weakref
 
 from aiohttp import web
 
+from lambda_sidecar.local.connections import Connections
 from lambda_sidecar.local.invocation import Invocation
 from lambda_sidecar.local.peer import owner
 from lambda_sidecar.local.quiet import quiet
@@ -20,6 +21,7 @@ from lambda_sidecar.local.runtime_answer import (
     STREAMED_RESPONSE_MAX,
     Answer,
     cut_off,
+    drop_rest,
     error_behind,
     error_payload,
     is_streaming,
@@ -27,7 +29,6 @@ from lambda_sidecar.local.runtime_answer import (
     read_whole,
     too_large,
 )
-from lambda_sidecar.local.trailers import Trailers
 from lambda_sidecar.quotas import RESPONSE_MAX
 
 _RUNTIME = "/2018-06-01/runtime/"
@@ -51,14 +52,14 @@ class RuntimeApi:
         self._initialised = False
         self._next: asyncio.Future[tuple[Invocation, int]] | None = None
         self._current: tuple[Invocation, asyncio.Future[Answer]] | None = None
-        self._runner: web.ServerRunner | None = None
-        self._trailers: Trailers | None = None
+        self._connections: Connections | None = None
         self._listener: asyncio.Server | None = None
+        self._runner: web.ServerRunner | None = None
         self._ours: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
 
     async def start(self) -> None:
         """Listens on a free port of 127.0.0.1. Raises OSError."""
-        server = web.Server(
+        self._connections = Connections(
             self._handle,
             handler_cancellation=True,
             access_log=None,
@@ -67,10 +68,9 @@ class RuntimeApi:
             max_field_size=_MAX_HEADER_BYTES,
             auto_decompress=False,
         )
-        self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
+        self._runner = web.ServerRunner(self._connections.server, shutdown_timeout=0.1)
         await self._runner.setup()
-        self._trailers = Trailers(server)
-        self._listener = await self._loop.create_server(self._trailers.protocol, "127.0.0.1", 0)
+        self._listener = await self._loop.create_server(self._connections.protocol, "127.0.0.1", 0)
         host, port = self._listener.sockets[0].getsockname()
         self.address = f"{host}:{port}"
 
@@ -181,6 +181,7 @@ class RuntimeApi:
             answer.set_result(too_large(in_parts=parts is not None))
             limit = RESPONSE_MAX if parts is None else STREAMED_RESPONSE_MAX
             message = f"Exceeded maximum allowed payload size ({limit} bytes)."
+            await drop_rest(request)
             return _refusal(413, "RequestEntityTooLarge", message)
         failure = self._error_behind(request, in_parts=parts is not None) if streaming else None
         if is_error:
@@ -189,7 +190,7 @@ class RuntimeApi:
         return _accepted()
 
     def _error_behind(self, request: web.BaseRequest, *, in_parts: bool) -> Answer | None:
-        trailers = self._trailers.of(request) if self._trailers is not None else {}
+        trailers = self._connections.trailers(request) if self._connections is not None else {}
         return error_behind(trailers, in_parts=in_parts)
 
     async def _init_failed(self, request: web.BaseRequest) -> web.Response:
