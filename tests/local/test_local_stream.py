@@ -280,7 +280,9 @@ async def test_the_log_comes_at_the_end_for_whoever_asked(local: Running) -> Non
     assert re.match(r"START RequestId: .*\nhello from the function\nEND RequestId: ", log)
 
 
-async def test_a_reader_who_goes_away_leaves_the_function_running(local: Running, tmp_path: Path) -> None:
+async def test_a_reader_who_goes_away_leaves_the_function_running(
+    local: Running, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     url = f"{local.service.endpoint}/2021-11-15/functions/Stream/response-streaming-invocations"
     sent = tmp_path / "sent"
     event = {"bytes": 60 * MB, "part": MB, "sent": str(sent)}
@@ -291,8 +293,9 @@ async def test_a_reader_who_goes_away_leaves_the_function_running(local: Running
     assert await outcome(local) == "ok"
     assert sent.read_text() == str(60 * MB)
     (one,) = await local.record()
-    assert one["client_connected"] is False
+    assert (one["client_connected"], one["streamed"]) == (False, True)
     assert await local.local("requests") == {"open": 0, "most_open": 1}
+    assert "failed" not in caplog.text
     assert (await stream(local, "Stream", {"bytes": 10})).complete == {}
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -44,7 +43,7 @@ class Connections:
         if "chunked" not in request.headers.get("Transfer-Encoding", "").lower():
             return {}
         connection = self._connections.get(request.protocol)
-        received = connection.end() if connection is not None else b""
+        received = connection.received if connection is not None else b""
         starts = [found.end() for found in _LAST_CHUNK.finditer(received)]
         if not starts:
             return None
@@ -65,12 +64,14 @@ class Connections:
         return request
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        response = await self._handler(request)
         connection = self._connections.get(request.protocol)
-        if connection is not None:
-            connection.request = None
-            if connection.at_eof:
-                response.force_close()
+        try:
+            response = await self._handler(request)
+        finally:
+            if connection is not None:
+                connection.request = None
+        if connection is not None and connection.at_eof:
+            response.force_close()
         return response
 
 
@@ -78,30 +79,25 @@ class _Connection(asyncio.Protocol):
     """Passes everything on to aiohttp's protocol, and keeps the end of what has been received.
 
     request: the one that is being handled.
+    received: the last TRAILERS_MAX bytes or more, unless there were fewer.
     at_eof: the peer has closed its side.
     """
 
     def __init__(self, inner: web.RequestHandler, connections: dict[web.RequestHandler, _Connection]) -> None:
         self.request: web.BaseRequest | None = None
+        self.received = bytearray()
         self.at_eof = False
         self._inner = inner
         self._connections = connections
-        self._received: deque[bytes] = deque()
-        self._size = 0
-
-    def end(self) -> bytes:
-        """The last TRAILERS_MAX bytes or more, unless there were fewer."""
-        return b"".join(self._received)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._connections[self._inner] = self
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        self._received.append(data)
-        self._size += len(data)
-        while self._size - len(self._received[0]) >= TRAILERS_MAX:
-            self._size -= len(self._received.popleft())
+        self.received += data
+        if len(self.received) > 2 * TRAILERS_MAX:
+            del self.received[:-TRAILERS_MAX]
         self._inner.data_received(data)
 
     def eof_received(self) -> bool:

@@ -31,7 +31,7 @@ def payload_chunks(payload: bytes) -> Iterator[bytes]:
 
 def invoke_complete(members: Mapping[str, str]) -> bytes:
     """The last frame; members are those of InvokeWithResponseStreamCompleteEvent in botocore's model."""
-    return frame("InvokeComplete", "application/json", json.dumps(dict(members)).encode())
+    return frame("InvokeComplete", "application/json", json.dumps(dict(members), ensure_ascii=False).encode())
 
 
 def frame(event_type: str, content_type: str, payload: bytes | memoryview) -> bytes:

@@ -112,13 +112,13 @@ class Worker:
         elif process.exited.done():
             returned = process.exited.result()
             payload, is_error = exit_document(request_id, returned), True
-            code = _code(invocation, "Runtime.ExitError")
+            code = _error_code(invocation, "Runtime.ExitError")
             status = "Status: error\tError Type: Runtime.ExitError"
             note = f"RequestId: {request_id} Error: {exit_text(returned)}\nRuntime.ExitError\n"
         else:
             process.kill()
             payload, is_error = timeout_document(request_id, timeout), True
-            code = _code(invocation, "Sandbox.Timedout")
+            code = _error_code(invocation, "Sandbox.Timedout")
             status = "Status: timeout"
             stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")[:-6]
             note = f"{stamp}Z {request_id} Task timed out after {timeout:.2f} seconds\n\n"
@@ -221,7 +221,7 @@ class Worker:
         return report + (f"\tInit Duration: {init * 1000:.2f} ms\t" if init is not None else "\t")
 
 
-def _code(invocation: Invocation, error_type: str) -> str:
+def _error_code(invocation: Invocation, error_type: str) -> str:
     """How the end of a streamed answer names an error: by its type where parts have gone before it."""
     return error_type if invocation.parts is not None and invocation.parts.begun else UNHANDLED
 
