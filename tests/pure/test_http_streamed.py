@@ -6,15 +6,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+import uvloop
 from tests.pure.test_http_pieces import GARBAGE, WHOLE, cuts
-from tests.support.http_post import OK, at, post
+from tests.support.http_peer import Peer, certificate, peer
+from tests.support.http_post import OK, at, client, post
 from tests.support.memory_http import End, MemoryClient, MemoryServer, MemoryTransport, Piece
 from tests.support.permuting_loop import run_in_order, seeds
-from tests.support.waiting import rest
+from tests.support.waiting import rest, until
 
 from lambda_sidecar.http.connection import HELD_MAX, StreamedResponse
 from lambda_sidecar.http.exchange import HEADERS_MAX, ConnectionBroken, ResponseTooLarge
@@ -168,6 +172,39 @@ async def test_a_reader_that_is_slow_makes_the_endpoint_wait_and_gets_everything
     assert (await post(http, ORIGIN)).body == b"{}"
     assert len(server.connections) == 1
     await http.close()
+
+
+def test_over_tls_too_a_slow_reader_makes_the_endpoint_wait(tmp_path: Path) -> None:
+    """On uvloop, as the sidecar runs: its TLS has buffers of its own."""
+    context, authority = certificate(tmp_path)
+    pieces, data = 400, b"x" * 50_000
+    written = 0
+
+    async def talk(made: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal written
+        await made.read(reader)
+        writer.write(HEAD)
+        for _ in range(pieces):
+            writer.write(chunk(data))
+            await writer.drain()
+            written += len(data)
+        writer.write(END)
+        await reader.read()
+
+    async def scenario() -> None:
+        trusting = ssl.create_default_context(cafile=authority)
+        async with peer(talk, context) as server, client(trusting) as http:
+            origin, until_then = at(server.port, "https"), time.monotonic() + 60
+            async with http.stream(origin, REQUEST, b"[]", body_max=100, deadline=until_then) as answer:
+                connection, exchange = answer._connection, answer._exchange
+                await until(lambda: connection._paused, what="too much of it has come")
+                held = exchange.held
+                assert HELD_MAX < held < HELD_MAX + 300_000
+                await rest()
+                assert exchange.held == held
+                assert len(await rest_of(answer)) == pieces * len(data) == written
+
+    uvloop.run(scenario())
 
 
 async def test_a_piece_is_all_that_has_come_however_it_was_cut() -> None:

@@ -43,6 +43,12 @@ def answers_well(aws: AwsSidecar) -> None:
         assert ask(stream).document["Payload"] == "one, two"
 
 
+@pytest.fixture(scope="module", name="shared")
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> object:
+    with aws_sidecar(tmp_path_factory.mktemp("streamed")) as aws:
+        yield aws
+
+
 def test_a_part_is_with_the_client_while_the_function_still_runs_and_the_call_is_shown_as_sent(
     tmp_path: Path,
 ) -> None:
@@ -66,23 +72,23 @@ def test_a_part_is_with_the_client_while_the_function_still_runs_and_the_call_is
         assert "Credential=AKIDBASE/" in headers["authorization"]
 
 
-def test_a_function_that_failed_after_it_began_has_both_in_its_document(tmp_path: Path) -> None:
+def test_a_function_that_failed_after_it_began_has_both_in_its_document(shared: AwsSidecar) -> None:
     details = '{"errorType": "Oh", "errorMessage": "no"}'
     failed = streams(chunk(b"half"), complete(ErrorCode="Unhandled", ErrorDetails=details, LogResult="bG9n"))
-    with aws_sidecar(tmp_path, failed) as aws:
-        document = ask(aws.stream, options='{"stream": true, "log_type": "Tail"}').document
-        assert document == {
-            "StatusCode": 200,
-            "Payload": "half",
-            "ExecutedVersion": None,
-            "LogResult": "log",
-            "FunctionError": "Unhandled",
-            "RequestId": "r-1",
-            "DurableExecutionArn": None,
-            "ErrorDetails": details,
-        }
-        assert aws.endpoint.headers[0]["x-amz-log-type"] == "Tail"
-        assert outcomes(aws) == {"function_error": 1}
+    shared.endpoint.paths.clear()
+    shared.endpoint.answers[:] = [failed]
+    document = ask(shared.stream, options='{"stream": true, "log_type": "Tail"}').document
+    assert document == {
+        "StatusCode": 200,
+        "Payload": "half",
+        "ExecutedVersion": None,
+        "LogResult": "log",
+        "FunctionError": "Unhandled",
+        "RequestId": "r-1",
+        "DurableExecutionArn": None,
+        "ErrorDetails": details,
+    }
+    assert shared.endpoint.headers[-1]["x-amz-log-type"] == "Tail"
 
 
 # ---- given up ----
@@ -180,7 +186,7 @@ def resident(pid: int, what: str = "VmRSS") -> int:
     return int(status.split(f"{what}:")[1].split()[0]) // 1024
 
 
-def test_an_answer_of_the_smallest_events_holds_up_nobody_else(tmp_path: Path) -> None:
+def test_an_answer_of_the_smallest_events_goes_on_in_fewer_and_larger_parts(shared: AwsSidecar) -> None:
     """Each is a message of its own, in an HTTP chunk of its own."""
 
     def tiny(handler: Handler) -> None:
@@ -189,10 +195,11 @@ def test_an_answer_of_the_smallest_events_holds_up_nobody_else(tmp_path: Path) -
         for _ in range(100):
             handler.wfile.write(wire * 200)
 
-    with aws_sidecar(tmp_path, streams(tiny, complete())) as aws:
-        streamed = ask(aws.stream)
-        assert streamed.document["Payload"] == "x" * 20_000
-        assert streamed.parts < 5000
+    shared.endpoint.paths.clear()
+    shared.endpoint.answers[:] = [streams(tiny, complete())]
+    streamed = ask(shared.stream)
+    assert streamed.document["Payload"] == "x" * 20_000
+    assert streamed.parts < 5000
 
 
 # ---- what is no answer ----
@@ -205,28 +212,30 @@ def breaks_off(handler: Handler) -> None:
 
 
 def test_an_endpoint_that_dies_in_mid_stream_leaves_open_whether_the_call_was_carried_out(
-    tmp_path: Path,
+    shared: AwsSidecar,
 ) -> None:
     early = streams(chunk(b"one"))
-    with aws_sidecar(tmp_path, breaks_off, early) as aws:
-        for text in (
-            "The endpoint closed the connection",
-            "The endpoint ended the stream before its completion",
-        ):
-            failed = ask(aws.stream)
-            assert failed.error == (
-                f"Lambda API returned error: Network Connection. {text}; the call may have been carried out"
-            )
-            assert failed.last.error.request_id == "r-1"
-        answers_well(aws)
-        assert len(aws.endpoint.paths) == 3, "nothing is sent again"
+    shared.endpoint.paths.clear()
+    shared.endpoint.answers[:] = [breaks_off, early]
+    for text in (
+        "The endpoint closed the connection",
+        "The endpoint ended the stream before its completion",
+    ):
+        failed = ask(shared.stream)
+        assert failed.error == (
+            f"Lambda API returned error: Network Connection. {text}; the call may have been carried out"
+        )
+        assert failed.last.error.request_id == "r-1"
+    answers_well(shared)
+    assert len(shared.endpoint.paths) == 3, "nothing is sent again"
 
 
-def test_what_is_refused_before_the_function_runs_is_sent_again(tmp_path: Path) -> None:
+def test_what_is_refused_before_the_function_runs_is_sent_again(shared: AwsSidecar) -> None:
     busy = says(409, b'{"message": "m"}', x_amzn_ErrorType="ResourceConflictException")
-    with aws_sidecar(tmp_path, THROTTLED, busy, WHOLE) as aws:
-        assert ask(aws.stream).document["Payload"] == "one, two"
-        assert len(aws.endpoint.paths) == 3
+    shared.endpoint.paths.clear()
+    shared.endpoint.answers[:] = [THROTTLED, busy, WHOLE]
+    assert ask(shared.stream, "busy").document["Payload"] == "one, two"
+    assert len(shared.endpoint.paths) == 3
 
 
 @pytest.mark.parametrize(
@@ -253,12 +262,6 @@ def test_what_is_no_stream_of_lambdas_is_the_calls_error(
     shared.endpoint.answers[:] = [answer, WHOLE]
     assert text in ask(shared.stream).error
     assert ask(shared.stream).document["Payload"] == "one, two"
-
-
-@pytest.fixture(scope="module", name="shared")
-def _shared(tmp_path_factory: pytest.TempPathFactory) -> object:
-    with aws_sidecar(tmp_path_factory.mktemp("streamed")) as aws:
-        yield aws
 
 
 def test_a_dry_run_has_the_document_of_any_other(shared: AwsSidecar) -> None:
