@@ -15,18 +15,21 @@ os.environ.setdefault("GRPC_EXPERIMENTS", cli.GRPC_EXPERIMENTS)  # as serve does
 from lambda_sidecar import server
 from lambda_sidecar.concurrency.slots import Share
 from lambda_sidecar.contract import service
+from lambda_sidecar.contract.message import LARGE, LargeResponse, LargeResult, Request, Response, Result
 from lambda_sidecar.contract.stream import Answers
-from lambda_udf.v1 import invoker_pb2
 
 
 class Stub(service.LambdaInvoker):
     """The sidecar's service, minus the call."""
 
     async def answer(
-        self, request: service.Request, payload: bytes, share: Share, answers: Answers | None = None
-    ) -> service.Response:
-        result = invoker_pb2.InvokeResult(status_code=200, payload=payload)
-        return service.Response(call_id=request.call_id, result=result)
+        self, request: Request, payload: bytes, share: Share, answers: Answers | None = None
+    ) -> Response | LargeResponse:
+        result = Result(status_code=200)
+        if len(payload) >= LARGE:
+            return LargeResponse(Response(call_id=request.call_id), LargeResult(result, payload))
+        result.payload = payload
+        return Response(call_id=request.call_id, result=result)
 
 
 if __name__ == "__main__":

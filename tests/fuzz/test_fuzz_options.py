@@ -53,6 +53,7 @@ GOOD: dict[str, st.SearchStrategy[Any]] = {
     "durable_execution_name": st.text("azAZ09_-", min_size=1, max_size=64),
     "timeout_ms": st.integers(1, TIMEOUT_MAX_MS),
     "traceparent": st.text(max_size=60),
+    "stream": st.booleans(),
 }
 ODD = JSON | st.sampled_from(
     ["", "Event\n", "tail", 0, -1, TIMEOUT_MAX_MS + 1, 10**400, 1.0, "é", {"a": "x" * 4000}]
@@ -64,6 +65,8 @@ SOME = st.dictionaries(st.sampled_from([*NAMES, "Region", "", "x" * 100]), ODD, 
 def test_good_options_are_taken_as_they_are(given_: dict[str, Any]) -> None:
     if "client_context" in given_ and given_.get("invocation_type", "RequestResponse") != "RequestResponse":
         del given_["client_context"]
+    if given_.get("invocation_type") == "Event" or "durable_execution_name" in given_:
+        given_.pop("stream", None)
     options = parse_options(json.dumps(given_))
     for name, value in given_.items():
         taken = getattr(options, name)
@@ -89,3 +92,4 @@ def test_any_text_is_options_that_lambda_takes_or_a_refusal(text: str) -> None:
     assert not context or isinstance(json.loads(context), dict)
     assert len(base64.b64encode(context)) <= CLIENT_CONTEXT_MAX
     assert not context or options.invocation_type == "RequestResponse"
+    assert not options.stream or (options.invocation_type != "Event" and not options.durable_execution_name)

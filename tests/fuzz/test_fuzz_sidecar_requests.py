@@ -15,6 +15,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.pure.test_trace import GOOD
+from tests.support.answered import answered
 
 from lambda_sidecar.access.function_name import Defaults
 from lambda_sidecar.access.rules import AccessRules
@@ -24,7 +25,7 @@ from lambda_sidecar.aws.credentials import PlaceholderCredentials
 from lambda_sidecar.aws.lambda_api import Invocation
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy
-from lambda_sidecar.concurrency.slots import Concurrency, Share
+from lambda_sidecar.concurrency.slots import Concurrency
 from lambda_sidecar.contract.service import MESSAGE_MAX, LambdaInvoker
 from lambda_udf.v1 import invoker_pb2
 
@@ -137,7 +138,7 @@ def test_any_request_gets_one_answer_and_reaches_lambda_once_at_most(
     request: Request, endpoint: Lambda
 ) -> None:
     pipeline = Pipeline(endpoint.invoke, PlaceholderCredentials(), POLICY, Concurrency(2, 1))
-    response = run(LambdaInvoker(pipeline).answer(request, request.payload, Share()))
+    response = run(answered(LambdaInvoker(pipeline), request))
     assert response.call_id == request.call_id
     assert response.WhichOneof("outcome") in ("result", "error")
     assert response.error.kind != invoker_pb2.ERROR_KIND_INTERNAL, "a defect of the sidecar"
@@ -170,7 +171,7 @@ def test_bytes_that_protobuf_takes_for_a_request_are_answered_too(wire: bytes, m
         return
     endpoint = Lambda()
     pipeline = Pipeline(endpoint.invoke, PlaceholderCredentials(), POLICY, Concurrency(2, 1))
-    response = run(LambdaInvoker(pipeline).answer(request, request.payload, Share()))
+    response = run(answered(LambdaInvoker(pipeline), request))
     assert response.call_id == request.call_id
     assert response.error.kind != invoker_pb2.ERROR_KIND_INTERNAL
     assert len(endpoint.came) <= 1

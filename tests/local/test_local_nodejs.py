@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tests.local.local_stream import stream
 from tests.local.local_support import running
 from tests.support.lambda_ric import link_node_modules, version
 from tests.support.npm import NoPackage, node
@@ -228,3 +229,24 @@ def test_an_event_that_is_refused_ends_the_runtime_and_is_no_event(tmp_path: Pat
         serving.join()
     assert done.returncode == 1
     assert "Failed to get next invocation, error 403" in done.stderr
+
+
+async def test_a_handler_streams_with_awslambda_streamify_response(functions: Path) -> None:
+    write_js(
+        functions,
+        "Stream",
+        """exports.handler = awslambda.streamifyResponse(async ({ parts, fail }, stream) => {
+             for (let i = 0; i < parts; i++)
+               if (!stream.write("x".repeat(10000))) await new Promise((go) => stream.once("drain", go));
+             if (fail) throw new TypeError("disk full");
+             stream.end();
+           });""",
+        "timeout = 20\n",
+    )
+    async with running(functions) as local:
+        read = await stream(local, "Stream", {"parts": 1000})
+        assert (sum(read.sizes), read.complete) == (10_000_000, {})
+        read = await stream(local, "Stream", {"parts": 3, "fail": True})
+        code, document = read.error
+        assert (sum(read.sizes), code, document["errorMessage"]) == (30_000, "TypeError", "disk full")
+        assert (await local.invoke("Stream", {"parts": 3})).raw == b"x" * 30_000

@@ -222,6 +222,36 @@ FAULTS = (
         **POOL,
     ),
     Fault(
+        "a connection whose body was left in the middle carries the next request",
+        "http/connection.py",
+        (
+            (
+                "            if not exchange.finished or exchange.failure is not None:\n                self.close()\n",
+                "",
+            ),
+        ),
+        examples=("test_http_streamed",),
+        machine="test_pool_machine",
+    ),
+    Fault(
+        "a body that nobody takes is read on",
+        "http/connection.py",
+        (("exchange.held > HELD_MAX", "False"),),
+        examples=("test_http_streamed",),
+    ),
+    Fault(
+        "a part that is being written ends with its call",
+        "contract/stream.py",
+        (("await asyncio.shield(self._write_part(part))", "await self._write_part(part)"),),
+        examples=("test_stream",),
+    ),
+    Fault(
+        "the events of one piece leave nobody else a turn",
+        "aws/response_stream.py",
+        (("            await asyncio.sleep(0)\n", ""),),
+        examples=("test_response_stream",),
+    ),
+    Fault(
         "a reset makes an answer of half a body",
         "http/connection.py",
         (("            self._exchange.break_off(error)\n", "            self._exchange.end()\n"),),
@@ -259,7 +289,12 @@ FAULTS = (
     Fault(
         "a request is sent after its deadline",
         "http/client.py",
-        (("            if time.monotonic() >= deadline:", "            if False:"),),
+        (
+            (
+                "            if time.monotonic() >= deadline:\n                raise TimeoutError\n            return",
+                "            return",
+            ),
+        ),
         **POOL,
     ),
     Fault(
@@ -277,7 +312,12 @@ FAULTS = (
     Fault(
         "any status below 300 is a success",
         "aws/success.py",
-        (("    if response.status != expected:", "    if response.status >= 300:"),),
+        (
+            (
+                "        return\n    if response.status != expected:",
+                "        return\n    if response.status >= 300:",
+            ),
+        ),
         examples=("test_check_success",),
     ),
     Fault(

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from botocore.credentials import ReadOnlyCredentials
+from tests.support.answered import answered
 from tests.support.http_peer import Peer, peer
 
 from lambda_sidecar.access.account import Account
@@ -24,7 +25,7 @@ from lambda_sidecar.aws.credentials import PlaceholderCredentials
 from lambda_sidecar.aws.lambda_api import Invoker
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy
-from lambda_sidecar.concurrency.slots import Concurrency, Share
+from lambda_sidecar.concurrency.slots import Concurrency
 from lambda_sidecar.contract.service import LambdaInvoker
 from lambda_sidecar.errors import InvokeFailure
 from lambda_udf.v1 import invoker_pb2
@@ -80,7 +81,7 @@ async def service(*answers: bytes, held_for: float = 0.0) -> AsyncIterator[tuple
 
 
 async def outcome(service: LambdaInvoker, asked: invoker_pb2.InvokeRequest) -> str:
-    response = await service.answer(asked, b"1", Share())
+    response = await answered(service, asked, b"1")
     assert service.pipeline.concurrency.running == 0
     return response.error.message or response.result.payload.decode()
 
@@ -141,7 +142,7 @@ async def test_a_request_that_lay_unread_gives_its_cancellation_time_to_be_read(
         assert (
             await outcome(serving, request()) == "1"
         )  # the connection is there: the next call goes out at once
-        late = asyncio.create_task(serving.answer(request(20_000, deadline_in=19.0), b"1", Share()))
+        late = asyncio.create_task(answered(serving, request(20_000, deadline_in=19.0), b"1"))
         await asyncio.sleep(0)
         late.cancel()
         with pytest.raises(asyncio.CancelledError):

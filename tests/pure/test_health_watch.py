@@ -13,6 +13,7 @@ import grpc
 import pytest
 from botocore.credentials import ReadOnlyCredentials
 from grpc_health.v1 import health, health_pb2_grpc
+from tests.support.answered import answered
 
 from lambda_sidecar.access.function_name import Defaults
 from lambda_sidecar.access.rules import AccessRules
@@ -22,7 +23,7 @@ from lambda_sidecar.aws.credentials import PlaceholderCredentials
 from lambda_sidecar.aws.lambda_api import Invocation
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy
-from lambda_sidecar.concurrency.slots import Concurrency, Share
+from lambda_sidecar.concurrency.slots import Concurrency
 from lambda_sidecar.contract.health_watch import LOOKS, HealthWatch
 from lambda_sidecar.contract.service import LambdaInvoker
 from lambda_sidecar.process.socket_check import problem
@@ -52,7 +53,7 @@ class Sidecar:
         return InvocationResult(200, b"1", "r-1", "$LATEST", "", b"")
 
     def call(self) -> asyncio.Task[invoker_pb2.InvokeResponse]:
-        return asyncio.create_task(self.service.answer(REQUEST, b"1", Share()))
+        return asyncio.create_task(answered(self.service, REQUEST, b"1"))
 
     async def problem(self) -> str | None:
         """After as many looks as it takes."""

@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 import pytest
+from tests.support.answered import answered
 from tests.support.invoker_client import REQUEST_RESPONSE
 from tests.support.results import payload_in_document, result
 
@@ -21,8 +22,9 @@ from lambda_sidecar.calls.call import Outcome
 from lambda_sidecar.calls.lambda_invoke import document, parse_options
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy
-from lambda_sidecar.concurrency.slots import Concurrency, Share
-from lambda_sidecar.contract.service import MESSAGE_MAX, RESULT_MAX, LambdaInvoker, Request
+from lambda_sidecar.concurrency.slots import Concurrency
+from lambda_sidecar.contract.message import Request
+from lambda_sidecar.contract.service import MESSAGE_MAX, RESULT_MAX, LambdaInvoker
 from lambda_sidecar.errors import MESSAGE_MAX as TEXT_MAX
 from lambda_sidecar.errors import ApiError, InvalidRequest
 from lambda_sidecar.quotas import RESPONSE_MAX
@@ -79,7 +81,7 @@ def test_a_result_that_no_message_could_hold_is_a_failure_that_is_counted() -> N
         pipeline = Pipeline(invoke, PlaceholderCredentials(), policy, Concurrency(10, None))
         service = LambdaInvoker(pipeline)
         request = Request(function="f", payload=b"1", timeout_ms=20_000, invocation_type=REQUEST_RESPONSE)
-        response = await service.answer(request, request.payload, Share())
+        response = await answered(service, request)
         assert response.error.code == "ResponseTooLarge"
         assert response.ByteSize() < 1000
         return pipeline

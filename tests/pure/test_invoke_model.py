@@ -13,6 +13,7 @@ from botocore.loaders import Loader
 from tests.support.checkout import ROOT
 from tests.support.sidecar_modules import PACKAGE
 
+from lambda_sidecar.aws import lambda_api, response_stream
 from lambda_sidecar.aws.answer import RETRYABLE, read_answer
 from lambda_sidecar.calls.lambda_invoke import INVOCATION_TYPES, LOG_TYPES, Options, document, parse_options
 from lambda_sidecar.contract.service import RESULT_MAX
@@ -32,6 +33,7 @@ from lambda_sidecar.text.pacer import at_once
 
 _MODEL = Loader().load_service_model("lambda", "service-2")
 _INVOKE = _MODEL["operations"]["Invoke"]
+_STREAM = _MODEL["operations"]["InvokeWithResponseStream"]
 _SHAPES = _MODEL["shapes"]
 _REQUEST = _SHAPES[_INVOKE["input"]["shape"]]["members"]
 _ANSWER = _SHAPES[_INVOKE["output"]["shape"]]["members"]
@@ -49,6 +51,8 @@ OPTIONS = {
 }
 # Options that are not the API's: where to, as whom, for how long.
 OF_OURS = {"region", "role", "timeout_ms", "traceparent"}
+# Which of the two operations.
+OF_STREAMS = {"stream"}
 # Which shape each has, with its least and greatest length and its pattern, as access/, calls/ and quotas.py restate it.
 SHAPES = {
     "FunctionName": (
@@ -74,7 +78,7 @@ SHAPES = {
 
 def test_each_member_of_the_request_is_an_argument_or_an_option() -> None:
     assert set(_REQUEST) == ARGUMENTS | set(OPTIONS)
-    assert set(Options.__dataclass_fields__) == {*OPTIONS.values(), *OF_OURS}
+    assert set(Options.__dataclass_fields__) == {*OPTIONS.values(), *OF_OURS, *OF_STREAMS}
 
 
 def test_each_invocation_type_and_log_type_is_there_wherever_we_name_them() -> None:
@@ -169,6 +173,38 @@ def test_an_executions_arn_is_cut_at_the_models_length() -> None:
     for length in (DURABLE_EXECUTION_ARN_MAX, DURABLE_EXECUTION_ARN_MAX + 1):
         arn = _read({"X-Amz-Durable-Execution-Arn": "x" * length})["DurableExecutionArn"]
         assert arn == "x" * DURABLE_EXECUTION_ARN_MAX
+
+
+# ---- InvokeWithResponseStream ----
+
+
+def test_a_stream_takes_the_same_arguments_and_options_but_for_those_that_are_refused_with_it() -> None:
+    members = _SHAPES[_STREAM["input"]["shape"]]["members"]
+    assert set(_REQUEST) - set(members) == {"DurableExecutionName"}
+    assert set(members) <= set(_REQUEST)
+    for name, member in members.items():
+        mine = {key: value for key, value in member.items() if key not in ("documentation", "shape")}
+        assert mine == {key: _REQUEST[name].get(key) for key in mine}, name
+    assert set(_SHAPES[members["InvocationType"]["shape"]]["enum"]) == {"RequestResponse", "DryRun"}
+    for refused in ({"invocation_type": "Event"}, {"durable_execution_name": "n"}):
+        with pytest.raises(InvalidRequest, match="option stream is not for"):
+            parse_options(json.dumps({"stream": True, **refused}))
+
+
+def test_a_stream_is_asked_for_where_the_model_has_it_and_its_events_are_known() -> None:
+    version, operation = lambda_api._STREAM
+    assert _STREAM["http"]["requestUri"] == f"/{version}/functions/{{FunctionName}}/{operation}"
+    answer = _SHAPES[_STREAM["output"]["shape"]]
+    assert set(answer["members"]) == {
+        "StatusCode",
+        "ExecutedVersion",
+        "EventStream",
+        "ResponseStreamContentType",
+    }
+    events = _SHAPES[answer["members"]["EventStream"]["shape"]]["members"]
+    assert set(events) == {"PayloadChunk", "InvokeComplete"}
+    completion = _SHAPES[events["InvokeComplete"]["shape"]]["members"]
+    assert set(completion) == set(response_stream._Completion.__struct_fields__)
 
 
 # ---- errors ----

@@ -9,6 +9,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
+from tests.support.answered import answered
 
 from lambda_sidecar.access.function_name import Defaults
 from lambda_sidecar.access.rules import AccessRules
@@ -17,7 +18,7 @@ from lambda_sidecar.aws.answer import InvocationResult, read_answer
 from lambda_sidecar.aws.credentials import PlaceholderCredentials
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy
-from lambda_sidecar.concurrency.slots import Concurrency, Share
+from lambda_sidecar.concurrency.slots import Concurrency
 from lambda_sidecar.contract.service import LambdaInvoker
 from lambda_udf.v1.invoker_pb2 import (
     ANSWER_FORM_JSON,
@@ -92,8 +93,8 @@ async def test_a_text_of_any_length_in_a_request_is_forgotten_with_its_call(
 ) -> None:
     async def answer(number: int) -> None:
         asked = request(field, f"{number}".ljust(LENGTH, "x"))
-        answered = await service.answer(asked, asked.payload, Share())
-        assert answered.WhichOneof("outcome")
+        response = await answered(service, asked)
+        assert response.WhichOneof("outcome")
 
     await answer(0)
     gc.collect()
@@ -110,10 +111,10 @@ async def test_a_text_of_any_length_in_a_request_is_forgotten_with_its_call(
 @pytest.mark.parametrize(("user", "host"), [("u" * 33, "%"), ("u", "h" * 256)])
 async def test_an_account_longer_than_mysqls_is_refused(service: LambdaInvoker, user: str, host: str) -> None:
     refused = InvokeRequest(**PLAIN, caller=Caller(user=user, host=host))
-    error = (await service.answer(refused, b"1", Share())).error
+    error = (await answered(service, refused, b"1")).error
     assert (error.kind, error.message) == (
         ERROR_KIND_INVALID,
         "the account's name is longer than MySQL's are",
     )
     longest = InvokeRequest(**PLAIN, caller=Caller(user=user[:32], host=host[:255]))
-    assert (await service.answer(longest, b"1", Share())).result.payload == b"{}"
+    assert (await answered(service, longest, b"1")).result.payload == b"{}"

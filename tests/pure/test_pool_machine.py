@@ -5,6 +5,7 @@ Each test's name is the sentence that it proves."""
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 import os
 from collections import deque
@@ -176,12 +177,17 @@ class PoolMachine(LoopMachine):
 
     # ---- what callers do ----
 
-    @rule(seconds=st.sampled_from((math.inf, math.inf, math.inf, 0.0, 0.5)), connects=st.booleans())
-    def post(self, seconds: float, connects: bool) -> None:
+    @rule(
+        seconds=st.sampled_from((math.inf, math.inf, math.inf, 0.0, 0.5)),
+        connects=st.booleans(),
+        streams=st.booleans(),
+    )
+    def post(self, seconds: float, connects: bool, streams: bool) -> None:
         self.count += 1
         request = Request(b"%d" % self.count, self.loop.time() + seconds)
         head = b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(request.body)
-        posting = self.http.post(ORIGIN, head, request.body, body_max=100, deadline=request.deadline)
+        how = self._streamed if streams else self.http.post
+        posting = how(ORIGIN, head, request.body, body_max=100, deadline=request.deadline)
         request.task = self.start(posting, may_fail=True)
         self.requests.append(request)
         if connects:
@@ -189,6 +195,14 @@ class PoolMachine(LoopMachine):
             for comes, connection in self.connecting:
                 self._connect(comes, connection)
             self.loop.turn()
+
+    async def _streamed(self, *request: Any, **bounds: Any) -> Response:
+        """The same answer, taken while it comes."""
+        async with self.http.stream(*request, **bounds) as answer:
+            pieces = [answer.head.body]
+            while (piece := await answer.next_piece()) is not None:
+                pieces.append(piece)
+            return dataclasses.replace(answer.head, body=b"".join(pieces))
 
     @precondition(lambda self: self.requests)
     @rule(number=numbers)
@@ -248,7 +262,7 @@ class PoolMachine(LoopMachine):
     @rule(number=numbers)
     def posts_and_is_answered_well(self, number: int) -> None:
         """On the connection that was used last, if there is one."""
-        self.post(math.inf, True)
+        self.post(math.inf, True, bool(number % 2))
         self.loop.settle()
         if self.asked:
             self.answers_well(number)

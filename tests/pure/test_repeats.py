@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 import pytest
 from botocore.credentials import ReadOnlyCredentials
 from botocore.loaders import Loader
+from tests.support.answered import answered
 from tests.support.http_peer import Peer, peer
 from tests.support.waiting import until
 
@@ -86,7 +87,7 @@ class Serving:
             options_json=json.dumps({"durable_execution_name": NAME} if options is None else options),
             durable_execution_name=durable,
         )
-        response = await self.service.answer(asked, b'{"order": 17}', Share())
+        response = await answered(self.service, asked, b'{"order": 17}')
         assert self.service.pipeline.concurrency.running == 0
         return response.error.message or str(json.loads(response.result.payload)["Payload"])
 

@@ -70,7 +70,7 @@ def test_botocore_signs_a_request_with_a_trace_as_we_do() -> None:
     credentials = ReadOnlyCredentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "token")
     function = FunctionName("aws", "us-east-1", "123456789012", "Echo", None)
     trace = "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7;Sampled=1"
-    target = _target(Endpoint("https://lambda.us-east-1.amazonaws.com", None), function, False)
+    target = _target(Endpoint("https://lambda.us-east-1.amazonaws.com", None), function, False, False)
     head = _head(target, Invocation(function, b"{}", "RequestResponse", xray=trace), credentials).decode()
     sent = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
     assert sent["x-amzn-trace-id"] == trace

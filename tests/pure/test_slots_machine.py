@@ -135,6 +135,11 @@ class SlotsMachine(LoopMachine):
 
     @rule(maximum=st.integers(1, 3), per_function=st.sampled_from((None, 1, 2)))
     def limit(self, maximum: int, per_function: int | None) -> None:
+        self.start(self._limit(maximum, per_function))
+        self.loop.settle()
+
+    async def _limit(self, maximum: int, per_function: int | None) -> None:
+        """A callback of the loop's, as a reload is."""
         self.maximum, self.per_function, self.most_of = maximum, per_function, None
         self.slots.limit(maximum, per_function)
 

@@ -10,12 +10,12 @@ import random
 
 import grpc
 import pytest
-from tests.support.memory_stream import served
+from tests.support.memory_stream import Served, served
 from tests.support.waiting import until
 
 from lambda_sidecar.contract import stream as module
+from lambda_sidecar.contract.message import Response
 from lambda_sidecar.contract.stream import UNANSWERED_MAX
-from lambda_udf.v1 import invoker_pb2
 
 # ---- answers ----
 
@@ -53,6 +53,52 @@ async def test_a_call_gets_its_payload_and_the_share_of_its_stream() -> None:
         assert one.calls.payloads == [b"first", b"second"]
         assert one.calls.shares[0] is one.calls.shares[1]
         assert one.calls.shares[0] is not other.calls.shares[0]
+
+
+# ---- answers in parts ----
+
+
+async def begun(one: Served) -> asyncio.Task[None]:
+    """A part that is being written while the client reads nothing."""
+    one.context.writable.clear()
+    part = Response(call_id=1, part=b"x")
+    writing = asyncio.create_task(one.stream._answers.write_part(part))
+    await one.settle()
+    return writing
+
+
+async def test_whoever_waits_for_a_part_may_be_cancelled_and_the_next_answer_waits_for_its_end() -> None:
+    async with served() as one:
+        one.context.send(1)
+        await one.settle()
+        writing = await begun(one)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        one.calls.end(1)
+        await one.settle()
+        assert one.context.events == []
+        one.context.writable.set()
+        await one.settle()
+        assert one.context.events == ["part 1", "answer 1"]
+
+
+async def test_a_part_for_a_client_that_has_gone_ends_its_call_as_one_that_nobody_waits_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with served() as one:
+        for is_cancelled in (False, True):
+            writing = await begun(one)
+            one.context.write_error = grpc.aio.InternalError("gone")
+            if is_cancelled:
+                writing.cancel()
+            one.context.writable.set()
+            with pytest.raises(asyncio.CancelledError):
+                await writing
+            await one.settle()
+            one.context.write_error = None
+    assert {record.levelname for record in caplog.records} <= {"DEBUG"}
 
 
 # ---- several in one message ----
@@ -137,7 +183,7 @@ async def test_all_requests_of_a_message_are_taken_or_none(caplog: pytest.LogCap
 @pytest.mark.parametrize("more", [[b"\xff"], [b""] * 64], ids=["broken", "too many"])
 async def test_a_message_whose_further_requests_cannot_be_taken_ends_its_stream(more: list[bytes]) -> None:
     async with served() as one:
-        one.context.requests.put_nowait(invoker_pb2.InvokeRequest(call_id=1, more=more))
+        one.context.send(1, more=more)
         assert await one.ended() == ["code INTERNAL"]
         assert one.calls.begun == []
 

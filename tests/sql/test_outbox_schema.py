@@ -172,6 +172,7 @@ def test_each_option_is_taken(stack: Stack, options: Any) -> None:
     ("options", "place", "rule"),
     [
         ({"dela_seconds": 1}, "#/dela_seconds", "additionalProperties"),
+        ({"stream": True}, "#/stream", "additionalProperties"),
         ({"delay_seconds": -1}, "#/delay_seconds", "minimum"),
         ({"delay_seconds": 2_678_401}, "#/delay_seconds", "maximum"),
         ({"delay_seconds": "1"}, "#/delay_seconds", "type"),

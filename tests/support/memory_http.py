@@ -33,7 +33,7 @@ Answer = Sequence[Piece]
 
 class MemoryTransport(asyncio.Transport):
     """One connection. Each request that is whole gets the next answer, and each of its pieces comes in a turn of
-    the event loop of its own. `stuck` bytes of what is written never leave."""
+    the event loop of its own, while the client reads. `stuck` bytes of what is written never leave."""
 
     def __init__(
         self,
@@ -53,6 +53,8 @@ class MemoryTransport(asyncio.Transport):
         self._answers = deque(answers)
         self._request = b""
         self._closing = False
+        self._held_back: Sequence[Piece] | None = None
+        """What comes when the client reads on; None while it reads."""
         self._has_come = asyncio.Event()
         self._has_come.set()
 
@@ -87,7 +89,23 @@ class MemoryTransport(asyncio.Transport):
 
         self._loop.call_soon(arrive)
 
+    @property
+    def is_paused(self) -> bool:
+        return self._held_back is not None
+
+    def pause_reading(self) -> None:
+        assert not self.is_paused, "paused twice"
+        self._held_back = ()
+
+    def resume_reading(self) -> None:
+        assert self._held_back is not None, "it reads already"
+        pieces, self._held_back = self._held_back, None
+        self.send(*pieces)
+
     def _arrive(self, pieces: Sequence[Piece]) -> None:
+        if self._held_back is not None:
+            self._held_back = (*self._held_back, *pieces)
+            return
         piece, *more = pieces
         if self._closing:
             pass

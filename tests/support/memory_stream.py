@@ -14,12 +14,14 @@ import grpc
 from tests.support.waiting import rest
 
 from lambda_sidecar.concurrency.slots import Share
+from lambda_sidecar.contract.message import LargeResponse, Request, Response, read_request, write_response
 from lambda_sidecar.contract.stream import LAST_CALL_ID, Answers, Stream
 from lambda_udf.v1 import invoker_pb2
 
 
 class MemoryContext:
-    """gRPC's side. `events` has what the client gets, in order: "answer 7", "trailers 7", "code UNAVAILABLE"."""
+    """gRPC's side. `events` has what the client gets, in order: "part 7", "answer 7", "trailers 7", "code
+    UNAVAILABLE"."""
 
     def __init__(self) -> None:
         self.requests: asyncio.Queue[Any] = asyncio.Queue()
@@ -33,7 +35,7 @@ class MemoryContext:
     def send(self, *numbers: int, **fields: Any) -> None:
         """Requests, as the client numbers them."""
         for number in numbers:
-            self.requests.put_nowait(invoker_pb2.InvokeRequest(call_id=number, **fields))
+            self._put(invoker_pb2.InvokeRequest(call_id=number, **fields))
 
     def send_together(self, *numbers: int, **fields: Any) -> None:
         """Several requests in one message, whose client reads several answers in one, too."""
@@ -41,7 +43,10 @@ class MemoryContext:
             invoker_pb2.InvokeRequest(call_id=number, takes_more=True, **fields) for number in numbers
         ]
         first.more.extend(other.SerializeToString() for other in others)
-        self.requests.put_nowait(first)
+        self._put(first)
+
+    def _put(self, request: Request) -> None:
+        self.requests.put_nowait(read_request(request.SerializeToString()))
 
     def end(self) -> None:
         """The client has no more."""
@@ -63,11 +68,20 @@ class MemoryContext:
                 raise self.read_error
             return await self.requests.get()
 
-    async def write(self, message: invoker_pb2.InvokeResponse) -> None:
+    async def write(self, response: Response | LargeResponse) -> None:
+        message = Response.FromString(write_response(response))
         with self._alone("write"):
-            await self.writable.wait()
+            try:
+                await self.writable.wait()
+            except asyncio.CancelledError:  # the bytes are on their way all the same
+                self._at_work.add("write that was cancelled")
+                raise
+            assert "write that was cancelled" not in self._at_work
             if self.write_error is not None:
                 raise self.write_error
+            if message.part:
+                self.events.append(f"part {message.call_id}")
+                return
             more = [invoker_pb2.InvokeResponse.FromString(each) for each in message.more]
             self.events.append("answer " + " ".join(str(each.call_id) for each in (message, *more)))
 

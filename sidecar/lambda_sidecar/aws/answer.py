@@ -74,7 +74,7 @@ def read_answer(status: int, reason: str, headers: Mapping[str, str], body: byte
     return InvocationResult(
         status_code=status,
         payload=body,
-        request_id=_text(headers, "x-amzn-requestid"),
+        request_id=request_id(headers),
         executed_version=_text(headers, "x-amz-executed-version"),
         function_error=_cut(headers.get("x-amz-function-error", ""), FUNCTION_ERROR_MAX_BYTES),
         log_tail=_log_tail(headers.get("x-amz-log-result", "")),
@@ -87,12 +87,17 @@ def read_streamed(headers: Mapping[str, str], completion: Completion) -> Invocat
     return InvocationResult(
         status_code=200,
         payload=completion.error_details.encode(errors="replace"),
-        request_id=_text(headers, "x-amzn-requestid"),
+        request_id=request_id(headers),
         executed_version=_text(headers, "x-amz-executed-version"),
         function_error=_cut(completion.error_code, FUNCTION_ERROR_MAX_BYTES),
         log_tail=completion.log_tail,
         streamed=completion,
     )
+
+
+def request_id(headers: Mapping[str, str]) -> str:
+    """Lambda's own of the invocation; empty where there is none."""
+    return _text(headers, "x-amzn-requestid")
 
 
 def _text(headers: Mapping[str, str], name: str, most: int = HEADER_MAX_BYTES) -> str:
@@ -115,17 +120,16 @@ def _api_error(status: int, reason: str, headers: Mapping[str, str], body: bytes
     found = _CODE.match(named)
     code = found[0] if found else f"HTTP {status}"
     message = message or reason or "no message"
-    request_id = _text(headers, "x-amzn-requestid")
     retry_after = _seconds(headers.get("retry-after", ""))
     if status == 429:
         message = _with_reason(message, why or headers.get("reason", ""))
-        return Throttled(code, message, request_id=request_id, retry_after=retry_after)
+        return Throttled(code, message, request_id=request_id(headers), retry_after=retry_after)
     return ApiError(
         code,
         message,
         passes=code in RETRYABLE,
         of_service=status >= 500 or code in RETRYABLE,
-        request_id=request_id,
+        request_id=request_id(headers),
         retry_after=retry_after,
         status=status,
     )

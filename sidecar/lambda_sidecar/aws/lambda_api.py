@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 from botocore.credentials import ReadOnlyCredentials
 
 from lambda_sidecar.access.function_name import FunctionName
-from lambda_sidecar.aws.answer import InvocationResult, read_answer, read_streamed
+from lambda_sidecar.aws.answer import InvocationResult, read_answer, read_streamed, request_id
 from lambda_sidecar.aws.configuration import AwsConfiguration, Endpoint
 from lambda_sidecar.aws.repeats import Repeats
 from lambda_sidecar.aws.response_stream import Put, read_stream
@@ -165,7 +165,17 @@ class Invoker:
             response = answer.head
             if not is_stream(response, invocation.invocation_type):
                 return read_answer(response.status, response.reason, response.headers, response.body)
-            return read_streamed(response.headers, await read_stream(answer.next_piece, put))
+            failure: InvokeFailure
+            try:
+                completion = await read_stream(answer.next_piece, put)
+            except ConnectionBroken as error:
+                failure = ConnectionLost(str(error))
+            except InvokeFailure as raised:
+                failure = raised
+            else:
+                return read_streamed(response.headers, completion)
+            failure.request_id = request_id(response.headers)
+            raise failure
 
 
 @dataclass(frozen=True, slots=True)

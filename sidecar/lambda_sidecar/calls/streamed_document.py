@@ -14,6 +14,7 @@ from lambda_sidecar.calls.lambda_invoke import fields_of
 from lambda_sidecar.errors import ApiError
 from lambda_sidecar.text.json_text import STRING_STEP
 
+_Decoder = codecs.getincrementaldecoder("utf-8")
 _START = b'{"StatusCode": 200, "Payload": "'
 
 Write = Callable[[bytes], Awaitable[None]]
@@ -28,7 +29,7 @@ class StreamedDocument:
         """Of more than `most` bytes nothing is taken."""
         self._write = write
         self._room = self._most = most
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._decoder = _Decoder()
         self._read = 0
         self._began = False
 

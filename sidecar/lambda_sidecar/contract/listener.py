@@ -12,10 +12,8 @@ from grpc_health.v1 import health, health_pb2_grpc
 from lambda_sidecar.contract.diagnosis import Diagnosis
 from lambda_sidecar.contract.health_watch import HealthWatch
 from lambda_sidecar.contract.monitor import LookAtOutbox, Monitor
-from lambda_sidecar.contract.service import MESSAGE_MAX, LambdaInvoker
-from lambda_udf.v1 import diagnosis_pb2_grpc, invoker_pb2, invoker_pb2_grpc, monitor_pb2_grpc
-
-SERVICE_NAME = invoker_pb2.DESCRIPTOR.services_by_name["LambdaInvoker"].full_name
+from lambda_sidecar.contract.service import MESSAGE_MAX, SERVICE_NAME, LambdaInvoker
+from lambda_udf.v1 import diagnosis_pb2_grpc, monitor_pb2_grpc
 
 # Of one connection at once. The library has one, and a monitor as many as it asks at a time. Without a limit
 # one client that opens and resets streams (CVE-2023-44487) fills the queue of all connections, and gRPC
@@ -38,7 +36,7 @@ class Listener:
                 ("grpc.so_reuseport", 0),
             )
         )
-        invoker_pb2_grpc.add_LambdaInvokerServicer_to_server(service, self._server)
+        self._server.add_generic_rpc_handlers((service.handler(),))
         monitor_pb2_grpc.add_MonitorServicer_to_server(Monitor(service, look_at_outbox), self._server)
         diagnosis_pb2_grpc.add_DiagnosisServicer_to_server(diagnosis, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

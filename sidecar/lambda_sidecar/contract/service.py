@@ -25,17 +25,24 @@ from lambda_sidecar.calls.lambda_map import MapOptions, value
 from lambda_sidecar.calls.pipeline import Pipeline, Shape
 from lambda_sidecar.calls.streamed_document import StreamedDocument
 from lambda_sidecar.concurrency.slots import Share
-from lambda_sidecar.contract.stream import Answers, Stream
+from lambda_sidecar.contract.message import (
+    LARGE,
+    LargeResponse,
+    LargeResult,
+    Request,
+    Response,
+    Result,
+    read_request,
+    write_response,
+)
+from lambda_sidecar.contract.stream import Answers, Context, Stream
 from lambda_sidecar.errors import ApiError, InvalidRequest, InvokeFailure
 from lambda_sidecar.quotas import RESPONSE_MAX
 from lambda_sidecar.tracing.trace import read_traceparent
 from lambda_sidecar.version import version
-from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc
+from lambda_udf.v1 import invoker_pb2
 
-Request = invoker_pb2.InvokeRequest
-Response = invoker_pb2.InvokeResponse
-Result = invoker_pb2.InvokeResult
-
+SERVICE_NAME = invoker_pb2.DESCRIPTOR.services_by_name["LambdaInvoker"].full_name
 # The largest payload and room for the rest of its message: more is neither taken nor sent.
 MESSAGE_MAX = RESPONSE_MAX + 65_536
 # Of a result's payload and log tail. The other fields are names and ids, each of them cut.
@@ -61,7 +68,7 @@ _DURABLE = {
 }
 
 
-class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
+class LambdaInvoker:
     """One door to the pipeline: mysqld's."""
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -76,6 +83,13 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         """The number of open ones."""
         return len(self._streams)
 
+    def handler(self) -> grpc.GenericRpcHandler:
+        """What a server is given to serve it."""
+        method = grpc.stream_stream_rpc_method_handler(
+            self.Invoke, request_deserializer=read_request, response_serializer=write_response
+        )
+        return grpc.method_handlers_generic_handler(SERVICE_NAME, {"Invoke": method})
+
     async def drain(self, seconds: float) -> None:
         """From now on no request is taken. Idle streams end at once with UNAVAILABLE and stream.py's
         LAST_CALL_ID, the others when their calls are done. Waits for `seconds` (or END_SECONDS) at most."""
@@ -86,7 +100,7 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         while self._streams and (left := give_up - clock()) > 0:
             await asyncio.wait(self._streams, timeout=left)
 
-    async def Invoke(self, _requests: Any, context: grpc.aio.ServicerContext[Request, Response]) -> None:
+    async def Invoke(self, _requests: Any, context: Context) -> None:
         """One stream, from its opening to its end; cancelled when the client goes."""
         # grpc.aio runs the whole RPC in this task: when it is done, the status has been sent too.
         if (task := asyncio.current_task()) is not None:
@@ -102,14 +116,14 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
 
     async def answer(
         self, request: Request, payload: bytes, share: Share, answers: Answers | None = None
-    ) -> Response:
+    ) -> Response | LargeResponse:
         """One call, whatever becomes of it: a failure is an answer too. `payload` is the request's, `share`
         its stream's, and so is `answers`, which takes the parts of an answer that comes as a stream."""
         options_json = request.options_json
         if request.answer_form and request.HasField("batch"):
             return await self._answer_batch(request, payload, share)
         options: Options | MapOptions | DurableRequest | str | None
-        shape: Shape[Result]
+        shape: Shape[Result | LargeResult]
         put: Put | None = None
         if request.answer_form:
             options, shape = _map_options(request), self._value
@@ -129,7 +143,7 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
         answer = await self.pipeline.run(call, shape)
         return _response(request, answer, call.queued_us)
 
-    async def _answer_batch(self, request: Request, rows: bytes, share: Share) -> Response:
+    async def _answer_batch(self, request: Request, rows: bytes, share: Share) -> Response | LargeResponse:
         """lambda_batch's answer, of as many invocations as it takes."""
 
         def new_call(event: bytes, timeout_ms: int) -> Call:
@@ -151,13 +165,15 @@ class LambdaInvoker(invoker_pb2_grpc.LambdaInvokerServicer):
             answer = failure.with_traceback(None)
         return _response(request, answer, waited_us)
 
-    async def _document(self, streamed: StreamedDocument | None, result: InvocationResult) -> Result:
+    async def _document(
+        self, streamed: StreamedDocument | None, result: InvocationResult
+    ) -> Result | LargeResult:
         """lambda_invoke's answer, or the last part of one. Raises ApiError."""
         if result.streamed is not None and streamed is not None:
             return Result(status_code=result.status_code, payload=streamed.end(result))
         _check_size(result)
         payload = await self.pipeline.pace(document(result, RESULT_MAX), len(result.payload))
-        return Result(status_code=result.status_code, payload=payload)
+        return _with_payload(Result(status_code=result.status_code), payload)
 
     async def _value(self, result: InvocationResult) -> Result:
         """lambda_map's answer, with no more in it than its library reads. Raises ApiError."""
@@ -195,14 +211,18 @@ def _streamed(request: Request, answers: Answers) -> StreamedDocument:
     call_id = request.call_id
 
     async def write(part: bytes) -> None:
-        await answers.write(Response(call_id=call_id, part=part), with_others=False)
+        await answers.write_part(Response(call_id=call_id, part=part))
 
     return StreamedDocument(write, request.result_max)
 
 
-def _response(request: Request, answer: Result | InvokeFailure, queued_us: int) -> Response:
+def _response(
+    request: Request, answer: Result | LargeResult | InvokeFailure, queued_us: int
+) -> Response | LargeResponse:
     if isinstance(answer, InvokeFailure):
         return Response(call_id=request.call_id, error=_error(answer), queued_us=queued_us)
+    if isinstance(answer, LargeResult):
+        return LargeResponse(Response(call_id=request.call_id, queued_us=queued_us), answer)
     return Response(call_id=request.call_id, result=answer, queued_us=queued_us)
 
 
@@ -245,18 +265,25 @@ def _map_options(request: Request) -> MapOptions | None:
     return MapOptions(request.qualifier, request.region, request.role, request.tenant_id)
 
 
-async def _result(result: InvocationResult) -> Result:
+async def _result(result: InvocationResult) -> Result | LargeResult:
     """lambda_sync's and lambda_async's answer. Raises ApiError."""
     _check_size(result)
-    return Result(
+    rest = Result(
         status_code=result.status_code,
         request_id=result.request_id,
         executed_version=result.executed_version,
         function_error=result.function_error,
         function_error_text=result.function_error_text,
         log_tail=result.log_tail,
-        payload=result.payload,
     )
+    return _with_payload(rest, result.payload)
+
+
+def _with_payload(rest: Result, payload: bytes) -> Result | LargeResult:
+    if len(payload) >= LARGE:
+        return LargeResult(rest, payload)
+    rest.payload = payload
+    return rest
 
 
 async def _durable(result: InvocationResult) -> Result:

@@ -13,8 +13,8 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from lambda_sidecar.concurrency.slots import Share
+from lambda_sidecar.contract.message import LargeResponse, Request, Response, Taken, read_request
 from lambda_sidecar.log.format import log_defect
-from lambda_udf.v1 import invoker_pb2
 
 log = logging.getLogger(__name__)
 
@@ -28,33 +28,34 @@ UNANSWERED_BYTES_MAX = 64 * 1024 * 1024
 # As invoker.proto says of `more`; and the bytes of a message with several answers: they are copied.
 MORE_MAX, TOGETHER_BYTES = 63, 64 * 1024
 
-Request = invoker_pb2.InvokeRequest
-Response = invoker_pb2.InvokeResponse
+_CLIENT_LEFT = "a client left as its answer was written"
+
+Context = grpc.aio.ServicerContext[Taken, Response | LargeResponse]
 
 
-def _others(request: Request) -> list[tuple[Request, int]]:
-    """Those that came in the same message, with their bytes. Raises DecodeError."""
+def _others(request: Request) -> list[Taken]:
+    """Those that came in the same message. Raises DecodeError."""
     more = request.more
     if not more:  # nearly all
         return []
     if len(more) > MORE_MAX:
         raise DecodeError(f"{len(more)} requests more in one message")
-    return [(Request.FromString(each), len(each)) for each in more]
+    return [read_request(each) for each in more]
 
 
 class Answers:
     """The writing end: those that come while one is written go together, if their clients read that."""
 
-    def __init__(self, context: grpc.aio.ServicerContext[Request, Response]) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
         self._writing = asyncio.Lock()  # grpc.aio takes one write at a time
         self._waiting: deque[Response] = deque()
         self._come = self._gone = 0
         """Answers that may go together, since the beginning."""
 
-    async def write(self, response: Response, *, with_others: bool) -> None:
+    async def write(self, response: Response | LargeResponse, *, with_others: bool) -> None:
         """Returns when it is written, by whoever had the turn."""
-        if not with_others:
+        if not with_others or isinstance(response, LargeResponse):
             async with self._writing:
                 await self._context.write(response)
             return
@@ -63,6 +64,22 @@ class Answers:
         async with self._writing:
             while self._gone < number:
                 await self._context.write(self._next())
+
+    async def write_part(self, part: Response) -> None:
+        """The same for a part of an answer that is still coming. Whoever waits for it may be cancelled, where
+        the call's time ends: the writing goes on, since grpc.aio takes no other one before it is done. Raises
+        CancelledError where the client has gone."""
+        if not await asyncio.shield(self._write_part(part)):
+            raise asyncio.CancelledError
+
+    async def _write_part(self, part: Response) -> bool:
+        """False: the client has gone."""
+        try:
+            await self.write(part, with_others=False)
+        except grpc.aio.BaseError:
+            log.debug(_CLIENT_LEFT)
+            return False
+        return True
 
     def _next(self) -> Response:
         first = self._waiting.popleft()
@@ -84,11 +101,11 @@ class Stream:
 
     def __init__(
         self,
-        answer: Callable[[Request, bytes, Share, Answers], Awaitable[Response]],
-        context: grpc.aio.ServicerContext[Request, Response],
+        answer: Callable[[Request, bytes, Share, Answers], Awaitable[Response | LargeResponse]],
+        context: Context,
     ) -> None:
-        """`answer` gets the request's payload, too: protobuf makes a copy for each look. It may write parts
-        of its answer before it returns the last one."""
+        """`answer` gets the request's payload, too. It may write parts of its answer before it returns the
+        last one."""
         self._answer = answer
         self._context = context
         self._share = Share()
@@ -126,33 +143,33 @@ class Stream:
     async def _take_one(self) -> None:
         """Takes one request, leaves the next one to a task of its own, and answers it: what has come begins
         without waiting for another task's turn (bench/README.md)."""
-        request = None
+        taken = None
         try:
             if not self._has_room.is_set():
                 await self._has_room.wait()
-            request = await self._context.read()
+            taken = await self._context.read()
         finally:
-            if not isinstance(request, Request):  # grpc.aio.EOF: the client has no more
+            if not isinstance(taken, Taken):  # grpc.aio.EOF: the client has no more
                 self._no_more.set()
         call = self._reading  # this task
-        if not isinstance(request, Request) or call is None or self._no_more.is_set():
+        if not isinstance(taken, Taken) or call is None or self._no_more.is_set():
             return
         try:
-            others = _others(request)
+            others = _others(taken.message)
         except DecodeError as error:
             self._break(error)
             return
-        self._begin(call, request, request.ByteSize())
-        for other, size in others:
-            self._begin(asyncio.create_task(self._carry_out(other)), other, size)
+        self._begin(call, taken)
+        for other in others:
+            self._begin(asyncio.create_task(self._carry_out(other)), other)
         self._reading = asyncio.create_task(self._take_one())
-        await self._carry_out(request)
+        await self._carry_out(taken)
 
-    async def _carry_out(self, request: Request) -> None:
-        call = asyncio.current_task()
+    async def _carry_out(self, taken: Taken) -> None:
+        call, request = asyncio.current_task(), taken.message
         try:
-            response = await self._answer(request, request.payload, self._share, self._answers)
-            if call is not None and request.fails_together:
+            response = await self._answer(request, taken.payload, self._share, self._answers)
+            if call is not None and request.fails_together and isinstance(response, Response):
                 self._end_together(call, response)
             await self._answers.write(response, with_others=request.takes_more)
         except Exception as error:
@@ -162,7 +179,7 @@ class Stream:
         """The stream ends, with all its calls: whoever waits for this answer would wait for ever. Mostly the
         client has gone as its answer was written; Lambda has answered, and so the call is counted."""
         if isinstance(error, grpc.aio.BaseError):
-            log.debug("a client left as its answer was written")
+            log.debug(_CLIENT_LEFT)
         else:
             log_defect(log, error)
         self._broken = True
@@ -180,11 +197,11 @@ class Stream:
     def _is_full(self) -> bool:
         return len(self._calls) >= UNANSWERED_MAX or self._bytes >= UNANSWERED_BYTES_MAX
 
-    def _begin(self, call: asyncio.Task[None], request: Request, size: int) -> None:
-        self._last_call_id = request.call_id
-        self._calls[call] = size
-        self._bytes += size
-        if request.fails_together:
+    def _begin(self, call: asyncio.Task[None], taken: Taken) -> None:
+        self._last_call_id = taken.message.call_id
+        self._calls[call] = taken.size
+        self._bytes += taken.size
+        if taken.message.fails_together:
             self._together.add(call)
         call.add_done_callback(self._done)
         if self._is_full:

@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
         self, exchange: StreamedExchange, head: bytes, body: bytes
     ) -> AsyncIterator[StreamedResponse]:
         """As `carry_out`, but a success is there as soon as its head is. The connection is closed, too, where
-        the body was not taken to its end."""
+        this ends before the body has come to its end."""
         answered = self._send(exchange, head, body)
         try:
             yield StreamedResponse(await answered, self, exchange)
@@ -194,6 +194,5 @@ class StreamedResponse:
         """Of a success's body, as it comes; None behind the last one. Raises ConnectionBroken where it ends
         before it is whole."""
         piece = await self._exchange.next_piece()
-        if self._exchange.held == 0:
-            self._connection.go_on_reading()
+        self._connection.go_on_reading()
         return piece

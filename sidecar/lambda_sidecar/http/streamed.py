@@ -5,25 +5,27 @@ Does no I/O; knows nothing of connections (connection.py), nor of what the body 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
 from lambda_sidecar.http.exchange import Exchange
 
 
 class StreamedExchange(Exchange):
     """The body of a success (2xx), of any length, is what `next_piece` gives; another answer's is read as
-    always. `begun`: the head of a success has come. `held`: bytes that have come and were not asked for
-    yet."""
+    always. `begun`: the head of a success has come."""
 
-    __slots__ = ("_out", "_waiting", "begun", "held")
+    __slots__ = ("_out", "_waiting", "begun")
 
     def __init__(self, body_max: int) -> None:
         """`body_max`: of an answer that is no success."""
         super().__init__(body_max)
         self.begun = False
-        self.held = 0
-        self._out: deque[bytes] = deque()
+        self._out = bytearray()
         self._waiting: asyncio.Future[None] | None = None
+
+    @property
+    def held(self) -> int:
+        """Bytes of the body that nobody has asked for yet."""
+        return len(self._out)
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
@@ -34,8 +36,7 @@ class StreamedExchange(Exchange):
             super().on_body(piece)
             return
         self._since_body = 0
-        self._out.append(piece)
-        self.held += len(piece)
+        self._out += piece
 
     def wake(self) -> None:
         """Something was fed, or nothing more comes."""
@@ -43,13 +44,14 @@ class StreamedExchange(Exchange):
             self._waiting.set_result(None)
 
     async def next_piece(self) -> bytes | None:
-        """None behind the last one. Raises what ended the body before it was whole."""
+        """All that has come since the last one; None behind the end. Raises what ended the body before it was
+        whole."""
         if not self._out and not self.finished:
             self._waiting = asyncio.get_running_loop().create_future()
             await self._waiting
         if self._out:
-            piece = self._out.popleft()
-            self.held -= len(piece)
+            piece = bytes(self._out)
+            self._out.clear()
             return piece
         if self.failure is not None:
             raise self.failure

@@ -12,8 +12,8 @@ import zlib
 from collections.abc import Iterator, Mapping
 
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
-# Bytes of a payload in one frame. Its readers take 24 MB (botocore/eventstream.py), and hold a frame until it
-# is whole.
+# Bytes of a payload in one frame. Readers take 24 MB (_MAX_PAYLOAD_LENGTH of botocore.eventstream), and hold
+# a frame until it is whole.
 PART_MAX = 64 * 1024
 
 _STRING = 7  # the type of a header's value
@@ -31,7 +31,7 @@ def payload_chunks(payload: bytes) -> Iterator[bytes]:
 
 def invoke_complete(members: Mapping[str, str]) -> bytes:
     """The last frame; members are those of InvokeWithResponseStreamCompleteEvent in botocore's model."""
-    return frame("InvokeComplete", "application/json", json.dumps(dict(members)).encode())
+    return frame("InvokeComplete", "application/json", json.dumps(dict(members), ensure_ascii=False).encode())
 
 
 def frame(event_type: str, content_type: str, payload: bytes | memoryview) -> bytes:

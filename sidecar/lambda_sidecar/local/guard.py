@@ -36,6 +36,8 @@ async def answer_failures(request: web.Request, handler: Handler) -> web.StreamR
         return await handler(request)
     except ApiError as error:
         return error_response(error)
+    except ConnectionResetError:  # the client went away amid its answer
+        raise
     except web.HTTPNotFound:
         return error_response(
             ApiError(404, "UnknownOperationException", "no such operation of the local Lambda")

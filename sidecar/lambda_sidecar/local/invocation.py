@@ -11,10 +11,13 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from lambda_sidecar.local.parts import Parts
 from lambda_sidecar.local.target import Target
 from lambda_sidecar.quotas import RESPONSE_MAX
 
 _TEXT_MAX = 500  # characters of an error in the log
+# How Lambda names a function's error, whatever it is.
+UNHANDLED = "Unhandled"
 
 
 def new_trace_id() -> str:
@@ -29,6 +32,7 @@ class Invocation:
     outcome: "ok", "error" (a function error), "throttled" (429), "dry_run", or None while it waits or runs.
     client_connected: whether the HTTP request that asked for it is still open or was open until its answer.
     on_end: gets the outcome of the last attempt; None if it could not run.
+    parts: where an answer in streaming response mode goes; None if the invoker wants it whole.
     """
 
     target: Target
@@ -45,6 +49,7 @@ class Invocation:
     outcome: str | None = None
     client_connected: bool = True
     on_end: Callable[[Outcome | None], None] | None = None
+    parts: Parts | None = None
 
     def end(self, outcome: Outcome | None) -> None:
         """There is no further attempt."""
@@ -66,10 +71,15 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A function's answer: JSON, or an error document if function_error is set; and the log's last 4 KB."""
+    """A function's answer: JSON, or an error document if function_error is set; and the log's last 4 KB.
+
+    payload: without the parts that were sent on already.
+    error_code: the error's name at the end of a streamed answer.
+    """
 
     payload: bytes
     function_error: bool = False
+    error_code: str = UNHANDLED
     log: bytes = b""
 
 
@@ -117,9 +127,9 @@ def exit_text(return_code: int) -> str:
     return f"Runtime exited with error: signal: {name}"
 
 
-def too_large_document() -> bytes:
-    """The function's answer is above the quota."""
+def too_large_document(limit: int = RESPONSE_MAX) -> bytes:
+    """The function's answer is above the quota, which is so many bytes."""
     return error_document(
         "Function.ResponseSizeTooLarge",
-        f"Response payload size exceeded maximum allowed payload size ({RESPONSE_MAX} bytes).",
+        f"Response payload size exceeded maximum allowed payload size ({limit} bytes).",
     )

@@ -1,5 +1,6 @@
-"""The Invoke operation of AWS Lambda's API, as SDKs and the AWS CLI call it: from a request to its answer.
-Knows when a request is refused. invoke_request.py knows what is on the wire; fleet.py runs functions."""
+"""Invoke and InvokeWithResponseStream of Lambda's API, as SDKs and the AWS CLI call them: from a request to
+its answer. Knows when a request is refused. invoke_request.py and invoke_stream.py know what is on the wire;
+fleet.py runs functions."""
 
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ from lambda_sidecar.local.fleet import Fleet
 from lambda_sidecar.local.function import Function
 from lambda_sidecar.local.invocation import Invocation, Outcome
 from lambda_sidecar.local.invoke_request import (
+    INVOCATION_TYPES,
     PATH,
+    STREAM_INVOCATION_TYPES,
+    STREAM_PATH,
     answer,
     empty_answer,
     read_body,
@@ -25,6 +29,8 @@ from lambda_sidecar.local.invoke_request import (
     read_target,
     read_type,
 )
+from lambda_sidecar.local.invoke_stream import stream_answer
+from lambda_sidecar.local.parts import Parts
 from lambda_sidecar.local.record import OpenRequests, Record
 from lambda_sidecar.local.slots import Slots
 from lambda_sidecar.local.sources import Functions
@@ -35,7 +41,8 @@ _logger = logging.getLogger(__name__)
 
 
 class InvokeApi:
-    """Serves POST /2015-03-31/functions/{FunctionName}/invocations."""
+    """Serves POST /2015-03-31/functions/{FunctionName}/invocations, and
+    POST /2021-11-15/functions/{FunctionName}/response-streaming-invocations."""
 
     def __init__(
         self,
@@ -56,8 +63,8 @@ class InvokeApi:
         self._stopping = False
 
     def routes(self) -> list[web.RouteDef]:
-        """The one route."""
-        return [web.post(PATH, self._invoke)]
+        """One for each operation."""
+        return [web.post(PATH, self._invoke), web.post(STREAM_PATH, self._invoke_stream)]
 
     async def stop(self) -> None:
         """Ends what runs; its requests are answered with ServiceException."""
@@ -67,25 +74,51 @@ class InvokeApi:
 
     async def _invoke(self, request: web.Request) -> web.Response:
         with self._requests.one():
-            target = read_target(request, region=self._settings.region, account_id=self._settings.account_id)
-            invocation_type = read_type(request)
-            body = await read_body(request, is_event=invocation_type == "Event")
-            if self._stopping:
-                raise errors.service_error("the local Lambda is stopping")
-            function = self._function(target)
-            invocation = read_invocation(request, target, invocation_type, body)
-            if invocation_type == "DryRun":
-                self._record.add(invocation)
-                invocation.finish("dry_run")
-                return empty_answer(204, invocation)
+            function, invocation = await self._read(request, INVOCATION_TYPES)
+            if invocation.invocation_type == "DryRun":
+                return self._dry_run(invocation)
             execution, is_new = self._execution(function, invocation, read_execution_name(request))
-            if invocation_type == "Event":
+            if invocation.invocation_type == "Event":
                 if is_new:
                     self._accept(invocation)
                 return empty_answer(202, invocation, execution)
             if execution is None or is_new:
-                return answer(invocation, await self._run(function, invocation), execution)
+                task = self._start(function, invocation)
+                return answer(invocation, await self._outcome(task, invocation), execution)
             return answer(invocation, await asyncio.shield(execution.outcome), execution)
+
+    async def _invoke_stream(self, request: web.Request) -> web.StreamResponse:
+        with self._requests.one():
+            function, invocation = await self._read(request, STREAM_INVOCATION_TYPES)
+            if invocation.invocation_type == "DryRun":
+                return self._dry_run(invocation)
+            parts = invocation.parts = Parts()
+            task = self._start(function, invocation)
+            task.add_done_callback(lambda _: parts.end())
+            try:
+                return await stream_answer(
+                    request, invocation, parts, lambda: self._outcome(task, invocation)
+                )
+            except (asyncio.CancelledError, ConnectionResetError):
+                invocation.client_connected = False
+                raise
+            finally:
+                parts.abandon()
+
+    async def _read(self, request: web.Request, types: tuple[str, ...]) -> tuple[Function, Invocation]:
+        """What is to run. Raises ApiError."""
+        target = read_target(request, region=self._settings.region, account_id=self._settings.account_id)
+        invocation_type = read_type(request, types)
+        body = await read_body(request, is_event=invocation_type == "Event")
+        if self._stopping:
+            raise errors.service_error("the local Lambda is stopping")
+        function = self._function(target)
+        return function, read_invocation(request, target, invocation_type, body)
+
+    def _dry_run(self, invocation: Invocation) -> web.Response:
+        self._record.add(invocation)
+        invocation.finish("dry_run")
+        return empty_answer(204, invocation)
 
     def _execution(
         self, function: Function, invocation: Invocation, name: str
@@ -116,7 +149,8 @@ class InvokeApi:
             raise errors.not_found(target.arn)
         return function
 
-    async def _run(self, function: Function, invocation: Invocation) -> Outcome:
+    def _start(self, function: Function, invocation: Invocation) -> asyncio.Task[Outcome]:
+        """Raises ApiError where no more may run."""
         self._record.add(invocation)
         reason = self._slots.take(function)
         if reason is not None:
@@ -125,9 +159,12 @@ class InvokeApi:
             raise errors.throttled(reason)
         # A task of its own: when the client hangs up, aiohttp cancels the handler, and as in Lambda the
         # invocation goes on.
-        task = self._running.start(
+        return self._running.start(
             self._run_in_slot(function, invocation), name=f"invocation of {function.name}"
         )
+
+    async def _outcome(self, task: asyncio.Task[Outcome], invocation: Invocation) -> Outcome:
+        """Raises ApiError where the invocation could not run."""
         try:
             await asyncio.wait({task})
         except asyncio.CancelledError:

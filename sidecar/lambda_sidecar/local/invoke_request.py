@@ -1,7 +1,8 @@
-"""Reads the Invoke operation's request from the wire, and writes its answer.
+"""Reads the request of Invoke and InvokeWithResponseStream from the wire, and writes Invoke's answer.
 Knows HTTP and Lambda's rules for requests; nothing of which functions there are.
 
-Source: "Invoke", https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+Sources: "Invoke", https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html; "InvokeWithResponseStream",
+https://docs.aws.amazon.com/lambda/latest/api/API_InvokeWithResponseStream.html
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from aiohttp import web
 
 from lambda_sidecar.local import errors
 from lambda_sidecar.local.executions import Execution
-from lambda_sidecar.local.invocation import Invocation, Outcome, new_trace_id
+from lambda_sidecar.local.invocation import UNHANDLED, Invocation, Outcome, new_trace_id
 from lambda_sidecar.local.target import Target, resolve
 from lambda_sidecar.quotas import CLIENT_CONTEXT_MAX, EVENT_MAX, REQUEST_RESPONSE_MAX
 from lambda_sidecar.text.json_text import NestedTooDeeply, NotJson, NotUtf8, check_steps, utf8_steps
@@ -23,9 +24,12 @@ from lambda_sidecar.text.pacer import at_once
 
 # aiohttp decodes the path after it has matched, so %2F stays inside the name.
 PATH = "/2015-03-31/functions/{name}/invocations"
+STREAM_PATH = "/2021-11-15/functions/{name}/response-streaming-invocations"
 # "Tracing header" ("AWS X-Ray concepts"), as AWS's own SDKs write it.
 _TRACE_ID = re.compile(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24}(?:;Parent=[0-9a-f]{16})?(?:;Sampled=[01])?")
-INVOCATION_TYPES = ("RequestResponse", "Event", "DryRun")
+# In the order in which Lambda names them.
+INVOCATION_TYPES = ("Event", "RequestResponse", "DryRun")
+STREAM_INVOCATION_TYPES = ("RequestResponse", "DryRun")
 # botocore's model, DurableExecutionName.
 _EXECUTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
@@ -40,13 +44,13 @@ def read_target(request: web.Request, *, region: str, account_id: str) -> Target
     )
 
 
-def read_type(request: web.Request) -> str:
-    """One of INVOCATION_TYPES. Raises ApiError."""
+def read_type(request: web.Request, types: tuple[str, ...] = INVOCATION_TYPES) -> str:
+    """One of these types. Raises ApiError."""
     invocation_type = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
-    if invocation_type not in INVOCATION_TYPES:
+    if invocation_type not in types:
         raise errors.invalid_parameter(
             "1 validation error detected: Value at 'invocationType' failed to satisfy constraint: "
-            "Member must satisfy enum value set: [Event, RequestResponse, DryRun]"
+            f"Member must satisfy enum value set: [{', '.join(types)}]"
         )
     return invocation_type
 
@@ -113,7 +117,7 @@ def answer(invocation: Invocation, outcome: Outcome, execution: Execution | None
         **_execution_arn(execution),
     }
     if outcome.function_error:
-        headers["X-Amz-Function-Error"] = "Unhandled"
+        headers["X-Amz-Function-Error"] = UNHANDLED
     if invocation.wants_log:
         headers["X-Amz-Log-Result"] = base64.b64encode(outcome.log).decode()
     return web.Response(body=outcome.payload, content_type="application/json", headers=headers)

@@ -73,4 +73,5 @@ def _entry(invocation: Invocation) -> dict[str, object]:
         "finished": invocation.finished,
         "outcome": invocation.outcome,
         "client_connected": invocation.client_connected,
+        "streamed": invocation.parts is not None,
     }

@@ -8,32 +8,32 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import weakref
-from dataclasses import dataclass
 
 from aiohttp import web
 
-from lambda_sidecar.local.invocation import Invocation, error_document, too_large_document
+from lambda_sidecar.local.connections import Connections
+from lambda_sidecar.local.invocation import Invocation
 from lambda_sidecar.local.peer import owner
 from lambda_sidecar.local.quiet import quiet
+from lambda_sidecar.local.runtime_answer import (
+    STREAMED_RESPONSE_MAX,
+    Answer,
+    cut_off,
+    drop_rest,
+    error_behind,
+    error_payload,
+    is_streaming,
+    pass_on,
+    read_whole,
+    too_large,
+)
 from lambda_sidecar.quotas import RESPONSE_MAX
-from lambda_sidecar.text.json_text import NestedTooDeeply, NotJson, NotUtf8, check_steps, utf8_steps
-from lambda_sidecar.text.pacer import at_once
 
-_logger = logging.getLogger(__name__)
 _RUNTIME = "/2018-06-01/runtime/"
 # awslambdaric sends an X-Ray cause of up to 1 MiB as a header with an error (lambda_runtime_client.py).
 _MAX_HEADER_BYTES = 2 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The runtime's answer to an event: the result, or an error document if is_error is set."""
-
-    payload: bytes
-    is_error: bool
 
 
 class RuntimeApi:
@@ -51,13 +51,15 @@ class RuntimeApi:
         self._loop = loop
         self._initialised = False
         self._next: asyncio.Future[tuple[Invocation, int]] | None = None
-        self._current: tuple[str, asyncio.Future[Answer]] | None = None
+        self._current: tuple[Invocation, asyncio.Future[Answer]] | None = None
+        self._connections: Connections | None = None
+        self._listener: asyncio.Server | None = None
         self._runner: web.ServerRunner | None = None
         self._ours: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
 
     async def start(self) -> None:
         """Listens on a free port of 127.0.0.1. Raises OSError."""
-        server = web.Server(
+        self._connections = Connections(
             self._handle,
             handler_cancellation=True,
             access_log=None,
@@ -66,16 +68,18 @@ class RuntimeApi:
             max_field_size=_MAX_HEADER_BYTES,
             auto_decompress=False,
         )
-        self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
+        self._runner = web.ServerRunner(self._connections.server, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        host, port = self._runner.addresses[0][:2]
+        self._listener = await self._loop.create_server(self._connections.protocol, "127.0.0.1", 0)
+        host, port = self._listener.sockets[0].getsockname()
         self.address = f"{host}:{port}"
 
     async def close(self) -> None:
         """Stops listening and drops the worker's connections."""
         if self._next is not None:
             self._next.cancel()
+        if self._listener is not None:
+            self._listener.close()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
@@ -95,7 +99,7 @@ class RuntimeApi:
             raise RuntimeError("the runtime does not wait for an event")
         self.ready = self._loop.create_future()
         answer: asyncio.Future[Answer] = self._loop.create_future()
-        self._current = (invocation.request_id, answer)
+        self._current = (invocation, answer)
         self._next.set_result((invocation, int(deadline * 1000)))
         return answer
 
@@ -154,51 +158,47 @@ class RuntimeApi:
 
     async def _answered(self, request: web.BaseRequest, request_id: str, *, is_error: bool) -> web.Response:
         current = self._current
-        if current is None or current[0] != request_id or current[1].done():
+        if current is None or current[0].request_id != request_id or current[1].done():
             return _refusal(400, "InvalidRequestID", "Invalid request ID")
-        payload = await _read(request)
-        answer = current[1]
+        invocation, answer = current
+        if invocation.parts is not None and invocation.parts.begun:
+            return _refusal(403, "InvalidStateTransition", "the answer to this event has begun")
+        streaming = is_streaming(request) and not is_error
+        parts = invocation.parts if streaming else None
+        read = False
+        try:
+            if parts is None:
+                payload = await read_whole(request)
+            else:
+                payload = await pass_on(request, parts, lambda: self._current is current)
+            read = True
+        finally:
+            if streaming and not read and not answer.done():
+                answer.set_result(cut_off(request_id))
         if self._current is not current or answer.done():  # it ran out of time while the answer arrived
             return _refusal(400, "InvalidRequestID", "Invalid request ID")
         if payload is None:
-            answer.set_result(Answer(too_large_document(), is_error=True))
-            return _refusal(
-                413,
-                "RequestEntityTooLarge",
-                f"Exceeded maximum allowed payload size ({RESPONSE_MAX} bytes).",
-            )
-        answer.set_result(Answer(_error_payload(request, payload) if is_error else payload, is_error))
+            answer.set_result(too_large(in_parts=parts is not None))
+            limit = RESPONSE_MAX if parts is None else STREAMED_RESPONSE_MAX
+            message = f"Exceeded maximum allowed payload size ({limit} bytes)."
+            await drop_rest(request)
+            return _refusal(413, "RequestEntityTooLarge", message)
+        failure = self._error_behind(request, in_parts=parts is not None) if streaming else None
+        if is_error:
+            failure = Answer(error_payload(request, payload), is_error)
+        answer.set_result(failure or Answer(payload, is_error=False))
         return _accepted()
+
+    def _error_behind(self, request: web.BaseRequest, *, in_parts: bool) -> Answer | None:
+        trailers = self._connections.trailers(request) if self._connections is not None else {}
+        return error_behind(trailers, in_parts=in_parts)
 
     async def _init_failed(self, request: web.BaseRequest) -> web.Response:
-        payload = await _read(request)
+        payload = await read_whole(request)
         if self._initialised or self.init_error.done():
             return _refusal(403, "InvalidStateTransition", "the Init phase is over")
-        self.init_error.set_result(_error_payload(request, payload or b""))
+        self.init_error.set_result(error_payload(request, payload or b""))
         return _accepted()
-
-
-async def _read(request: web.BaseRequest) -> bytes | None:
-    """The body, or None if it is above Lambda's quota (the rest of it is dropped)."""
-    body = bytearray()
-    too_large = False
-    async for chunk in request.content.iter_any():
-        if not too_large:
-            body += chunk
-            too_large = len(body) > RESPONSE_MAX
-    return None if too_large else bytes(body)
-
-
-def _error_payload(request: web.BaseRequest, payload: bytes) -> bytes:
-    """The runtime's error document; one made from its error type header if it sent no JSON object."""
-    try:
-        at_once(utf8_steps(payload))
-        at_once(check_steps(payload))
-        if payload.lstrip().startswith(b"{"):
-            return payload
-    except (NotUtf8, NotJson, NestedTooDeeply):
-        _logger.debug("a runtime reported an error without a JSON document")
-    return error_document(request.headers.get("Lambda-Runtime-Function-Error-Type", "Runtime.Unknown"), "")
 
 
 def _accepted() -> web.Response:

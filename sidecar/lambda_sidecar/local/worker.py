@@ -16,6 +16,7 @@ from typing import Any
 
 from lambda_sidecar.local.function import Function
 from lambda_sidecar.local.invocation import (
+    UNHANDLED,
     Invocation,
     Outcome,
     error_document,
@@ -97,29 +98,34 @@ class Worker:
         started = time.monotonic()
         answer = self._api.hand_over(invocation, invocation.started + timeout)
         await _first(timeout, answer, process.exited)
+        if answer.done() and answer.result().cut_off:
+            await _first(_SETTLE_SECONDS, process.exited)
         seconds = time.monotonic() - started
         memory = process.max_memory_mb() if invocation.wants_log else 0
         status, note = "", ""
-        if answer.done():
+        if answer.done() and not (answer.result().cut_off and process.exited.done()):
             payload, is_error = answer.result().payload, answer.result().is_error
+            code = answer.result().error_code
             if is_error:
                 status = "Status: error"
             await self.settle(_SETTLE_SECONDS)
         elif process.exited.done():
-            code = process.exited.result()
-            payload, is_error = exit_document(request_id, code), True
+            returned = process.exited.result()
+            payload, is_error = exit_document(request_id, returned), True
+            code = _error_code(invocation, "Runtime.ExitError")
             status = "Status: error\tError Type: Runtime.ExitError"
-            note = f"RequestId: {request_id} Error: {exit_text(code)}\nRuntime.ExitError\n"
+            note = f"RequestId: {request_id} Error: {exit_text(returned)}\nRuntime.ExitError\n"
         else:
             process.kill()
             payload, is_error = timeout_document(request_id, timeout), True
+            code = _error_code(invocation, "Sandbox.Timedout")
             status = "Status: timeout"
             stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")[:-6]
             note = f"{stamp}Z {request_id} Task timed out after {timeout:.2f} seconds\n\n"
         self._api.forget()
         process.drain()
         process.log.write((note + self._report(request_id, seconds, memory) + f"{status}\n").encode())
-        return Outcome(payload=payload, function_error=is_error, log=process.log.take())
+        return Outcome(payload=payload, function_error=is_error, error_code=code, log=process.log.take())
 
     async def settle(self, seconds: float) -> None:
         """Waits until it can take an event again or has ended, at most that long."""
@@ -213,6 +219,11 @@ class Worker:
             f"Memory Size: {self.function.memory_size} MB\tMax Memory Used: {memory} MB"
         )
         return report + (f"\tInit Duration: {init * 1000:.2f} ms\t" if init is not None else "\t")
+
+
+def _error_code(invocation: Invocation, error_type: str) -> str:
+    """How the end of a streamed answer names an error: by its type where parts have gone before it."""
+    return error_type if invocation.parts is not None and invocation.parts.begun else UNHANDLED
 
 
 async def _first(seconds: float, *futures: asyncio.Future[Any]) -> None:
