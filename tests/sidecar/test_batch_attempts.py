@@ -132,7 +132,10 @@ def test_what_lambda_throttles_is_sent_again_within_its_time_and_not_before_its_
     assert taken.at - refused.at >= 1
     running.endpoint.answer("score", throttled(30))
     error = running.ask(retry_service_errors=retry_service_errors).error
-    assert error.message == "Lambda API returned error: TooManyRequestsException: Rate Exceeded. (ConcurrentInvocationLimitExceeded)"
+    assert (
+        error.message
+        == "Lambda API returned error: TooManyRequestsException: Rate Exceeded. (ConcurrentInvocationLimitExceeded)"
+    )
     assert len(running.events()) == 4
 
 
