@@ -37,6 +37,10 @@ _EXPECTED = {
 }
 
 
+def _kind(way: Callable[[], tuple[str, int]]) -> str:
+    return way.__name__.strip("_")
+
+
 class Client(threading.Thread):
     """One statement after the other until `stop` is set. `defect` is what should not have happened."""
 
@@ -72,13 +76,18 @@ class Client(threading.Thread):
             self._refused: 20,
         }
 
+    @property
+    def kinds(self) -> list[str]:
+        """As in `done`."""
+        return [_kind(way) for way in self._ways]
+
     def run(self) -> None:
         try:
             while not self.stop.is_set():
                 self.go_on.wait()
                 (way,) = self._choices.choices(list(self._ways), list(self._ways.values()))
                 sql, calls = way()
-                self._execute(way.__name__.strip("_"), sql, calls)
+                self._execute(_kind(way), sql, calls)
                 if self._choices.random() < 0.002:
                     self._hang_up()
         except BaseException as error:

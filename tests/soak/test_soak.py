@@ -52,3 +52,15 @@ def test_what_grows_in_the_first_half_alone_is_warm_and_no_more() -> None:
 def test_what_grows_by_more_than_it_may_in_the_second_half_is_named(name: str, slope: float) -> None:
     assert figures(**{name: 0.8 * slope}).grown() == []
     assert figures(**{name: 1.5 * slope}).grown() == [name]
+
+
+def test_descriptors_that_come_and_go_have_not_grown_and_one_that_stays_each_minute_has() -> None:
+    def used(second: int, leaks: bool) -> float:
+        return 100 + 60 * (second * 7919 % 13 > second * 12 // 600) + (second // 30 if leaks else 0)
+
+    for leaks in (False, True):
+        made = Figures()
+        for second in range(0, 600, 2):
+            values = dict.fromkeys(LIMITS, 100.0) | {"sidecar, descriptors": used(second, leaks)}
+            made.add(float(second), **values)
+        assert made.grown() == (["sidecar, descriptors"] if leaks else [])

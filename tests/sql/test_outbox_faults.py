@@ -20,6 +20,7 @@ from tests.support.stack import execute
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.outbox import election
+from lambda_sidecar.outbox.refusals import LOCKED_MANY
 from lambda_sidecar.testing.sidecar import SidecarProcess
 
 DRAIN_SECONDS = 10
@@ -321,7 +322,8 @@ def test_however_many_rows_of_a_function_are_locked_others_are_sent(outbox: Outb
         execute(connection, "SET SESSION transaction_isolation = 'READ-COMMITTED'")
         execute(connection, "DELETE FROM lambda_udf.outbox WHERE function_name = 'all-locked'")
         outbox.sidecar.start()
-        outbox.wait_for_arrivals("all-locked", 1000)
+        # Of more, some are sent before that is known, and then one at a time.
+        outbox.wait_for_arrivals("all-locked", LOCKED_MANY + 1)
         outbox.wait_for(*(outbox.send("others") for _ in range(10)), seconds=8)
         connection.commit()
     outbox.wait_until_delivered(seconds=30)
