@@ -128,7 +128,7 @@ LONG_CONTEXT_BYTES = len(base64.b64encode(json.dumps({"k": "x" * 3000}, separato
         (
             '{"invocationType": "Event"}',
             "unknown option 'invocationType'; known are client_context, durable_execution_name,"
-            " invocation_type, log_type, qualifier, region, role, tenant_id, timeout_ms, traceparent",
+            " invocation_type, log_type, qualifier, region, role, stream, tenant_id, timeout_ms, traceparent",
         ),
         (
             '{"invocation_type": "event"}',

@@ -441,7 +441,7 @@ def test_answers_to_rows_that_have_not_reached_the_peer_and_its_end_do_not_shake
             came += len(payload) if kind == DATA else 0
         peer.send(*(good(n) for n in range(1, count + 1)))
 
-    with Peer(path, script), Host(path, timeout_ms=TIMEOUT_MS) as host:
+    with Peer(path, script), Host(path) as host:
         given = options(concurrency=1000)
         assert values(host.map(given, Concat('"' + "x" * 960, '"'), count=count)) == list(range(1, count + 1))
 
