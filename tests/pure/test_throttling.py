@@ -314,6 +314,29 @@ def test_a_long_call_at_work_shows_that_its_function_is_not_stopped() -> None:
     lead(main)
 
 
+@pytest.mark.parametrize("others", [0.01, 600.0])
+def test_a_long_call_at_work_does_not_keep_others_from_a_function_that_has_recovered(others: float) -> None:
+    """However long the function lets in no more than that one: it is asked about once a second."""
+    limits = Limits(places=1)
+    lengths = iter([600.0])
+    model = Model({"f": limits}, lambda _: next(lengths, others))
+
+    async def main() -> None:
+        pipeline = model.pipeline()
+        calls = [asyncio.create_task(call(pipeline, seconds=900)) for _ in range(60)]
+        await asyncio.sleep(20)
+        assert len(model.taken) == 1
+        tried = [at for at in model.refused if at >= time.monotonic() - 10]
+        assert 8 <= len(tried) <= 12
+        limits.places, recovered = 1000, time.monotonic()
+        await asyncio.sleep(10)
+        assert len(model.taken) == len(calls), "all of them"
+        assert model.taken[1] - recovered <= 1.1
+        assert set(await asyncio.gather(*calls)) == {"1"}
+
+    lead(main)
+
+
 def test_a_call_that_is_repeated_by_whoever_made_it_has_its_answer_at_the_first_refusal() -> None:
     model = Model({"f": Limits(places=0)}, always(0.01))
 

@@ -173,8 +173,7 @@ class Concurrency:
     def is_stuck(self) -> bool:
         """Whether a call waits although it could run: a defect, there is no such moment."""
         return len(self._held) < self.maximum and any(
-            self._is_below_limit(function)
-            and self.throttles.is_missed(function, self._running.get(function, 0))
+            self._is_below_limit(function) and self.throttles.is_missed(function)
             for function in self._queue.functions()
         )
 
