@@ -149,7 +149,7 @@ class Pipeline:
             failure: InvokeFailure = self._late(call)
             repeats = None if call.invocation is None else call.invocation.repeats
             if repeats is not None and (call.phase is SENT or repeats.in_doubt):
-                failure.may_be_repeated()
+                failure = failure.may_be_repeated()
         except InvokeFailure as raised:
             # Its frames hold the answer, and this one holds it: megabytes until memory is collected.
             failure = raised.with_traceback(None)
