@@ -264,8 +264,15 @@ async def test_a_call_whose_time_ends_in_an_attempt_says_that_it_is_safe_to_repe
         assert await here.ask({}, timeout_ms=200) == "timed out after 200 ms"
 
 
-async def test_credentials_that_cannot_be_renewed_end_a_call_in_doubt() -> None:
-    async with serving(NOTHING, OK, credentials=Renewed(fails_from=2)) as here:
+@pytest.mark.parametrize(
+    ("answers", "fails_from"),
+    [((NOTHING, OK), 2), ((NOTHING, THROTTLED, OK), 3)],
+    ids=["at once", "throttled"],
+)
+async def test_credentials_that_cannot_be_renewed_end_a_call_in_doubt(
+    answers: tuple[bytes, ...], fails_from: int
+) -> None:
+    async with serving(*answers, credentials=Renewed(fails_from=fails_from)) as here:
         text = await here.ask()
         assert text.startswith("Lambda API returned error: Missing Credentials")
         assert text.endswith(SAFE)

@@ -204,7 +204,10 @@ class Pipeline:
             try:
                 if call.queued_us:  # the wait may have outlasted them
                     call.phase = CREDENTIALS
-                    credentials = await self._credentials.get(role, call.account, function.region)
+                    try:
+                        credentials = await self._credentials.get(role, call.account, function.region)
+                    except InvokeFailure as failure:
+                        raise failure if repeats is None else repeats.last(failure) from None
                 return await self._send(call, invocation, credentials, estimate)
             except Throttled as failure:
                 refusal = failure.with_traceback(None)
