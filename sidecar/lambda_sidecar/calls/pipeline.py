@@ -110,7 +110,7 @@ class Pipeline:
         """Calls that wait because their function throttles."""
         functions = self.concurrency.throttles.of
         return sum(
-            call.phase is WAITING and call.function is not None and call.function.unqualified in functions
+            call.phase is WAITING and call.limited_as in functions
             for call in (self.traffic.in_flight if functions else ())
         )
 
@@ -191,7 +191,7 @@ class Pipeline:
             renew = functools.partial(self._credentials.get, role, call.account, function.region)
             repeats = Repeats(call.deadline, renew)
         call.invocation = invocation = _invocation(call, function, options, repeats)
-        name = function.unqualified
+        call.limited_as = name = _limited_as(function, options)
         estimate = self.durations.of(name, options.invocation_type)
         slot = self.concurrency.take(name)
         refusal: Throttled | None = None
@@ -293,8 +293,8 @@ class Pipeline:
 
     def _late(self, call: Call) -> InvokeFailure:
         """Its time has passed."""
-        if call.phase is WAITING and call.function is not None:
-            refusal = self._refusal(call.function.unqualified, None)
+        if call.phase is WAITING:
+            refusal = self._refusal(call.limited_as, None)
             if refusal is not None:
                 return refusal
         return CallTimeout(call.timeout_ms)
@@ -329,6 +329,14 @@ def _read(options: MapOptions | DurableRequest | str | None) -> Options:
     if isinstance(options, DurableRequest):
         return durable.checked(options)
     return parse_options(options) if isinstance(options, str) else checked(options)
+
+
+def _limited_as(function: FunctionName, options: Options) -> str:
+    """The name under which a call takes its slot. Whatever is no invocation has another one: it is nothing to
+    the function, and Lambda does not throttle it with the function's calls."""
+    if isinstance(options, DurableOptions):
+        return f"{options.invocation_type} {function.unqualified}"
+    return function.unqualified
 
 
 def _without_answer(left: float) -> float:
