@@ -51,10 +51,14 @@ class InvokeFailure(Exception):
         self.code = _safe(code[:CODE_MAX])
         super().__init__(self.text)
 
-    def may_be_repeated(self) -> None:
-        """Says in the text that the call may have started a durable execution of its name, and that whoever
-        calls again with the same name and payload gets to it."""
-        self.text = self.text.removesuffix(PERHAPS_DONE)[:MESSAGE_MAX] + SAFE_TO_REPEAT
+    def may_be_repeated(self) -> InvokeFailure:
+        """The same with a text that says that the call may have started a durable execution of its name, and
+        that whoever calls again with the same name and payload gets to it. A copy: a failure to get
+        credentials is raised for other calls, too."""
+        same = type(self).__new__(type(self), *self.args)
+        vars(same).update(vars(self))
+        same.text = self.text.removesuffix(PERHAPS_DONE)[:MESSAGE_MAX] + SAFE_TO_REPEAT
+        return same
 
 
 def _safe(text: str) -> str:

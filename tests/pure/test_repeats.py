@@ -26,6 +26,7 @@ from lambda_sidecar.aws import repeats
 from lambda_sidecar.aws.answer import RETRYABLE
 from lambda_sidecar.aws.configuration import AwsConfiguration
 from lambda_sidecar.aws.credentials import PlaceholderCredentials
+from lambda_sidecar.aws.kept_credentials import KeptCredentials, Session
 from lambda_sidecar.aws.lambda_api import Invoker
 from lambda_sidecar.calls.call import Call
 from lambda_sidecar.calls.pipeline import Pipeline
@@ -68,6 +69,26 @@ class Renewed(PlaceholderCredentials):
         if self.asked >= self.fails_from:
             raise MissingCredentials
         return ReadOnlyCredentials(f"AKID{self.asked}", "secret", None)
+
+
+class Kept(PlaceholderCredentials):
+    """Gives some once, and then what KeptCredentials says to all who ask: that there are none."""
+
+    def __init__(self) -> None:
+        self.given = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._kept = KeptCredentials(
+            self._fetch, clock=time.time, tasks=self._tasks, fresh_for=lambda left, _: left, failed_seconds=60
+        )
+
+    async def get(self, role: Role | None, account: Account, region: str) -> ReadOnlyCredentials:
+        if not self.given:
+            self.given = True
+            return ReadOnlyCredentials("AKID", "secret", None)
+        return await self._kept.get(region)
+
+    async def _fetch(self, _region: str) -> Session:
+        raise MissingCredentials
 
 
 class Serving:
@@ -243,11 +264,29 @@ async def test_a_call_whose_time_ends_in_an_attempt_says_that_it_is_safe_to_repe
         assert await here.ask({}, timeout_ms=200) == "timed out after 200 ms"
 
 
-async def test_credentials_that_cannot_be_renewed_end_a_call_in_doubt() -> None:
-    async with serving(NOTHING, OK, credentials=Renewed(fails_from=2)) as here:
+@pytest.mark.parametrize(
+    ("answers", "fails_from"),
+    [((NOTHING, OK), 2), ((NOTHING, THROTTLED, OK), 3)],
+    ids=["at once", "throttled"],
+)
+async def test_credentials_that_cannot_be_renewed_end_a_call_in_doubt(
+    answers: tuple[bytes, ...], fails_from: int
+) -> None:
+    async with serving(*answers, credentials=Renewed(fails_from=fails_from)) as here:
         text = await here.ask()
         assert text.startswith("Lambda API returned error: Missing Credentials")
         assert text.endswith(SAFE)
+
+
+async def test_what_a_call_in_doubt_says_is_not_said_to_calls_that_fail_for_the_same_reason() -> None:
+    """A failure to get credentials answers all who ask for some time."""
+    async with serving(NOTHING, OK, credentials=Kept()) as here:
+        assert (await here.ask()).endswith(SAFE)
+        for name in ({}, {"durable_execution_name": "another"}):
+            text = await here.ask({**name})
+            assert text.startswith("Lambda API returned error: Missing Credentials")
+            assert SAFE not in text
+        assert len(here.bodies) == 1
 
 
 async def test_a_call_that_is_cancelled_between_two_attempts_gives_its_slot_back_and_sends_nothing_more() -> (

@@ -5,6 +5,7 @@ Quick: no process, no socket. Each test's name is the sentence that it proves.""
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import random
 import time
@@ -15,7 +16,7 @@ from tests.support.need import Need
 
 from lambda_sidecar.concurrency.durations import SAMPLES, Estimate
 from lambda_sidecar.concurrency.fair_queue import FairQueue, Place
-from lambda_sidecar.concurrency.slots import Concurrency, Share, Shed, Slot
+from lambda_sidecar.concurrency.slots import SHED_AT_ONCE, Concurrency, Share, Shed, Slot
 from lambda_sidecar.concurrency.turns import KNOWN_MIN, Turns
 
 FUNCTIONS = ("f", "g", "h")
@@ -114,6 +115,27 @@ async def test_under_any_order_of_cancel_and_release_the_sum_of_slots_is_right(s
     await model.settle()
     assert (model.slots.running, model.slots.waiting) == (0, 0)
     assert min(model.seen[what] for what in ("taken", "let in", "shed", "cancelled")) > 20
+
+
+async def test_calls_of_a_function_that_is_stopped_are_shed_a_few_in_each_turn_of_the_loop() -> None:
+    slots = Concurrency(1, None)
+    slots.throttles.stopped_seconds = 0
+    slot = slots.take("f")
+    assert slot is not None
+    deadline, share = time.monotonic() + 900, Share()
+    calls = [
+        asyncio.create_task(slots.wait("f", "app", share, deadline=deadline, need=Need())) for _ in range(500)
+    ]
+    await asyncio.sleep(0)
+    left = [slots.waiting]
+    slots.refused(slot, Exception())
+    while left[-1]:
+        left.append(slots.waiting)
+        await asyncio.sleep(0)
+    assert left[0] == len(calls)
+    assert max(before - after for before, after in itertools.pairwise(left)) == SHED_AT_ONCE
+    assert {type(each) for each in await asyncio.gather(*calls, return_exceptions=True)} == {Shed}
+    assert slots.running == 1
 
 
 class PlainQueue:

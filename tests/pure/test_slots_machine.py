@@ -181,8 +181,7 @@ class SlotsMachine(LoopMachine):
         throttle = self.slots.throttles.of.get(function)
         if throttle is None:
             return False
-        due = throttle.pace.due(now := self.loop.time(), running)
-        return due is None or due > now
+        return throttle.pace.due(now := self.loop.time(), running) > now
 
     def end(self) -> None:
         for call in self.calls:

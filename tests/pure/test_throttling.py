@@ -22,10 +22,12 @@ from lambda_sidecar.access.rules import AccessRules
 from lambda_sidecar.access.settings import AccessSettings
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.aws.credentials import PlaceholderCredentials
+from lambda_sidecar.aws.durable_api import LOOK
 from lambda_sidecar.aws.lambda_api import Invocation
 from lambda_sidecar.calls.call import Call
+from lambda_sidecar.calls.durable import DurableRequest
 from lambda_sidecar.calls.lambda_invoke import Options
-from lambda_sidecar.calls.pipeline import Pipeline
+from lambda_sidecar.calls.pipeline import Invoke, Pipeline
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.concurrency.pace import OVER
 from lambda_sidecar.concurrency.slots import Concurrency, Share
@@ -93,9 +95,9 @@ class Model:
         await asyncio.sleep(self.way)
         return InvocationResult(200, b"1", "r", "1", "", b"")
 
-    def pipeline(self, maximum: int = 1000) -> Pipeline:
+    def pipeline(self, ask: Invoke | None = None, *, maximum: int = 1000) -> Pipeline:
         policy = Policy(DEFAULTS, AccessRules(AccessSettings(), DEFAULTS))
-        return Pipeline(self.invoke, PlaceholderCredentials(), policy, Concurrency(maximum, None))
+        return Pipeline(self.invoke, PlaceholderCredentials(), policy, Concurrency(maximum, None), ask)
 
 
 def always(seconds: float) -> Callable[[random.Random], float]:
@@ -120,13 +122,14 @@ async def call(
     seconds: float = 60.0,
     share: Share | None = None,
     is_repeated: bool = False,
+    options: Options | DurableRequest = SYNC,
 ) -> str:
     """The payload, or the failure's text."""
     made = Call(
         Account("app", "%"),
         function,
         b"1",
-        options=SYNC,
+        options=options,
         timeout_ms=round(seconds * 1000),
         share=share or Share(),
         is_repeated=is_repeated,
@@ -314,12 +317,59 @@ def test_a_long_call_at_work_shows_that_its_function_is_not_stopped() -> None:
     lead(main)
 
 
+@pytest.mark.parametrize("others", [0.01, 600.0])
+def test_a_long_call_at_work_does_not_keep_others_from_a_function_that_has_recovered(others: float) -> None:
+    """However long the function lets in no more than that one: it is asked about once a second."""
+    limits = Limits(places=1)
+    lengths = iter([600.0])
+    model = Model({"f": limits}, lambda _: next(lengths, others))
+
+    async def main() -> None:
+        pipeline = model.pipeline()
+        calls = [asyncio.create_task(call(pipeline, seconds=900)) for _ in range(60)]
+        await asyncio.sleep(20)
+        assert len(model.taken) == 1
+        tried = [at for at in model.refused if at >= time.monotonic() - 10]
+        assert 8 <= len(tried) <= 12
+        limits.places, recovered = 1000, time.monotonic()
+        await asyncio.sleep(10)
+        assert len(model.taken) == len(calls), "all of them"
+        assert model.taken[1] - recovered <= 1.1
+        assert set(await asyncio.gather(*calls)) == {"1"}
+
+    lead(main)
+
+
 def test_a_call_that_is_repeated_by_whoever_made_it_has_its_answer_at_the_first_refusal() -> None:
     model = Model({"f": Limits(places=0)}, always(0.01))
 
     async def main() -> None:
         assert await call(model.pipeline(), is_repeated=True) == RATE_EXCEEDED
         assert len(model.refused) == 1
+
+    lead(main)
+
+
+def test_a_look_at_an_execution_is_not_held_up_where_lambda_throttles_the_function_nor_taken_for_a_call() -> (
+    None
+):
+    model = Model({"f": Limits(places=0)}, always(0.01))
+
+    async def look(invocation: Invocation, _: ReadOnlyCredentials) -> InvocationResult:
+        return InvocationResult(200, invocation.invocation_type.encode(), "r", "1", "", b"")
+
+    async def main() -> None:
+        pipeline = model.pipeline(look)
+        pipeline.concurrency.throttles.stopped_seconds = 3
+        waiting = [asyncio.create_task(call(pipeline, seconds=900)) for _ in range(5)]
+        request = DurableRequest(LOOK, f"{F}:$LATEST/durable-execution/name/id", b"", "")
+        for _ in range(20):
+            await asyncio.sleep(0.25)
+            began = time.monotonic()
+            assert await call(pipeline, options=request) == LOOK
+            assert time.monotonic() - began < 0.01
+        assert set(await asyncio.gather(*waiting)) == {RATE_EXCEEDED}
+        assert pipeline.concurrency.throttles.is_stopped(F)
 
     lead(main)
 

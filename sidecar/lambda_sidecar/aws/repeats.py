@@ -91,7 +91,7 @@ class Repeats:
     def last(self, failure: InvokeFailure) -> InvokeFailure:
         """The failure that ends the call. Lambda's word that the name is another payload's stays as it is."""
         if self.in_doubt and failure.code != "DurableExecutionAlreadyStartedException":
-            failure.may_be_repeated()
+            return failure.may_be_repeated()
         return failure
 
     def _pause(self, failure: InvokeFailure) -> float:

@@ -71,6 +71,7 @@ class Call:
         "invocation",
         "is_repeated",
         "late",
+        "limited_as",
         "options",
         "payload",
         "phase",
@@ -129,6 +130,8 @@ class Call:
         self.phase = CHECKING
         self.function: FunctionName | None = None
         self.invocation: Invocation | None = None
+        self.limited_as = ""
+        """The name under which it takes a slot, once that is known."""
         self.slot: Slot | None = None
         self.result: InvocationResult | None = None
         self.put = put

@@ -110,7 +110,7 @@ class Pipeline:
         """Calls that wait because their function throttles."""
         functions = self.concurrency.throttles.of
         return sum(
-            call.phase is WAITING and call.function is not None and call.function.unqualified in functions
+            call.phase is WAITING and call.limited_as in functions
             for call in (self.traffic.in_flight if functions else ())
         )
 
@@ -149,7 +149,7 @@ class Pipeline:
             failure: InvokeFailure = self._late(call)
             repeats = None if call.invocation is None else call.invocation.repeats
             if repeats is not None and (call.phase is SENT or repeats.in_doubt):
-                failure.may_be_repeated()
+                failure = failure.may_be_repeated()
         except InvokeFailure as raised:
             # Its frames hold the answer, and this one holds it: megabytes until memory is collected.
             failure = raised.with_traceback(None)
@@ -191,7 +191,7 @@ class Pipeline:
             renew = functools.partial(self._credentials.get, role, call.account, function.region)
             repeats = Repeats(call.deadline, renew)
         call.invocation = invocation = _invocation(call, function, options, repeats)
-        name = function.unqualified
+        call.limited_as = name = _limited_as(function, options)
         estimate = self.durations.of(name, options.invocation_type)
         slot = self.concurrency.take(name)
         refusal: Throttled | None = None
@@ -204,7 +204,10 @@ class Pipeline:
             try:
                 if call.queued_us:  # the wait may have outlasted them
                     call.phase = CREDENTIALS
-                    credentials = await self._credentials.get(role, call.account, function.region)
+                    try:
+                        credentials = await self._credentials.get(role, call.account, function.region)
+                    except InvokeFailure as failure:
+                        raise failure if repeats is None else repeats.last(failure) from None
                 return await self._send(call, invocation, credentials, estimate)
             except Throttled as failure:
                 refusal = failure.with_traceback(None)
@@ -290,8 +293,8 @@ class Pipeline:
 
     def _late(self, call: Call) -> InvokeFailure:
         """Its time has passed."""
-        if call.phase is WAITING and call.function is not None:
-            refusal = self._refusal(call.function.unqualified, None)
+        if call.phase is WAITING:
+            refusal = self._refusal(call.limited_as, None)
             if refusal is not None:
                 return refusal
         return CallTimeout(call.timeout_ms)
@@ -326,6 +329,14 @@ def _read(options: MapOptions | DurableRequest | str | None) -> Options:
     if isinstance(options, DurableRequest):
         return durable.checked(options)
     return parse_options(options) if isinstance(options, str) else checked(options)
+
+
+def _limited_as(function: FunctionName, options: Options) -> str:
+    """The name under which a call takes its slot. Whatever is no invocation has another one: it is nothing to
+    the function, and Lambda does not throttle it with the function's calls."""
+    if isinstance(options, DurableOptions):
+        return f"{options.invocation_type} {function.unqualified}"
+    return function.unqualified
 
 
 def _without_answer(left: float) -> float:

@@ -30,6 +30,9 @@ PLACE_CALLS = 32
 # A 429 is put down to the places if at least this share of the most calls that were taken at once run. (Calls
 # that have ended count as running until their answers are read.)
 FULL = 0.85
+# While the places are full, one call more is tried once none has begun for this time, which halves with each
+# that is not refused: long calls that run say nothing of what Lambda takes by now.
+TRY_SECONDS = 1 / RATE_MIN
 # A start that comes so many seconds late is made up for by the next ones: neither timers nor the event loop
 # are exact.
 LATE = 0.02
@@ -40,13 +43,14 @@ OVER = 10.0
 
 
 class Start:
-    """Of one call, at a pace, besides `others` that ran."""
+    """Of one call, at a pace, besides `others` that ran. `is_beyond` the places: only tried."""
 
-    __slots__ = ("others", "pace")
+    __slots__ = ("is_beyond", "others", "pace")
 
-    def __init__(self, pace: Pace, others: int) -> None:
+    def __init__(self, pace: Pace, others: int, *, is_beyond: bool) -> None:
         self.pace = pace
         self.others = others
+        self.is_beyond = is_beyond
 
 
 class Pace:
@@ -70,6 +74,8 @@ class Pace:
         self._others = 1
         self._place_calls = 0
         self._place_at = PLACE_CALLS
+        self._started_at = now
+        self._try_after = TRY_SECONDS
         self._looked = now
         self._speed = RATE_FIRST
         self._started = 0
@@ -87,14 +93,15 @@ class Pace:
         """Calls that begin in a second: the rate, or what the places let through lately."""
         return min(self.rate, max(self._speed, RATE_MIN))
 
-    def due(self, now: float, running: int) -> float | None:
-        """When the next call may begin, while `running` run; None: not before one of them has ended."""
+    def due(self, now: float, running: int) -> float:
+        """When the next call may begin, while `running` run: sooner if one of them ends and has a place."""
+        due = self._next
         if running >= self._places:
+            due = max(due, self._started_at + self._try_after)
             self._held_at = now
-            return None
-        if self._next > now:
+        if due > now:
             self._held_at = now
-        return self._next
+        return due
 
     def start(self, now: float, running: int) -> Start:
         """One call begins, besides the `running`, when it is due."""
@@ -102,16 +109,22 @@ class Pace:
             self._grow(now)
         self._grown = now
         self._next = max(self._next, now - LATE) + 1 / self.rate
+        self._started_at = now
+        if running >= self._places:
+            self._try_after /= 2
+            return Start(self, running, is_beyond=True)
         self._started += 1
         if running + 1 >= self._places:
             self._use_last_place()
         self._look(now)
-        return Start(self, running)
+        return Start(self, running, is_beyond=False)
 
     def took(self, now: float, start: Start) -> None:
         """The call has ended, and was not refused."""
         self._taken_at = now
         self._most_taken = max(self._most_taken, start.others + 1)
+        if start.is_beyond:
+            self._places = max(self._places, start.others + 1)
         self.is_stopped = False
         if self._misses >= MISSES and self.rate < RATE_AGAIN and not self._searches:
             self._searches, self._places = True, math.inf
@@ -127,6 +140,9 @@ class Pace:
             self.is_stopped = True
         if start is None:
             return
+        if start.is_beyond:
+            self._try_after = TRY_SECONDS
+            return
         self._refused += 1
         self._misses += 1
         self._others = max(1, others)
@@ -141,7 +157,7 @@ class Pace:
     def _decrease(self, now: float, others: int) -> None:
         if others >= FULL * max(self._most_taken, self._most_before):
             if others < self._places:
-                self._places = max(1, others)
+                self._places, self._try_after = max(1, others), TRY_SECONDS
             self._place_calls, self._place_at = 0, PLACE_CALLS
         elif now - self._cut >= EVENT:
             self._cut = now
@@ -181,7 +197,7 @@ class Pace:
             self._cut = now
             if self._searches:
                 self._searches, self._misses = False, 0
-                self._places = self._others
+                self._places, self._try_after = self._others, TRY_SECONDS
                 self._cut = now - self._even()
         elif self._searches:
             self.rate *= 2

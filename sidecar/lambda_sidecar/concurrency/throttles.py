@@ -65,8 +65,8 @@ class Throttles:
             self._forget(function)
             return True
         due = throttle.pace.due(now, running)
-        if due is None or due <= now:
-            return due is not None
+        if due <= now:
+            return True
         self._wake(function, throttle, now, due)
         return False
 
@@ -75,13 +75,10 @@ class Throttles:
         throttle = self.of.get(function)
         return None if throttle is None else throttle.pace.start(time.monotonic(), running)
 
-    def is_missed(self, function: str, running: int) -> bool:
-        """Whether calls that wait for it could begin, and nothing will say so."""
+    def is_missed(self, function: str) -> bool:
+        """Whether nothing will say when calls that wait for it may begin."""
         throttle = self.of.get(function)
-        if throttle is None:
-            return True
-        due = throttle.pace.due(time.monotonic(), running)
-        return due is not None and throttle.timer is None
+        return throttle is None or throttle.timer is None
 
     def is_stopped(self, function: str) -> bool:
         """Whether it has taken nothing for long."""
