@@ -83,6 +83,27 @@ async def test_whoever_waits_for_a_part_may_be_cancelled_and_the_next_answer_wai
         assert one.context.events == ["part 1", "answer 1"]
 
 
+async def test_the_end_of_a_call_does_not_overtake_its_part_with_others_in_their_message() -> None:
+    """The part waits behind another call's answer, and then nobody waits for it."""
+    async with served() as one:
+        one.context.send(1, takes_more=True, result_max=9)
+        one.context.send(2, 3, takes_more=True)
+        await one.settle()
+        one.context.writable.clear()
+        one.calls.end(2)
+        await one.settle()
+        one.calls.end(3)
+        await one.settle()
+        writing = asyncio.create_task(one.stream._answers.write_part(Response(call_id=1, part=b"x")))
+        await one.settle()
+        writing.cancel()
+        one.calls.end(1)
+        await one.settle()
+        one.context.writable.set()
+        await one.settle()
+        assert one.context.events == ["answer 2", "answer 3", "part 1", "answer 1"]
+
+
 async def test_a_part_for_a_client_that_has_gone_ends_its_call_as_one_that_nobody_waits_for(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -20,6 +20,7 @@ from lambda_sidecar.contract.service import MESSAGE_MAX
 from lambda_sidecar.errors import ApiError
 from lambda_sidecar.quotas import LOG_TAIL_MAX, RESPONSE_MAX
 from lambda_sidecar.text.json_text import STRING_STEP
+from lambda_sidecar.text.pacer import at_once
 
 MOST = 10_000_000
 DONE = Completion("", "", b"", 0)
@@ -39,7 +40,7 @@ def sent(
         streamed = StreamedDocument(write, most)
         for part in parts:
             await streamed.put(part)
-        made.append(streamed.end(result(b"", streamed=completion, **fields)))
+        made.append(at_once(streamed.end(result(b"", streamed=completion, **fields))))
 
     asyncio.run(whole())
     return made
@@ -136,6 +137,18 @@ def test_nothing_is_sent_beyond_the_bound_while_the_answer_comes() -> None:
     with pytest.raises(ApiError, match="ResponseTooLarge"):
         asyncio.run(whole())
     assert 0 < len(b"".join(made)) <= 1000
+
+
+def test_what_a_function_says_of_its_failure_is_written_a_step_at_a_time_and_within_the_bound() -> None:
+    """6 MB of quotation marks at once would hold the loop for 30 ms."""
+
+    async def write(part: bytes) -> None:
+        """Nothing comes before the end."""
+
+    failed = result(b"", streamed=Completion("E", '"' * 4 * STRING_STEP, b"", 0))
+    assert len(list(StreamedDocument(write, MOST).end(failed))) == 4
+    with pytest.raises(ApiError, match="ResponseTooLarge"):
+        at_once(StreamedDocument(write, 4 * STRING_STEP).end(failed))
 
 
 def test_no_part_is_larger_than_a_message_may_be_whatever_the_function_says() -> None:

@@ -97,6 +97,8 @@ def test_one_wrong_character_anywhere_makes_it_no_trace(at: int, character: str)
     [
         ("https://user:canary@collector.example:4318/v1?key=canary", "https://collector.example:4318/v1"),
         ("http://[::1]:4318", "http://[::1]:4318"),
+        ("http://collector.example?key=canary", "http://collector.example"),
+        ("http://collector.example/v1?next=http://x&key=canary", "http://collector.example/v1"),
     ],
 )
 def test_the_log_names_the_collector_without_a_password(

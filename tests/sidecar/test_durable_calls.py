@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
+from tests.pure.test_trace import GOOD, TRACE_ID
 from tests.support.aws_sidecar import AwsSidecar, aws_sidecar
 from tests.support.lambda_endpoint import Answer, Handler, hangs_up, says
 
@@ -50,6 +51,14 @@ def bodies(into: list[bytes], answer: Answer) -> Answer:
         answer(handler)
 
     return reply
+
+
+def test_the_trace_of_a_look_is_in_the_log_and_in_no_header(tmp_path: Path) -> None:
+    with aws_sidecar(tmp_path, GONE) as aws:
+        assert aws.stream.ask(ARN, b"", invocation_type=LOOK, traceparent=GOOD).HasField("error")
+        assert "x-amzn-trace-id" not in aws.endpoint.headers[0]
+        aws.sidecar.stop()
+        assert TRACE_ID in aws.sidecar.log_text()
 
 
 def test_an_execution_is_one_document_with_every_field_of_the_api(tmp_path: Path) -> None:

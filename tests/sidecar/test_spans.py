@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -201,6 +202,21 @@ def test_a_collector_that_is_away_neither_delays_nor_fails_a_call(tmp_path: Path
                 assert sidecar.stream.ask("f", traceparent=GOOD).HasField("result")
             assert time.monotonic() - began < 10
             collector.gate.set()
+
+
+def test_what_the_sdk_logs_of_a_collector_that_is_away_holds_no_key(tmp_path: Path) -> None:
+    """Nor what it logs of headers that it cannot read."""
+    environment = {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://user:canary@127.0.0.1:{free_port()}/v1?key=canary",
+        "OTEL_EXPORTER_OTLP_HEADERS": "authorization: canary",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+        "OTEL_BSP_SCHEDULE_DELAY": "20",
+    }
+    with traced(tmp_path, environment) as sidecar:
+        sidecar.stream.ask("f", traceparent=GOOD)
+        for what in ("Header format invalid", "exporting spans? batch|Failed to export spans? batch"):
+            wait_until(lambda what=what: re.search(what, sidecar.sidecar.log_text()), what=what)  # type: ignore[misc]
+        assert "canary" not in sidecar.sidecar.log_text()
 
 
 @pytest.mark.parametrize(

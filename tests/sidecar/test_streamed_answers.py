@@ -244,7 +244,9 @@ def test_what_is_refused_before_the_function_runs_is_sent_again(shared: AwsSidec
         (says(500, b'{"message": "m"}', x_amzn_ErrorType="ServiceException"), "ServiceException: m"),
         (says(404, b"{}", x_amzn_ErrorType="ResourceNotFoundException"), "ResourceNotFoundException: "),
         (says(200, b"<html>", Content_Type="text/html"), "a result that is no event stream"),
-        (says(200, b"{}", x_amzn_RequestId="r-1", Content_Type="application/json"), "no event stream"),
+        (says(200, b"{}", Content_Type="application/json"), "a result that is no event stream"),
+        (says(200, b"{}" * 9, x_amzn_RequestId="r-1", Content_Type="application/json"), "no event stream"),
+        (says(200, b"{}", x_amzn_RequestId="r-1"), "The endpoint ended the stream before its completion"),
         (says(200), "no event stream"),
         (says(204), "HTTP 204 instead of 200"),
         (says(302), "HTTP 302 instead of 200"),
@@ -254,7 +256,7 @@ def test_what_is_refused_before_the_function_runs_is_sent_again(shared: AwsSidec
         (streams(chunk(b"\xff"), complete()), "the function's result is not UTF-8 at byte 0"),
         (streams(chunk(b"ab\xc3"), complete()), "the function's result is not UTF-8 at byte 2"),
     ],
-    ids=range(12),
+    ids=range(14),
 )
 def test_what_is_no_stream_of_lambdas_is_the_calls_error(
     shared: AwsSidecar, answer: Answer, text: str
@@ -262,6 +264,12 @@ def test_what_is_no_stream_of_lambdas_is_the_calls_error(
     shared.endpoint.answers[:] = [answer, WHOLE]
     assert text in ask(shared.stream).error
     assert ask(shared.stream).document["Payload"] == "one, two"
+
+
+def test_lambdas_own_answer_is_a_stream_whatever_type_its_data_has(shared: AwsSidecar) -> None:
+    for kind in ("text/html", "application/vnd.awslambda.http-integration-response"):
+        shared.endpoint.answers[:] = [streams(chunk(b"<p>"), complete(), Content_Type=kind)]
+        assert ask(shared.stream).document["Payload"] == "<p>"
 
 
 def test_a_dry_run_has_the_document_of_any_other(shared: AwsSidecar) -> None:

@@ -38,6 +38,10 @@ def is_stream(response: Response, invocation_type: str) -> bool:
         raise NotAsLambdaDoes(f"HTTP {response.status} instead of {expected}")
     if expected != 200:
         return False
+    # By the model Content-Type is "the type of data the stream is returning" (ResponseStreamContentType)
+    # and has no set value: whether Lambda's own answer is a stream is what the checksums in it say.
+    if "x-amzn-requestid" in response.headers:
+        return True
     if response.headers.get("content-type", "").partition(";")[0].strip().lower() != CONTENT_TYPE:
         raise NotAsLambdaDoes("a result that is no event stream")
     return True

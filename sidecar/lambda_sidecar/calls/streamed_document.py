@@ -5,14 +5,14 @@ Knows neither gRPC nor HTTP. lambda_invoke.py has the document of an answer that
 from __future__ import annotations
 
 import codecs
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 
 import msgspec
 
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.calls.lambda_invoke import fields_of
 from lambda_sidecar.errors import ApiError
-from lambda_sidecar.text.json_text import STRING_STEP
+from lambda_sidecar.text.json_text import STRING_STEP, string_steps
 
 _Decoder = codecs.getincrementaldecoder("utf-8")
 _START = b'{"StatusCode": 200, "Payload": "'
@@ -38,12 +38,18 @@ class StreamedDocument:
         for start in range(0, len(part), STRING_STEP):
             await self._send(self._escaped(part[start : start + STRING_STEP], final=False))
 
-    def end(self, result: InvocationResult) -> bytes:
-        """The last part, which is the caller's to send. Raises ApiError as `put` does."""
+    def end(self, result: InvocationResult) -> Generator[None, None, bytes]:
+        """The last part, which is the caller's to send. Raises ApiError as `put` does. In steps: what a
+        function says of its failure may be as long as an answer."""
         assert result.streamed is not None  # noqa: S101
-        fields = {**fields_of(result), "ErrorDetails": result.streamed.error_details or None}
-        rest = self._escaped(b"", final=True) + b'", ' + msgspec.json.encode(fields)[1:]
-        return self._counted(rest)
+        payload = self._escaped(b"", final=True)
+        fields = msgspec.json.encode(fields_of(result))[1:-1]
+        details: bytes | None = b"null"
+        if result.streamed.error_details:
+            details = yield from string_steps(result.streamed.error_details, self._room)
+        if details is None:
+            raise self._too_large()
+        return self._counted(b"".join((payload, b'", ', fields, b',"ErrorDetails":', details, b"}")))
 
     def _escaped(self, part: bytes, *, final: bool) -> bytes:
         kept = len(self._decoder.getstate()[0])
@@ -64,9 +70,12 @@ class StreamedDocument:
             self._began, text = True, _START + text
         self._room -= len(text)
         if self._room < 0:
-            raise ApiError(
-                "ResponseTooLarge",
-                f"the function's answer has more than {self._most} bytes as a document"
-                " (lambda_udf.result_max_bytes, max_allowed_packet)",
-            )
+            raise self._too_large()
         return text
+
+    def _too_large(self) -> ApiError:
+        return ApiError(
+            "ResponseTooLarge",
+            f"the function's answer has more than {self._most} bytes as a document"
+            " (lambda_udf.result_max_bytes, max_allowed_packet)",
+        )

@@ -170,9 +170,11 @@ class LambdaInvoker:
     ) -> Result | LargeResult:
         """lambda_invoke's answer, or the last part of one. Raises ApiError."""
         if result.streamed is not None and streamed is not None:
-            return Result(status_code=result.status_code, payload=streamed.end(result))
-        _check_size(result)
-        payload = await self.pipeline.pace(document(result, RESULT_MAX), len(result.payload))
+            work = streamed.end(result)
+        else:
+            _check_size(result)
+            work = document(result, RESULT_MAX)
+        payload = await self.pipeline.pace(work, len(result.payload))
         return _with_payload(Result(status_code=result.status_code), payload)
 
     async def _value(self, result: InvocationResult) -> Result:

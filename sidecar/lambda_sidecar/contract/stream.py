@@ -171,7 +171,9 @@ class Stream:
             response = await self._answer(request, taken.payload, self._share, self._answers)
             if call is not None and request.fails_together and isinstance(response, Response):
                 self._end_together(call, response)
-            await self._answers.write(response, with_others=request.takes_more)
+            # Not with others where parts may have gone before it, which it would overtake.
+            with_others = request.takes_more and not request.result_max
+            await self._answers.write(response, with_others=with_others)
         except Exception as error:
             self._break(error)
 

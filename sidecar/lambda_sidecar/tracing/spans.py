@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 FLUSH_SECONDS = 3.0
 # service.name where nobody gives one, and how the SDK begins the one that it makes up.
 SERVICE, _UNNAMED = "lambda-sidecar", "unknown_service"
+# The SDK logs what it cannot read of OTEL_EXPORTER_OTLP_HEADERS, and exceptions with the whole URL of the
+# collector in their texts: both may hold a key.
+_HEADERS_LOG, _EXPORTER_LOG = "opentelemetry.util.re", OTLPSpanExporter.__module__
 
 Value = str | int | float | bool
 
@@ -54,6 +57,8 @@ class Spans:
 
     def __init__(self) -> None:
         """Connects to nobody. What it raises for settings that are wrong is the SDK's."""
+        logging.getLogger(_HEADERS_LOG).addFilter(_without_words)
+        logging.getLogger(_EXPORTER_LOG).addFilter(_without_words)
         self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("lambda-udf", version())
@@ -95,6 +100,19 @@ class Spans:
                 await done.wait()
         except TimeoutError:
             log.warning("spans were lost: the collector did not take them within %g s", FLUSH_SECONDS)
+
+
+def _without_words(record: logging.LogRecord) -> bool:
+    """Of an exception its class is left, of a header nothing."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(_left(each, record.name) for each in record.args)
+    return True
+
+
+def _left(value: object, logger: str) -> object:
+    if isinstance(value, BaseException):
+        return type(value).__name__
+    return "(not shown)" if logger == _HEADERS_LOG else value
 
 
 def _resource() -> Resource:

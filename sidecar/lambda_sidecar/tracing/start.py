@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import re
 import typing
 from collections.abc import Mapping
 
@@ -40,10 +41,10 @@ def start_spans(environment: Mapping[str, str]) -> Spans | None:
 
 
 def _shown(url: str) -> str:
-    """Without what may be a password."""
-    scheme, separator, rest = url.rpartition("://")
+    """Without what may be a password or a key."""
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
     host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+    return re.split("[?#]", f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}", maxsplit=1)[0]
 
 
 def _is_disabled(environment: Mapping[str, str]) -> bool:
