@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 from tests.support.aws_sidecar import AwsSidecar, aws_sidecar
-from tests.support.lambda_endpoint import Answer, Handler, hangs_up, says
+from tests.support.lambda_endpoint import Answer, Handler, hangs_up, resets, says
 
 from lambda_udf.v1 import invoker_pb2
 
@@ -133,6 +133,7 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Any:
     ("kind", "first", "attempts"),
     [
         (LOOK, hangs_up, 2), (LOOK, says(500, b"{}"), 2), (LOOK, THROTTLED, 2), (LOOK, GONE, 1),
+        (LOOK, resets, 2), (SUCCEED, resets, 1), (FAIL, resets, 1),
         (SUCCEED, hangs_up, 1), (SUCCEED, says(500, b"{}"), 1), (SUCCEED, THROTTLED, 2), (FAIL, GONE, 1),
     ],
 )  # fmt: skip
@@ -148,7 +149,7 @@ def test_a_look_is_repeated_and_a_callback_only_where_it_was_not_taken(
         assert response.error.code == "ResourceNotFoundException"
         if kind == FAIL:
             assert response.error.message.endswith("ResourceNotFoundException: no such callback")
-    if first is hangs_up and kind == SUCCEED:
+    if first in (hangs_up, resets) and kind != LOOK:
         assert "may have been carried out" in response.error.message
 
 
