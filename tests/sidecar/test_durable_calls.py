@@ -81,6 +81,9 @@ def test_a_result_leaves_as_it_is_and_an_error_as_an_object(tmp_path: Path) -> N
             (b'"text"', {"ErrorMessage": '"text"'}),
             (b"[" * 100_000, {"ErrorMessage": "[" * 100_000}),
             (b"{}", {}),
+            (b' {"StackTrace": [' + b'"",' * 999 + b'""]}', {"StackTrace": [""] * 1000}),
+            (b'{"ErrorData": ' + b"[" * 10_000, {"ErrorMessage": '{"ErrorData": ' + "[" * 10_000}),
+            (b'{"ErrorData": "x"', {"ErrorMessage": '{"ErrorData": "x"'}),
         ]:
             assert aws.stream.ask(ID, payload, invocation_type=FAIL).HasField("result")
             assert json.loads(came.pop() or b"{}") == sent
@@ -111,7 +114,15 @@ def test_a_result_leaves_as_it_is_and_an_error_as_an_object(tmp_path: Path) -> N
         (SUCCEED, ID, b"1", '{"function": "a b"}', "not a function name or ARN"),
         (FAIL, ID, b'{"Error": "x"}', "", "unknown member 'Error' of the error"),
         (FAIL, ID, b'{"ErrorData": {}}', "", "member ErrorData of the error must be a string"),
-        (FAIL, ID, b'{"StackTrace": "x"}', "", "member StackTrace of the error must be an array of strings"),
+        (FAIL, ID, b'{"StackTrace": "x"}', "", "member StackTrace of the error must be an array of at most"),
+        (FAIL, ID, b'{"StackTrace": [1]}', "", "must be an array of at most 1000 strings"),
+        (
+            FAIL,
+            ID,
+            b'{"StackTrace": [' + b'"",' * 1000 + b'""]}',
+            "",
+            "must be an array of at most 1000 strings",
+        ),
         (FAIL, ID, b"\xff", "", "payload is not UTF-8"),
     ],
 )
