@@ -59,12 +59,21 @@ static void copy(char *to, size_t size, struct slice from) {
   to[length] = '\0';
 }
 
+static bool is_callback(const struct invoke_request *request) {
+  return request->type == INVOCATION_CALLBACK_SUCCESS || request->type == INVOCATION_CALLBACK_FAILURE;
+}
+
 /* Whoever knows a callback's id can complete it. */
 static struct slice shown_function(const struct invoke_request *request) {
   static const struct slice callback = {.data = "(callback)", .length = sizeof "(callback)" - 1};
-  bool is_callback =
-      request->type == INVOCATION_CALLBACK_SUCCESS || request->type == INVOCATION_CALLBACK_FAILURE;
-  return is_callback ? callback : request->function;
+  return is_callback(request) ? callback : request->function;
+}
+
+/* And Lambda's words about one may quote it. */
+static struct slice shown_text(const struct invoke_request *request, enum failure_kind kind,
+                               const char *text) {
+  if (text == NULL || (kind == FAILURE_API && is_callback(request))) return (struct slice){.data = NULL};
+  return (struct slice){.data = text, .length = strlen(text)};
 }
 
 /* Of a call under way, while it cannot end. */
@@ -86,7 +95,7 @@ static void show(const struct journal_call *call, struct journal_row *row, int64
 void journal_failed(struct journal_call *call, enum failure_kind kind, const char *text,
                     struct slice request_id) {
   if (call->request == NULL || call->has_failed) return; /* nobody else changes them */
-  struct slice why = {.data = text, .length = text == NULL ? 0 : strlen(text)};
+  struct slice why = shown_text(call->request, kind, text);
   int64_t now_us = wait_clock_us();
   pthread_mutex_lock(&lock);
   call->has_failed = true;

@@ -61,6 +61,27 @@ static void those_under_way_come_first_and_the_oldest_of_them(void **state) {
   free(rows);
 }
 
+static void a_callbacks_id_is_not_shown_and_neither_is_what_lambda_says_of_it(void **state) {
+  enum failure_kind kinds[] = {FAILURE_API, FAILURE_TIMEOUT};
+  const char *texts[] = {"no callback canary", "timed out"}, *shown[] = {"", "timed out"};
+  struct invoke_request request = request_of("canary", 1);
+  (void)state;
+  request.type = INVOCATION_CALLBACK_FAILURE;
+  for (size_t i = 0; i < 2; i++) {
+    struct journal_call call;
+    size_t count = 0;
+    journal_begin(&call, &request, wait_clock_us());
+    journal_failed(&call, kinds[i], texts[i], text("id-1"));
+    struct journal_row *rows = journal_read(&count);
+    assert_string_equal(rows[0].function, "(callback)");
+    assert_int_equal(rows[0].kind, kinds[i]);
+    assert_string_equal(rows[0].text, shown[i]);
+    assert_string_equal(rows[0].request_id, "id-1");
+    free(rows);
+    journal_end(&call);
+  }
+}
+
 static void a_failure_of_a_call_that_is_not_under_way_is_none(void **state) {
   struct journal_call call = {.request = NULL};
   size_t before = 0, after = 0;
@@ -129,6 +150,7 @@ static void readers_see_whole_calls_while_others_begin_and_end(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(those_under_way_come_first_and_the_oldest_of_them),
+      cmocka_unit_test(a_callbacks_id_is_not_shown_and_neither_is_what_lambda_says_of_it),
       cmocka_unit_test(a_failure_of_a_call_that_is_not_under_way_is_none),
       cmocka_unit_test(more_than_are_shown_are_counted_from_the_oldest),
       cmocka_unit_test(readers_see_whole_calls_while_others_begin_and_end),

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 import pytest
 from tests.pure.test_trace import GOOD, TRACE_ID
 from tests.support.aws_sidecar import AwsSidecar, aws_sidecar
-from tests.support.lambda_endpoint import Answer, Handler, hangs_up, says
+from tests.support.lambda_endpoint import Answer, Handler, hangs_up, resets, says
 
 from lambda_udf.v1 import invoker_pb2
 
@@ -90,6 +90,9 @@ def test_a_result_leaves_as_it_is_and_an_error_as_an_object(tmp_path: Path) -> N
             (b'"text"', {"ErrorMessage": '"text"'}),
             (b"[" * 100_000, {"ErrorMessage": "[" * 100_000}),
             (b"{}", {}),
+            (b' {"StackTrace": [' + b'"",' * 999 + b'""]}', {"StackTrace": [""] * 1000}),
+            (b'{"ErrorData": ' + b"[" * 10_000, {"ErrorMessage": '{"ErrorData": ' + "[" * 10_000}),
+            (b'{"ErrorData": "x"', {"ErrorMessage": '{"ErrorData": "x"'}),
         ]:
             assert aws.stream.ask(ID, payload, invocation_type=FAIL).HasField("result")
             assert json.loads(came.pop() or b"{}") == sent
@@ -120,7 +123,15 @@ def test_a_result_leaves_as_it_is_and_an_error_as_an_object(tmp_path: Path) -> N
         (SUCCEED, ID, b"1", '{"function": "a b"}', "not a function name or ARN"),
         (FAIL, ID, b'{"Error": "x"}', "", "unknown member 'Error' of the error"),
         (FAIL, ID, b'{"ErrorData": {}}', "", "member ErrorData of the error must be a string"),
-        (FAIL, ID, b'{"StackTrace": "x"}', "", "member StackTrace of the error must be an array of strings"),
+        (FAIL, ID, b'{"StackTrace": "x"}', "", "member StackTrace of the error must be an array of at most"),
+        (FAIL, ID, b'{"StackTrace": [1]}', "", "must be an array of at most 1000 strings"),
+        (
+            FAIL,
+            ID,
+            b'{"StackTrace": [' + b'"",' * 1000 + b'""]}',
+            "",
+            "must be an array of at most 1000 strings",
+        ),
         (FAIL, ID, b"\xff", "", "payload is not UTF-8"),
     ],
 )
@@ -142,6 +153,7 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Any:
     ("kind", "first", "attempts"),
     [
         (LOOK, hangs_up, 2), (LOOK, says(500, b"{}"), 2), (LOOK, THROTTLED, 2), (LOOK, GONE, 1),
+        (LOOK, resets, 2), (SUCCEED, resets, 1), (FAIL, resets, 1),
         (SUCCEED, hangs_up, 1), (SUCCEED, says(500, b"{}"), 1), (SUCCEED, THROTTLED, 2), (FAIL, GONE, 1),
     ],
 )  # fmt: skip
@@ -157,7 +169,7 @@ def test_a_look_is_repeated_and_a_callback_only_where_it_was_not_taken(
         assert response.error.code == "ResourceNotFoundException"
         if kind == FAIL:
             assert response.error.message.endswith("ResourceNotFoundException: no such callback")
-    if first is hangs_up and kind == SUCCEED:
+    if first in (hangs_up, resets) and kind != LOOK:
         assert "may have been carried out" in response.error.message
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -79,6 +80,14 @@ def held(gate: threading.Event, answer: Answer) -> Answer:
 
 def hangs_up(handler: Handler) -> None:
     """Closes the connection instead of an answer."""
+    handler.close_connection = True
+
+
+def resets(handler: Handler) -> None:
+    """The same with a RST: as a load balancer does that has forgotten the connection."""
+    linger = struct.pack("ii", 1, 0)
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    handler.connection.close()
     handler.close_connection = True
 
 

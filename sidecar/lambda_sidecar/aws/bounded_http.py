@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
-from botocore.exceptions import ConnectionClosedError
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 
 # The answers of STS and SSO have some 2 KB, session token included.
 ANSWER_MAX = 262_144
@@ -24,9 +24,17 @@ class BoundedHttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore i
     ANSWER_MAX = ANSWER_MAX
 
     async def send(self, request: Any) -> Any:
-        """Raises AnswerTooLarge, and whatever its parent raises."""
+        """Raises AnswerTooLarge, and whatever its parent raises; but EndpointConnectionError says that
+        nothing was sent."""
         request.stream_output = True  # its parent leaves the body to us
-        response = await super().send(request)
+        try:
+            response = await super().send(request)
+        except EndpointConnectionError as error:
+            # Its parent's name for a connection that was reset when the request had left, too.
+            inner = error.kwargs.get("error")
+            if isinstance(inner, aiohttp.ClientConnectorError) or not isinstance(inner, aiohttp.ClientError):
+                raise
+            raise ConnectionClosedError(error=inner, request=request, endpoint_url=request.url) from None
         body = bytearray()
         try:
             async for chunk in response.raw.content.iter_any():

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -32,9 +32,20 @@ SUBJECT_MAX = 1024
 # Of the third argument; and of ErrorObject in botocore's model.
 OPTION_NAMES = ("function", "region", "role")
 ERROR_NAMES = ("ErrorType", "ErrorMessage", "ErrorData", "StackTrace")
+# Lines of a StackTrace. The SDK looks at each one: a megabyte of short ones held the event loop for a quarter
+# of a second.
+TRACE_MAX = 1000
 # Stands for the function of a callback where nobody has named it; none can be called so.
 ANY = "(callback)"
 _KIND = "a callback"
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_members = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "_Error", [(name, msgspec.Raw, msgspec.Raw()) for name in ERROR_NAMES], forbid_unknown_fields=True
+    )
+).decode
+_lines = msgspec.json.Decoder(Annotated[list[str], msgspec.Meta(max_length=TRACE_MAX)]).decode
+_text = msgspec.json.Decoder(str).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +143,21 @@ def _error(payload: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as fault:
         raise InvalidRequest(f"payload is not UTF-8: {fault.reason} at byte {fault.start}") from None
     try:
-        given = json.loads(text)
-    except (ValueError, RecursionError):
-        given = None
-    if not isinstance(given, dict):
+        given = msgspec.structs.asdict(_members(payload))
+    except msgspec.ValidationError as error:
+        if (unknown := _UNKNOWN.fullmatch(str(error))) is None:  # it is no object
+            return {"ErrorMessage": text}
+        raise InvalidRequest(
+            f"unknown member '{unknown[1][:64]}' of the error; known are {', '.join(ERROR_NAMES)}"
+        ) from None
+    except (msgspec.DecodeError, RecursionError):
         return {"ErrorMessage": text}
-    for name, value in given.items():
-        if name not in ERROR_NAMES:
-            raise InvalidRequest(
-                f"unknown member '{name[:64]}' of the error; known are {', '.join(ERROR_NAMES)}"
-            )
-        is_trace = isinstance(value, list) and all(isinstance(line, str) for line in value)
-        if not (is_trace if name == "StackTrace" else isinstance(value, str)):
-            kind = "an array of strings" if name == "StackTrace" else "a string"
-            raise InvalidRequest(f"member {name} of the error must be {kind}")
-    return given
+    return {name: _member(name, value) for name, value in given.items() if value}
+
+
+def _member(name: str, value: msgspec.Raw) -> Any:
+    try:
+        return _lines(value) if name == "StackTrace" else _text(value)
+    except (msgspec.DecodeError, RecursionError):
+        kind = f"an array of at most {TRACE_MAX} strings" if name == "StackTrace" else "a string"
+        raise InvalidRequest(f"member {name} of the error must be {kind}") from None
