@@ -161,7 +161,7 @@ FAULTS = (
     Fault(
         "those that wait for a function that is stopped wait for ever",
         "concurrency/slots.py",
-        (("                    place.item.let_in.set_exception(Shed())\n", "                    pass\n"),),
+        (("                place.item.let_in.set_exception(Shed())\n", "                pass\n"),),
         **THROTTLES,
     ),
     Fault(
