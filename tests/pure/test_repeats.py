@@ -33,7 +33,7 @@ from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.concurrency.slots import Concurrency, Share
 from lambda_sidecar.contract.service import LambdaInvoker
-from lambda_sidecar.errors import ApiError, MissingCredentials
+from lambda_sidecar.errors import ApiError, InvokeFailure, MissingCredentials
 from lambda_udf.v1 import invoker_pb2
 
 DEFAULTS = Defaults({"us-east-1": "aws"}, "us-east-1", "123456789012")
@@ -98,6 +98,11 @@ class Serving:
         self.service, self.server, self.invoker = service, server, invoker
         self.bodies: list[bytes] = []
 
+    @property
+    def repeated(self) -> int:
+        """As metrics count it."""
+        return self.invoker.retries + self.service.pipeline.traffic.repeated
+
     async def ask(
         self, options: dict[str, object] | None = None, *, timeout_ms: int = 20_000, durable: str = ""
     ) -> str:
@@ -111,6 +116,18 @@ class Serving:
         response = await answered(self.service, asked, b'{"order": 17}')
         assert self.service.pipeline.concurrency.running == 0
         return response.error.message or str(json.loads(response.result.payload)["Payload"])
+
+
+async def as_it_is(result: object) -> object:
+    return result
+
+
+def durable_call(*, timeout_ms: int, is_repeated: bool = False) -> Call:
+    options = json.dumps({"durable_execution_name": NAME})
+    account = Account("a", "%")
+    return Call(
+        account, "f", b"1", options=options, timeout_ms=timeout_ms, share=Share(), is_repeated=is_repeated
+    )
 
 
 @asynccontextmanager
@@ -152,10 +169,10 @@ async def test_what_leaves_open_whether_it_ran_is_attempted_again_with_a_name_an
 ) -> None:
     async with serving(first, OK) as here:
         assert await here.ask() == "1"
-        assert (len(here.bodies), here.invoker.retries) == (2, 1)
+        assert (len(here.bodies), here.repeated) == (2, 1)
     async with serving(first, OK) as here:
         assert "Lambda API returned error: " in await here.ask({})
-        assert (len(here.bodies), here.invoker.retries) == (1, 0)
+        assert (len(here.bodies), here.repeated) == (1, 0)
 
 
 @pytest.mark.parametrize("options", [{}, {"invocation_type": "Event"}, {"client_context": {"a": 1}}])
@@ -289,6 +306,34 @@ async def test_what_a_call_in_doubt_says_is_not_said_to_calls_that_fail_for_the_
         assert len(here.bodies) == 1
 
 
+async def test_a_call_that_rests_between_two_attempts_keeps_its_slot_from_nobody() -> None:
+    later = error(503).replace(b"\r\n\r\n", b"\r\nRetry-After: 300\r\n\r\n")
+    async with serving(later, OK) as here:
+        task = asyncio.create_task(here.ask(timeout_ms=600_000))
+        await until(lambda: len(here.bodies) == 1)
+        await until(lambda: not here.invoker._http._in_use)
+        assert await here.ask({}, timeout_ms=2_000) == "1"
+        assert len(here.service.pipeline.traffic.in_flight) == 1
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert not here.service.pipeline.traffic.in_flight
+
+
+async def test_a_call_in_doubt_that_gets_no_slot_any_more_says_that_it_is_safe_to_repeat() -> None:
+    async with serving(NOTHING, OK) as here:
+        repeats.PAUSE_SECONDS = repeats.PAUSE_MAX_SECONDS = 0.2
+        pipeline = here.service.pipeline
+        task = asyncio.create_task(pipeline.run(durable_call(timeout_ms=1_000), as_it_is))
+        await until(lambda: len(here.bodies) == 1 and not pipeline.concurrency.running)
+        slot = pipeline.concurrency.take("another")
+        assert slot is not None
+        failure = await task
+        assert isinstance(failure, InvokeFailure)
+        assert failure.text.endswith(SAFE)
+        assert len(here.bodies) == 1
+        pipeline.concurrency.give_back(slot)
+
+
 async def test_a_call_that_is_cancelled_between_two_attempts_gives_its_slot_back_and_sends_nothing_more() -> (
     None
 ):
@@ -305,14 +350,8 @@ async def test_a_call_that_is_cancelled_between_two_attempts_gives_its_slot_back
 
 
 async def test_a_door_with_a_schedule_of_its_own_makes_one_attempt() -> None:
-    async def as_it_is(result: object) -> object:
-        return result
-
     async with serving(NOTHING, OK) as here:
-        options = json.dumps({"durable_execution_name": NAME})
-        call = Call(
-            Account("a", "%"), "f", b"1", options=options, timeout_ms=9_000, share=Share(), is_repeated=True
-        )
+        call = durable_call(timeout_ms=9_000, is_repeated=True)
         failure = await here.service.pipeline.run(call, as_it_is)
         assert "may have been carried out" in str(failure)
         assert len(here.bodies) == 1

@@ -306,6 +306,32 @@ def test_a_function_that_takes_nothing_for_long_is_stopped_and_what_waits_for_it
     lead(main)
 
 
+def test_a_try_that_nobody_waited_for_does_not_show_that_a_stopped_function_works_again() -> None:
+    """It was cancelled before Lambda's answer to it could come, as after KILL."""
+    limits = Limits(places=0)
+    model = Model({"f": limits}, always(0.01))
+
+    async def main() -> None:
+        pipeline = model.pipeline()
+        pipeline.concurrency.throttles.stopped_seconds = 3
+        assert set(await sessions(pipeline, 2, 5)) == {RATE_EXCEEDED}
+        assert pipeline.concurrency.throttles.is_stopped(F)
+        model.way = 5.0
+        task = asyncio.create_task(call(pipeline))
+        await asyncio.sleep(1.5)
+        assert pipeline.concurrency.running == 1
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert pipeline.concurrency.throttles.is_stopped(F)
+        model.way = 0.002
+        assert await call(pipeline) == RATE_EXCEEDED
+        limits.places = 1
+        assert await call(pipeline) == "1"
+        assert not pipeline.concurrency.throttles.is_stopped(F)
+
+    lead(main)
+
+
 def test_a_long_call_at_work_shows_that_its_function_is_not_stopped() -> None:
     model = Model({"f": Limits(places=1)}, always(40.0))
 

@@ -19,7 +19,6 @@ from botocore.credentials import ReadOnlyCredentials
 from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.aws.answer import InvocationResult, read_answer, read_streamed, request_id
 from lambda_sidecar.aws.configuration import AwsConfiguration, Endpoint
-from lambda_sidecar.aws.repeats import Repeats
 from lambda_sidecar.aws.response_stream import Put, read_stream
 from lambda_sidecar.aws.signing import canonical_uri, sign
 from lambda_sidecar.aws.success import check_success, is_stream
@@ -56,8 +55,8 @@ class Invocation:
     subject: str = ""
     """Only of an operation beside Invoke (durable_api.py), which `invocation_type` names then: the durable
     execution's ARN, or the callback's id."""
-    repeats: Repeats | None = None
-    """Only with a durable execution's name: the call is safe to repeat."""
+    once: bool = False
+    """There is one attempt: whoever invokes has a rule of its own for further ones (repeats.py)."""
     xray: str = ""
     """X-Amzn-Trace-Id."""
     put: Put | None = None
@@ -99,8 +98,8 @@ class Invoker:
         call may be tried again is for the one to say who knows what others of its function meet.
 
         Cancelling closes the HTTP connection; that is all that can be done, Lambda has no cancel."""
-        if invocation.repeats is not None:
-            return await self._invoke_repeatedly(invocation, credentials, invocation.repeats)
+        if invocation.once:
+            return await self._attempt(invocation, credentials)
         give_up, deadline = time.monotonic() + RETRY_SECONDS, invocation.deadline
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -114,24 +113,6 @@ class Invoker:
             await asyncio.sleep(wait)
             self.retries += 1
         raise AssertionError("unreachable: the last attempt returns or raises")
-
-    async def _invoke_repeatedly(
-        self, invocation: Invocation, credentials: ReadOnlyCredentials, repeats: Repeats
-    ) -> InvocationResult:
-        """The same where the name of a durable execution makes it safe to ask again, whatever became of the
-        attempt before: the execution of that name is running then, or has its answer. Lambda compares the
-        payload, and so each attempt is the same but for its signature and time."""
-        while True:
-            try:
-                return await self._attempt(invocation, credentials)
-            except InvokeFailure as failure:
-                pause = repeats.pause_after(failure)
-            await asyncio.sleep(pause)
-            self.retries += 1
-            try:
-                credentials = await repeats.renew()
-            except InvokeFailure as failure:
-                raise repeats.last(failure) from None
 
     async def _attempt(self, invocation: Invocation, credentials: ReadOnlyCredentials) -> InvocationResult:
         function = invocation.function

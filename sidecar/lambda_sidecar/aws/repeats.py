@@ -1,14 +1,11 @@
 """Attempts of a call that is safe to repeat, because of one name and payload one durable execution starts.
 
-Pure; knows failures and time, nothing of requests. lambda_api.py sends, and has the rule for other calls."""
+Pure; knows failures and time, nothing of requests. lambda_api.py has the rule for other calls."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Awaitable, Callable
-
-from botocore.credentials import ReadOnlyCredentials
 
 from lambda_sidecar.aws.answer import RETRYABLE
 from lambda_sidecar.errors import (
@@ -17,10 +14,7 @@ from lambda_sidecar.errors import (
     EndpointUnreachable,
     InvokeFailure,
     NotAsLambdaDoes,
-    Throttled,
 )
-
-Renew = Callable[[], Awaitable[ReadOnlyCredentials]]
 
 # So often at most, while the deadline allows it: with the pauses below some 25 s of an endpoint that is away.
 ATTEMPTS = 10
@@ -57,22 +51,18 @@ def leaves_open(failure: InvokeFailure) -> bool:
 
 
 class Repeats:
-    """Of one call. They go on where it had to wait because Lambda throttled its function."""
+    """Of one call: whatever became of an attempt, the execution of its name is running then, or has its
+    answer. What Lambda has throttled is no attempt."""
 
-    def __init__(self, deadline: float, renew: Renew) -> None:
-        """`deadline` is on time.monotonic()'s clock. `renew` gives credentials for each further attempt: the
-        first one may have taken longer than its own live. It raises InvokeFailure."""
-        self.renew = renew
+    def __init__(self, deadline: float) -> None:
+        """`deadline` is on time.monotonic()'s clock."""
         self.in_doubt = False
         """Whether an attempt may have started the execution."""
         self._deadline = deadline
         self._attempts = 0
 
     def pause_after(self, failure: InvokeFailure) -> float:
-        """Seconds until the next attempt. Raises `failure` where there is to be none; its text says so if the
-        execution may be running."""
-        if isinstance(failure, Throttled):  # its turn is for the one to say who knows the others
-            raise self.last(failure)
+        """Seconds until the next attempt. Raises `failure` where there is to be none."""
         self._attempts += 1
         is_open = leaves_open(failure)
         self.in_doubt |= is_open
@@ -85,11 +75,12 @@ class Repeats:
             or self._attempts >= (ATTEMPTS if self.in_doubt else CERTAIN_ATTEMPTS)
             or time.monotonic() + pause >= self._deadline
         ):
-            raise self.last(failure)
+            raise failure
         return pause
 
     def last(self, failure: InvokeFailure) -> InvokeFailure:
-        """The failure that ends the call. Lambda's word that the name is another payload's stays as it is."""
+        """The failure that ends the call, with a text that says so if the execution may be running. Lambda's
+        word that the name is another payload's stays as it is."""
         if self.in_doubt and failure.code != "DurableExecutionAlreadyStartedException":
             return failure.may_be_repeated()
         return failure

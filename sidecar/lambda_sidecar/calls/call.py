@@ -12,6 +12,7 @@ from lambda_sidecar.access.account import Account
 from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.aws.lambda_api import Invocation
+from lambda_sidecar.aws.repeats import Repeats
 from lambda_sidecar.aws.response_stream import Put
 from lambda_sidecar.calls.durable import DurableRequest
 from lambda_sidecar.calls.lambda_invoke import Options
@@ -77,7 +78,9 @@ class Call:
         "phase",
         "put",
         "queued_us",
+        "repeats",
         "result",
+        "sent_at",
         "share",
         "slot",
         "span",
@@ -133,6 +136,10 @@ class Call:
         self.limited_as = ""
         """The name under which it takes a slot, once that is known."""
         self.slot: Slot | None = None
+        self.repeats: Repeats | None = None
+        """Of a call that is safe to repeat, once its options are known."""
+        self.sent_at = 0.0
+        """On time.monotonic()'s clock, of the last attempt."""
         self.result: InvocationResult | None = None
         self.put = put
         self.trace = trace

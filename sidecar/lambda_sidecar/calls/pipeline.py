@@ -6,9 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import functools
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, TypeVar
@@ -22,21 +20,21 @@ from lambda_sidecar.aws.lambda_api import Invocation
 from lambda_sidecar.aws.repeats import Repeats
 from lambda_sidecar.aws.response_stream import Put
 from lambda_sidecar.calls import call_span, durable
-from lambda_sidecar.calls.call import CREDENTIALS, SENT, WAITING, Call
+from lambda_sidecar.calls.call import CREDENTIALS, SENT, Call
 from lambda_sidecar.calls.durable import DurableOptions, DurableRequest
 from lambda_sidecar.calls.lambda_invoke import Options, parse_options
 from lambda_sidecar.calls.lambda_map import MapOptions, checked
 from lambda_sidecar.calls.payload import check_payload, is_plainly_good
 from lambda_sidecar.calls.policy import Policy
-from lambda_sidecar.calls.traffic import OTHER, Traffic
+from lambda_sidecar.calls.traffic import Traffic
+from lambda_sidecar.calls.turn import Turns
 from lambda_sidecar.concurrency.durations import Durations, Estimate
-from lambda_sidecar.concurrency.slots import Concurrency, Shed, Slot
+from lambda_sidecar.concurrency.slots import Concurrency
 from lambda_sidecar.errors import (
-    CallTimeout,
+    EndpointUnreachable,
     InternalFailure,
     InvalidRequest,
     InvokeFailure,
-    Overloaded,
     Throttled,
 )
 from lambda_sidecar.log.format import log_defect
@@ -60,14 +58,8 @@ Shape = Callable[[InvocationResult], Awaitable[A]]
 # too, before anything is done that cannot be undone.
 LATE_SECONDS = 0.1
 CANCEL_SECONDS = 0.02
-# At most so often the log says that calls wait for a slot, and that Lambda throttles.
-WARN_WAITING_SECONDS = 60.0
-# What Lambda has throttled rests before it waits for its turn again, at most so many seconds, twice as long
-# each time up to the most. Others have their turn meanwhile.
-REST_FIRST, REST_MOST = 0.05, 1.0
-# So much of a call's time, and no more than this share of it, is left for the answer that Lambda throttles
-# it: that says more than that its time is over.
-ANSWER_SECONDS, ANSWER_SHARE = 0.05, 0.1
+# A call that has been at Lambda for so long was let in, whatever becomes of it: a 429 comes sooner.
+TAKEN_SECONDS = 1.0
 
 
 class Pipeline:
@@ -93,26 +85,7 @@ class Pipeline:
         self.spans: Spans | None = None
         """Of calls that have a trace, where they are wanted."""
         self._pacer = Pacer()
-        self._warned_of_waiting = self._warned_of_throttling = -WARN_WAITING_SECONDS
-
-    def held_to(self) -> dict[str, float]:
-        """Calls in a second, of functions that throttle now, by the names under which they are counted."""
-        throttles = self.concurrency.throttles
-        throttles.forget(time.monotonic())
-        speeds: dict[str, float] = {}
-        for function, throttle in throttles.of.items():
-            name = function.rpartition(":")[2]
-            counted = name if name in self.traffic.functions else OTHER
-            speeds[counted] = speeds.get(counted, 0.0) + throttle.pace.per_second
-        return speeds
-
-    def held_back(self) -> int:
-        """Calls that wait because their function throttles."""
-        functions = self.concurrency.throttles.of
-        return sum(
-            call.phase is WAITING and call.limited_as in functions
-            for call in (self.traffic.in_flight if functions else ())
-        )
+        self.turns = Turns(concurrency, self.traffic)
 
     def defect(self) -> str | None:
         """Why it cannot serve as it should, though it answers; None if nothing is known. Such a state does
@@ -146,10 +119,9 @@ class Pipeline:
                     await asyncio.sleep(CANCEL_SECONDS)
                 answer = await shape(await self._run(call, options))
         except TimeoutError:
-            failure: InvokeFailure = self._late(call)
-            repeats = None if call.invocation is None else call.invocation.repeats
-            if repeats is not None and (call.phase is SENT or repeats.in_doubt):
-                failure = failure.may_be_repeated()
+            failure: InvokeFailure = self.turns.late(call)
+            if call.repeats is not None and call.phase is SENT:
+                call.repeats.in_doubt = True
         except InvokeFailure as raised:
             # Its frames hold the answer, and this one holds it: megabytes until memory is collected.
             failure = raised.with_traceback(None)
@@ -162,6 +134,8 @@ class Pipeline:
         else:
             self.traffic.answered(call)
             return answer
+        if call.repeats is not None:
+            failure = call.repeats.last(failure)
         self.traffic.failed(call, failure)
         return failure
 
@@ -186,39 +160,46 @@ class Pipeline:
                 await self._check_payload(payload, options.invocation_type)
         call.phase = CREDENTIALS
         credentials = await self._credentials.get(role, call.account, function.region)
-        repeats = None
         if options.durable_execution_name and not call.is_repeated:
-            renew = functools.partial(self._credentials.get, role, call.account, function.region)
-            repeats = Repeats(call.deadline, renew)
-        call.invocation = invocation = _invocation(call, function, options, repeats)
+            call.repeats = Repeats(call.deadline)
+        call.invocation = invocation = _invocation(call, function, options)
         call.limited_as = name = _limited_as(function, options)
         estimate = self.durations.of(name, options.invocation_type)
         slot = self.concurrency.take(name)
         refusal: Throttled | None = None
+        pause = 0.0
         attempts = 1
         while True:
             if slot is None:
-                slot = await self._wait_for_slot(call, name, estimate, refusal)
-                self.traffic.repeated += refusal is not None
+                slot = await self.turns.wait(call, estimate, refusal, again=attempts > 1)
+                self.traffic.repeated += attempts > 1
             call.slot = slot
+            is_taken = False
             try:
                 if call.queued_us:  # the wait may have outlasted them
                     call.phase = CREDENTIALS
-                    try:
-                        credentials = await self._credentials.get(role, call.account, function.region)
-                    except InvokeFailure as failure:
-                        raise failure if repeats is None else repeats.last(failure) from None
-                return await self._send(call, invocation, credentials, estimate)
+                    credentials = await self._credentials.get(role, call.account, function.region)
+                result = await self._send(call, invocation, credentials, estimate)
             except Throttled as failure:
                 refusal = failure.with_traceback(None)
-                self._throttled(call, slot, refusal)
-                if call.is_repeated or self.concurrency.throttles.is_stopped(name):
+                if self.turns.throttled(call, slot, refusal) or call.is_repeated:
                     raise
+            except InvokeFailure as failure:
+                is_taken = call.phase is SENT and not isinstance(failure, EndpointUnreachable)
+                if call.repeats is None:
+                    raise
+                refusal, pause = None, call.repeats.pause_after(failure)
+            else:
+                is_taken = True
+                return result
             finally:
                 call.slot = None
-                self.concurrency.give_back(slot)
+                self.concurrency.give_back(slot, is_taken=is_taken or _is_long_at_lambda(call))
             slot = None
-            await self._rest(call, refusal, attempts)
+            if refusal is not None:
+                await self.turns.rest(call, refusal, attempts)
+            else:
+                await self.turns.pause(call, pause)
             attempts += 1
 
     async def _check_payload(self, payload: bytes, invocation_type: str) -> None:
@@ -227,83 +208,11 @@ class Pipeline:
         check = check_payload(payload, maximum=maximum, invocation_type=invocation_type)
         await self.pace(check, len(payload))
 
-    async def _wait_for_slot(
-        self, call: Call, function: str, estimate: Estimate, refusal: Throttled | None
-    ) -> Slot:
-        """Also a wait that the deadline ends is reported. `refusal`: why it waits once more. Raises
-        Overloaded, CallTimeout, or Throttled where that is why it has no turn."""
-        concurrency = self.concurrency
-        is_throttled = function in concurrency.throttles.of
-        if not is_throttled:
-            self._warn_of_waiting()
-        began = time.monotonic()
-        call.phase = WAITING
-        try:
-            async with asyncio.timeout(_without_answer(call.deadline - began) if is_throttled else None):
-                return await concurrency.wait(
-                    function,
-                    call.account,
-                    call.share,
-                    deadline=call.deadline,
-                    need=estimate,
-                    again_since=None if refusal is None else call.began,
-                )
-        except (Shed, TimeoutError):
-            if (failure := self._refusal(function, refusal)) is not None:
-                raise failure from None
-            call.seconds_left()
-            raise Overloaded(concurrency.running, concurrency.waiting) from None
-        finally:
-            call.queued_us += int((time.monotonic() - began) * 1_000_000)
-
-    def _throttled(self, call: Call, slot: Slot, failure: Throttled) -> None:
-        """Lambda's answer to it is 429, and it has its slot still."""
-        self.traffic.throttled(call)
-        now = time.monotonic()
-        if (
-            slot.function not in self.concurrency.throttles.of
-            and now - self._warned_of_throttling >= WARN_WAITING_SECONDS
-        ):
-            self._warned_of_throttling = now
-            text = "Lambda throttles %s: its calls wait for their turn, at the pace that it allows"
-            log.warning(text, slot.function)
-        self.concurrency.refused(slot, failure.of_another())
-
-    async def _rest(self, call: Call, refusal: Throttled, attempts: int) -> None:
-        """Until its next attempt may wait for its turn; it holds nothing. Raises the refusal if there is no
-        time for one."""
-        call.phase = WAITING
-        began = time.monotonic()
-        left = _without_answer(call.deadline - began)
-        asked = refusal.retry_after or 0.0
-        if left <= asked or left <= 0:
-            raise refusal
-        pause = min(REST_FIRST * 2 ** min(attempts - 1, 30), REST_MOST, left / 2) * random.uniform(0.5, 1.0)  # noqa: S311
-        try:
-            await asyncio.sleep(max(asked, pause))
-        finally:
-            call.queued_us += int((time.monotonic() - began) * 1_000_000)
-
-    def _refusal(self, function: str, own: Throttled | None) -> Throttled | None:
-        """Why a call of it has no turn, if that is because Lambda throttles: its own 429, or another's."""
-        if own is not None:
-            return own
-        why = self.concurrency.throttles.why(function)
-        return why.of_another() if isinstance(why, Throttled) else None
-
-    def _late(self, call: Call) -> InvokeFailure:
-        """Its time has passed."""
-        if call.phase is WAITING:
-            refusal = self._refusal(call.limited_as, None)
-            if refusal is not None:
-                return refusal
-        return CallTimeout(call.timeout_ms)
-
     async def _send(
         self, call: Call, invocation: Invocation, credentials: ReadOnlyCredentials, estimate: Estimate
     ) -> InvocationResult:
         call.phase = SENT
-        began = time.monotonic()
+        call.sent_at = began = time.monotonic()
         try:
             invoke = self._ask if invocation.subject else self._invoke
             call.result = result = await invoke(invocation, credentials)
@@ -313,13 +222,6 @@ class Pipeline:
             sentence = await self.pace(function_error_sentence(result), len(result.payload))
             result = dataclasses.replace(result, function_error_text=sentence)
         return result
-
-    def _warn_of_waiting(self) -> None:
-        now = time.monotonic()
-        if now - self._warned_of_waiting >= WARN_WAITING_SECONDS:
-            self._warned_of_waiting = now
-            text = "calls wait for a slot: %d run, %d wait already (max_concurrency)"
-            log.warning(text, self.concurrency.running, self.concurrency.waiting)
 
 
 def _read(options: MapOptions | DurableRequest | str | None) -> Options:
@@ -339,9 +241,8 @@ def _limited_as(function: FunctionName, options: Options) -> str:
     return function.unqualified
 
 
-def _without_answer(left: float) -> float:
-    """Of the seconds that are left, those that a call may wait for its function's pace."""
-    return left - min(ANSWER_SECONDS, ANSWER_SHARE * left)
+def _is_long_at_lambda(call: Call) -> bool:
+    return call.phase is SENT and time.monotonic() - call.sent_at >= TAKEN_SECONDS
 
 
 def _check_name(durable_name: str, options: Options) -> None:
@@ -352,7 +253,7 @@ def _check_name(durable_name: str, options: Options) -> None:
         )
 
 
-def _invocation(call: Call, function: FunctionName, options: Options, repeats: Repeats | None) -> Invocation:
+def _invocation(call: Call, function: FunctionName, options: Options) -> Invocation:
     return Invocation(
         function=function,
         payload=call.payload,
@@ -363,7 +264,7 @@ def _invocation(call: Call, function: FunctionName, options: Options, repeats: R
         durable_execution_name=options.durable_execution_name,
         deadline=call.deadline,
         subject=options.subject if isinstance(options, DurableOptions) else "",
-        repeats=repeats,
+        once=call.repeats is not None,
         xray=xray_header(call.trace) if call.trace is not None else "",
         put=_put(call) if options.stream else None,
     )

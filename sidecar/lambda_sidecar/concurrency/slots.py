@@ -145,8 +145,9 @@ class Concurrency:
             self._let_in_just_now.discard(waiting)
             self._queue.leave(place)
 
-    def give_back(self, slot: Slot) -> None:
-        """Lets in whoever can run now. A slot that was given back is none any more."""
+    def give_back(self, slot: Slot, *, is_taken: bool = False) -> None:
+        """Lets in whoever can run now. A slot that was given back is none any more. `is_taken`: Lambda has
+        let its call in, for all that one can know."""
         if slot not in self._held:
             return
         self._held.remove(slot)
@@ -155,7 +156,7 @@ class Concurrency:
             self._running[function] = running
         else:
             del self._running[function]
-        if self._throttled and isinstance(slot, PacedSlot) and (start := slot.start) is not None:
+        if is_taken and self._throttled and isinstance(slot, PacedSlot) and (start := slot.start) is not None:
             start.pace.took(time.monotonic(), start)
         if len(self._queue):
             self._queue.take_back(function)

@@ -73,7 +73,7 @@ class _SidecarCollector(Collector):
         yield _durations(functions)
         yield from _totals(traffic)
         yield from self._now()
-        yield from _throttled(functions, self._sources.pipeline.held_to())
+        yield from _throttled(functions, self._sources.pipeline.turns.held_to())
         yield from self._others()
         if (numbers := self._sources.outbox()) is not None:
             yield from _outbox(numbers)
@@ -88,7 +88,7 @@ class _SidecarCollector(Collector):
             (
                 "calls_held_back",
                 "Calls that wait because Lambda throttles their function.",
-                pipeline.held_back(),
+                pipeline.turns.held_back(),
             ),
             ("max_concurrency", "Slots over all functions.", slots.maximum),
             ("streams", "Open streams: connections of mysqld.", self._sources.streams()),
@@ -96,7 +96,7 @@ class _SidecarCollector(Collector):
             yield GaugeMetricFamily(f"lambda_sidecar_{name}", text, value)
 
     def _others(self) -> Iterator[Metric]:
-        text = "Attempts repeated because nothing can have happened yet."
+        text = "Attempts that were not a call's first."
         retries = self._sources.invoker.retries + self._sources.pipeline.traffic.repeated
         yield CounterMetricFamily("lambda_sidecar_retries", text, retries)
         text = "Lines of the log that standard error did not take."
