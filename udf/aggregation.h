@@ -14,9 +14,6 @@
 #include "mysql_abi.h"
 #include "statement.h"
 
-/* max_allowed_packet has no larger value (refman: Server System Variables): a LONGTEXT to the server. */
-#define AGGREGATION_RESULT_MAX 1073741824ul
-
 struct aggregation;
 
 /* The steps that an aggregate makes in its own way. Each false: the statement is to fail with *failure. */

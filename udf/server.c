@@ -308,7 +308,7 @@ size_t server_max_packet(MYSQL_THD session) {
   uint64_t bytes = 0;
   if (!read_variable(session, "mysql_server", "max_allowed_packet", digits, sizeof digits) ||
       !decimal_parse(digits, strlen(digits), &bytes) || bytes == 0)
-    return (size_t)1 << 30;
+    return SERVER_PACKET_MAX;
   return (size_t)bytes;
 }
 

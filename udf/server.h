@@ -81,6 +81,10 @@ bool server_query_attribute(MYSQL_THD session, const char *name, char *text, siz
  * or it does not fit into size bytes. Never from a variable's update callback. */
 bool server_variable(MYSQL_THD session, const char *name, char *text, size_t size);
 
+/* The largest max_allowed_packet (refman: Server System Variables); a result as long as that is a LONGTEXT.
+ */
+#define SERVER_PACKET_MAX 1073741824u
+
 /* The bytes of the longest result row that the session's client can be given, max_allowed_packet; its largest
  * value where the server does not say. */
 size_t server_max_packet(MYSQL_THD session);

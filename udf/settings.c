@@ -96,8 +96,7 @@ static void read_defaults(void) {
   read_concurrency_default(CONCURRENCY_MAP, map_concurrency);
   read_concurrency_default(CONCURRENCY_BATCH, batch_concurrency);
   if (result_max != NULL && *result_max != '\0')
-    set_number(&result_max_default, SETTINGS_RESULT_MAX_BYTES, "LAMBDA_UDF_RESULT_MAX_BYTES", result_max,
-               &wrong);
+    set_number(&result_max_default, SERVER_PACKET_MAX, "LAMBDA_UDF_RESULT_MAX_BYTES", result_max, &wrong);
 }
 
 const struct settings *settings_defaults(struct failure *failure) {
@@ -190,5 +189,5 @@ uint32_t settings_result_max_default(void) {
 bool settings_read_result_max(MYSQL_THD session, bool variables, uint32_t *bytes, struct failure *failure) {
   if (settings_defaults(failure) == NULL) return false;
   *bytes = result_max_default;
-  return !variables || read_least(session, "result_max_bytes", SETTINGS_RESULT_MAX_BYTES, bytes, failure);
+  return !variables || read_least(session, "result_max_bytes", SERVER_PACKET_MAX, bytes, failure);
 }

@@ -35,10 +35,6 @@ struct settings {
 #define SETTINGS_CONCURRENCY_MAX 1000u
 enum settings_concurrency { CONCURRENCY_NONE = 0, CONCURRENCY_MAP, CONCURRENCY_BATCH, CONCURRENCY_COUNT };
 
-/* Of lambda_invoke: bytes of a result that may come in parts. MySQL's max_allowed_packet has no larger value
- * (refman: Server System Variables). */
-#define SETTINGS_RESULT_MAX_BYTES 1073741824u
-
 /* Whether a socket's path can be meant: absolute, and short enough. */
 bool settings_socket_is_valid(const char *path);
 

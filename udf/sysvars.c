@@ -33,7 +33,7 @@ static int check_concurrency(MYSQL_THD thd, SYS_VAR *var, void *save, struct st_
 
 static int check_result_max(MYSQL_THD thd, SYS_VAR *var, void *save, struct st_mysql_value *value) {
   (void)thd, (void)var;
-  return check_number(SETTINGS_RESULT_MAX_BYTES, save, value);
+  return check_number(SERVER_PACKET_MAX, save, value);
 }
 
 /* The server copies the text into memory of the statement unless it fits into our buffer, which
@@ -60,7 +60,7 @@ static struct ulong_check_arg timeout_arg = {.min_val = 1, .max_val = SETTINGS_T
 static struct ulong_check_arg connect_timeout_arg = {.min_val = 1, .max_val = SETTINGS_TIMEOUT_MAX_MS};
 static struct ulong_check_arg map_concurrency_arg = {.min_val = 1, .max_val = SETTINGS_CONCURRENCY_MAX};
 static struct ulong_check_arg batch_concurrency_arg = {.min_val = 1, .max_val = SETTINGS_CONCURRENCY_MAX};
-static struct ulong_check_arg result_max_arg = {.min_val = 1, .max_val = SETTINGS_RESULT_MAX_BYTES};
+static struct ulong_check_arg result_max_arg = {.min_val = 1, .max_val = SERVER_PACKET_MAX};
 static const char *mode_names[4], *function_error_names[3];
 static struct TYPE_LIB modes, function_errors;
 static struct enum_check_arg mode_arg = {.def_val = MODE_INVOKE, .typelib = &modes};

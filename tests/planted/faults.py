@@ -123,13 +123,13 @@ FAULTS = (
         "calls/pipeline.py",
         (
             (
-                "is_stopped(name):\n                    raise\n",
-                "is_stopped(name):\n                    raise\n"
-                "                await self._rest(call, refusal, attempts)\n",
+                "or call.is_repeated:\n                    raise\n",
+                "or call.is_repeated:\n                    raise\n"
+                "                await self.turns.rest(call, refusal, attempts)\n",
             ),
             (
-                "            slot = None\n            await self._rest(call, refusal, attempts)\n",
-                "            slot = None\n",
+                "            if refusal is not None:\n                await self.turns.rest(call, refusal, attempts)\n            else:\n",
+                "            if refusal is None:\n",
             ),
         ),
         examples=("test_throttling",),
@@ -165,9 +165,32 @@ FAULTS = (
         **THROTTLES,
     ),
     Fault(
-        "what Lambda throttles is sent again before its Retry-After",
+        "a call that is safe to repeat keeps its slot while it rests",
         "calls/pipeline.py",
-        (("await asyncio.sleep(max(asked, pause))", "await asyncio.sleep(pause)"),),
+        (
+            (
+                "call.repeats.pause_after(failure)\n",
+                "call.repeats.pause_after(failure)\n                await self.turns.pause(call, pause)\n",
+            ),
+        ),
+        examples=("test_repeats",),
+    ),
+    Fault(
+        "a call in doubt that gets no slot any more does not say so",
+        "calls/pipeline.py",
+        (("            failure = call.repeats.last(failure)\n", "            pass\n"),),
+        examples=("test_repeats",),
+    ),
+    Fault(
+        "a try that was given up shows that a function works again",
+        "concurrency/slots.py",
+        (("        if is_taken and self._throttled and ", "        if self._throttled and "),),
+        examples=("test_throttling",),
+    ),
+    Fault(
+        "what Lambda throttles is sent again before its Retry-After",
+        "calls/turn.py",
+        (("await self.pause(call, max(asked, pause))", "await self.pause(call, pause)"),),
         examples=("test_throttling",),
     ),
     Fault(
@@ -314,8 +337,8 @@ FAULTS = (
         "aws/success.py",
         (
             (
-                "        return\n    if response.status != expected:",
-                "        return\n    if response.status >= 300:",
+                "    if response.status != (expected := SUCCESS[invocation_type]):",
+                "    if (expected := SUCCESS[invocation_type]) and response.status >= 300:",
             ),
         ),
         examples=("test_check_success",),
@@ -323,7 +346,7 @@ FAULTS = (
     Fault(
         "an HTML page is an accepted event",
         "aws/success.py",
-        (("    _check_likeness(response, may_be_empty=expected != 200)\n", ""),),
+        (("    _check_likeness(response, may_be_empty=response.status != 200)\n", ""),),
         examples=("test_check_success",),
     ),
     Fault(

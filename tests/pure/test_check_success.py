@@ -37,6 +37,6 @@ def test_half_a_surrogate_pair_does_not_hide_that_the_rest_is_missing(cut: bytes
 
 
 def test_the_error_is_the_apis_and_has_the_sidecars_own_code() -> None:
-    with pytest.raises(NotAsLambdaDoes) as raised:
+    with pytest.raises(NotAsLambdaDoes, match="HTTP 200 instead of 202") as raised:
         check_success(Response(status=200), "Event")
     assert (raised.value.kind, raised.value.code) == (ErrorKind.API, "InvalidResponse")

@@ -17,26 +17,18 @@ SUCCESS = {"RequestResponse": 200, "Event": 202, "DryRun": 204}
 def check_success(response: Response, invocation_type: str) -> None:
     """Raises NotAsLambdaDoes for a success or a redirection that is not Lambda's for this type of invocation:
     a load balancer's page, a proxy's empty answer. Errors (4xx, 5xx) pass, for read_answer."""
-    expected = SUCCESS[invocation_type]
-    if response.status >= 400:
+    if not _is_success(response, invocation_type):
         return
-    if response.status != expected:
-        raise NotAsLambdaDoes(f"HTTP {response.status} instead of {expected}")
     # Lambda always sends it. A body that only the connection's end delimits may be cut off nevertheless.
     if "x-amzn-requestid" in response.headers and not response.until_close:
         return
-    _check_likeness(response, may_be_empty=expected != 200)
+    _check_likeness(response, may_be_empty=response.status != 200)
 
 
 def is_stream(response: Response, invocation_type: str) -> bool:
     """Whether an answer to InvokeWithResponseStream is the stream; if not, it is an error (4xx, 5xx) or
     DryRun's success. Raises NotAsLambdaDoes for what is none of them."""
-    expected = SUCCESS[invocation_type]
-    if response.status >= 400:
-        return False
-    if response.status != expected:
-        raise NotAsLambdaDoes(f"HTTP {response.status} instead of {expected}")
-    if expected != 200:
+    if not _is_success(response, invocation_type) or response.status != 200:
         return False
     # By the model Content-Type is "the type of data the stream is returning" (ResponseStreamContentType)
     # and has no set value: whether Lambda's own answer is a stream is what the checksums in it say.
@@ -44,6 +36,15 @@ def is_stream(response: Response, invocation_type: str) -> bool:
         return True
     if response.headers.get("content-type", "").partition(";")[0].strip().lower() != CONTENT_TYPE:
         raise NotAsLambdaDoes("a result that is no event stream")
+    return True
+
+
+def _is_success(response: Response, invocation_type: str) -> bool:
+    """False: an error. Raises NotAsLambdaDoes for another success than that type's, and for a redirection."""
+    if response.status >= 400:
+        return False
+    if response.status != (expected := SUCCESS[invocation_type]):
+        raise NotAsLambdaDoes(f"HTTP {response.status} instead of {expected}")
     return True
 
 
