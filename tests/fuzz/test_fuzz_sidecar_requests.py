@@ -26,7 +26,8 @@ from lambda_sidecar.aws.lambda_api import Invocation
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.concurrency.slots import Concurrency
-from lambda_sidecar.contract.service import MESSAGE_MAX, LambdaInvoker
+from lambda_sidecar.contract.message import MESSAGE_MAX
+from lambda_sidecar.contract.service import LambdaInvoker
 from lambda_udf.v1 import invoker_pb2
 
 Request = invoker_pb2.InvokeRequest

@@ -23,8 +23,8 @@ from lambda_sidecar.calls.lambda_invoke import document, parse_options
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.concurrency.slots import Concurrency
-from lambda_sidecar.contract.message import Request
-from lambda_sidecar.contract.service import MESSAGE_MAX, RESULT_MAX, LambdaInvoker
+from lambda_sidecar.contract.message import MESSAGE_MAX, RESULT_MAX, Request
+from lambda_sidecar.contract.service import LambdaInvoker
 from lambda_sidecar.errors import MESSAGE_MAX as TEXT_MAX
 from lambda_sidecar.errors import ApiError, InvalidRequest
 from lambda_sidecar.quotas import RESPONSE_MAX

@@ -16,7 +16,7 @@ from tests.support.sidecar_modules import PACKAGE
 from lambda_sidecar.aws import lambda_api, response_stream
 from lambda_sidecar.aws.answer import RETRYABLE, read_answer
 from lambda_sidecar.calls.lambda_invoke import INVOCATION_TYPES, LOG_TYPES, Options, document, parse_options
-from lambda_sidecar.contract.service import RESULT_MAX
+from lambda_sidecar.contract.message import RESULT_MAX
 from lambda_sidecar.errors import InvalidRequest
 from lambda_sidecar.local import errors as local_errors
 from lambda_sidecar.local import invoke_request as local_request

@@ -16,7 +16,7 @@ from tests.support.results import result
 
 from lambda_sidecar.aws.response_stream import Completion
 from lambda_sidecar.calls.streamed_document import StreamedDocument
-from lambda_sidecar.contract.service import MESSAGE_MAX
+from lambda_sidecar.contract.message import MESSAGE_MAX
 from lambda_sidecar.errors import ApiError
 from lambda_sidecar.quotas import LOG_TAIL_MAX, RESPONSE_MAX
 from lambda_sidecar.text.json_text import STRING_STEP

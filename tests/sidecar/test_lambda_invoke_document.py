@@ -16,7 +16,7 @@ from tests.support.results import payload_in_document, result
 from tests.support.stack import Stack
 
 from lambda_sidecar.calls.lambda_invoke import document
-from lambda_sidecar.contract.service import RESULT_MAX
+from lambda_sidecar.contract.message import RESULT_MAX
 from lambda_sidecar.text.pacer import at_once
 
 EMBEDDED = ["1", '"text"', " {}\n", '{"a": [1, 2.50, null]}', r'"\ud83d\ude00"', '"é"']

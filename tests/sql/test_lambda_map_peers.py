@@ -431,19 +431,29 @@ WINDOW = 65_535  # of DATA on a stream before the first WINDOW_UPDATE, RFC 9113 
 def test_answers_to_rows_that_have_not_reached_the_peer_and_its_end_do_not_shake_the_library(
     path: Path, count: int
 ) -> None:
-    """The last rows are held back for each other, and then stick halfway: no call is left to wait for."""
+    """The last rows are held back for each other, and then stick halfway: no call is left to wait for. Where a row
+    comes so late that it is not held, its answer is one to nothing, and it goes to another connection."""
+    rows = Concat('"' + "x" * 960, '"')
+    begun: list[Connection] = []
 
     def script(peer: Connection) -> None:
         peer.open()
+        begun.append(peer)
         came = 0
-        while came < WINDOW:
+        while len(begun) == 1 and came < WINDOW:
             kind, _, _, payload = peer.read_frame()
             came += len(payload) if kind == DATA else 0
-        peer.send(*(good(n) for n in range(1, count + 1)))
+        if len(begun) == 1:
+            peer.send(*(good(n) for n in range(1, count + 1)))
+            return
+        while True:
+            late = peer.read_request()
+            row = late.payload.strip(b'"x')
+            peer.send(data(message(result(late.call_id, row))))
 
-    with Peer(path, script), Host(path) as host:
+    with Peer(path, script), Host(path, timeout_ms=TIMEOUT_MS) as host:
         given = options(concurrency=1000)
-        assert values(host.map(given, Concat('"' + "x" * 960, '"'), count=count)) == list(range(1, count + 1))
+        assert values(host.map(given, rows, count=count)) == list(range(1, count + 1))
 
 
 def test_a_flood_of_answers_ends_the_statement(path: Path) -> None:

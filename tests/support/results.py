@@ -9,7 +9,7 @@ from typing import Any
 
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.calls.lambda_invoke import document
-from lambda_sidecar.contract.service import RESULT_MAX
+from lambda_sidecar.contract.message import RESULT_MAX
 from lambda_sidecar.text.pacer import at_once
 
 

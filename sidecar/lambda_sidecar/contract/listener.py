@@ -11,8 +11,9 @@ from grpc_health.v1 import health, health_pb2_grpc
 
 from lambda_sidecar.contract.diagnosis import Diagnosis
 from lambda_sidecar.contract.health_watch import HealthWatch
+from lambda_sidecar.contract.message import MESSAGE_MAX
 from lambda_sidecar.contract.monitor import LookAtOutbox, Monitor
-from lambda_sidecar.contract.service import MESSAGE_MAX, SERVICE_NAME, LambdaInvoker
+from lambda_sidecar.contract.service import SERVICE_NAME, LambdaInvoker
 from lambda_udf.v1 import diagnosis_pb2_grpc, monitor_pb2_grpc
 
 # Of one connection at once. The library has one, and a monitor as many as it asks at a time. Without a limit

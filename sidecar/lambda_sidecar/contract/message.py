@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lambda_sidecar.quotas import RESPONSE_MAX
 from lambda_udf.v1 import invoker_pb2
 
 Request = invoker_pb2.InvokeRequest
 Response = invoker_pb2.InvokeResponse
 Result = invoker_pb2.InvokeResult
 
+# The largest payload and room for the rest of its message: more is neither taken nor sent.
+MESSAGE_MAX = RESPONSE_MAX + 65_536
+# Of a result's payload and log tail. The other fields are names and ids, each of them cut.
+RESULT_MAX = MESSAGE_MAX - 16_384
 # From so many bytes on, copies take longer than to look for the payload.
 LARGE = 65_536
 # Fields before a payload; a request has some twenty. A message with more is read as protobuf does.

@@ -19,14 +19,15 @@ from lambda_sidecar.aws.response_stream import Put
 from lambda_sidecar.calls.batch import attempts
 from lambda_sidecar.calls.batch.batch import Batch, check_rows, function_name, query_of
 from lambda_sidecar.calls.call import Call
-from lambda_sidecar.calls.durable import DurableRequest, check_document
+from lambda_sidecar.calls.durable import DurableRequest
 from lambda_sidecar.calls.lambda_invoke import Options, document
 from lambda_sidecar.calls.lambda_map import MapOptions, value
 from lambda_sidecar.calls.pipeline import Pipeline, Shape
 from lambda_sidecar.calls.streamed_document import StreamedDocument
 from lambda_sidecar.concurrency.slots import Share
+from lambda_sidecar.contract import results
 from lambda_sidecar.contract.message import (
-    LARGE,
+    RESULT_MAX,
     LargeResponse,
     LargeResult,
     Request,
@@ -36,17 +37,12 @@ from lambda_sidecar.contract.message import (
     write_response,
 )
 from lambda_sidecar.contract.stream import Answers, Context, Stream
-from lambda_sidecar.errors import ApiError, InvalidRequest, InvokeFailure
-from lambda_sidecar.quotas import RESPONSE_MAX
+from lambda_sidecar.errors import InvalidRequest, InvokeFailure
 from lambda_sidecar.tracing.trace import read_traceparent
 from lambda_sidecar.version import version
 from lambda_udf.v1 import invoker_pb2
 
 SERVICE_NAME = invoker_pb2.DESCRIPTOR.services_by_name["LambdaInvoker"].full_name
-# The largest payload and room for the rest of its message: more is neither taken nor sent.
-MESSAGE_MAX = RESPONSE_MAX + 65_536
-# Of a result's payload and log tail. The other fields are names and ids, each of them cut.
-RESULT_MAX = MESSAGE_MAX - 16_384
 # Writing the end of idle streams takes that long: it is waited even where nothing is left for calls.
 END_SECONDS = 0.1
 
@@ -132,16 +128,16 @@ class LambdaInvoker:
             options, shape = options_json, functools.partial(self._document, streamed)
             put = None if streamed is None else streamed.put
         else:
-            options, shape = _PLAIN.get(request.invocation_type), _result
+            options, shape = _PLAIN.get(request.invocation_type), results.plain
             if options is None and request.invocation_type == invoker_pb2.INVOCATION_TYPE_PING:
                 result = Result(executed_version=version(), request_id=self.sidecar_id)
-                return _response(request, result, 0)
+                return results.response(request, result, 0)
             if options is None and (operation := _DURABLE.get(request.invocation_type)) is not None:
                 options = DurableRequest(operation, request.function, payload, request.callback_options_json)
-                shape = _durable
+                shape = results.durable
         call = _call(request, payload, options, request.timeout_ms, share, put)
         answer = await self.pipeline.run(call, shape)
-        return _response(request, answer, call.queued_us)
+        return results.response(request, answer, call.queued_us)
 
     async def _answer_batch(self, request: Request, rows: bytes, share: Share) -> Response | LargeResponse:
         """lambda_batch's answer, of as many invocations as it takes."""
@@ -159,11 +155,11 @@ class LambdaInvoker:
             if isinstance(result, InvokeFailure):
                 answer = result
             else:
-                _check_size(result)
-                answer = _embedded(result, result.payload)
+                results.check_size(result)
+                answer = results.embedded(result, result.payload)
         except InvokeFailure as failure:
             answer = failure.with_traceback(None)
-        return _response(request, answer, waited_us)
+        return results.response(request, answer, waited_us)
 
     async def _document(
         self, streamed: StreamedDocument | None, result: InvocationResult
@@ -172,16 +168,16 @@ class LambdaInvoker:
         if result.streamed is not None and streamed is not None:
             work = streamed.end(result)
         else:
-            _check_size(result)
+            results.check_size(result)
             work = document(result, RESULT_MAX)
         payload = await self.pipeline.pace(work, len(result.payload))
-        return _with_payload(Result(status_code=result.status_code), payload)
+        return results.with_payload(Result(status_code=result.status_code), payload)
 
     async def _value(self, result: InvocationResult) -> Result:
         """lambda_map's answer, with no more in it than its library reads. Raises ApiError."""
-        _check_size(result)
+        results.check_size(result)
         payload = await self.pipeline.pace(value(result, RESULT_MAX), len(result.payload))
-        return _embedded(result, payload)
+        return results.embedded(result, payload)
 
 
 def _call(
@@ -218,26 +214,6 @@ def _streamed(request: Request, answers: Answers) -> StreamedDocument:
     return StreamedDocument(write, request.result_max)
 
 
-def _response(
-    request: Request, answer: Result | LargeResult | InvokeFailure, queued_us: int
-) -> Response | LargeResponse:
-    if isinstance(answer, InvokeFailure):
-        return Response(call_id=request.call_id, error=_error(answer), queued_us=queued_us)
-    if isinstance(answer, LargeResult):
-        return LargeResponse(Response(call_id=request.call_id, queued_us=queued_us), answer)
-    return Response(call_id=request.call_id, result=answer, queued_us=queued_us)
-
-
-def _embedded(result: InvocationResult, payload: bytes) -> Result:
-    """No more of an answer than lambda_map and lambda_batch read."""
-    return Result(
-        status_code=result.status_code,
-        function_error=result.function_error,
-        function_error_text=result.function_error_text,
-        payload=payload,
-    )
-
-
 def _batch(request: Request) -> tuple[attempts.Contract, Batch]:
     """Raises InvalidRequest."""
     message, caller = request.batch, request.caller
@@ -265,47 +241,3 @@ def _map_options(request: Request) -> MapOptions | None:
     if request.answer_form != invoker_pb2.ANSWER_FORM_JSON:
         return None
     return MapOptions(request.qualifier, request.region, request.role, request.tenant_id)
-
-
-async def _result(result: InvocationResult) -> Result | LargeResult:
-    """lambda_sync's and lambda_async's answer. Raises ApiError."""
-    _check_size(result)
-    rest = Result(
-        status_code=result.status_code,
-        request_id=result.request_id,
-        executed_version=result.executed_version,
-        function_error=result.function_error,
-        function_error_text=result.function_error_text,
-        log_tail=result.log_tail,
-    )
-    return _with_payload(rest, result.payload)
-
-
-def _with_payload(rest: Result, payload: bytes) -> Result | LargeResult:
-    if len(payload) >= LARGE:
-        return LargeResult(rest, payload)
-    rest.payload = payload
-    return rest
-
-
-async def _durable(result: InvocationResult) -> Result:
-    """lambda_execution's answer; of a callback's the library writes the document. Raises ApiError."""
-    check_document(result, RESULT_MAX)
-    return Result(status_code=result.status_code, request_id=result.request_id, payload=result.payload)
-
-
-def _check_size(result: InvocationResult) -> None:
-    """A message that is too large would end the stream. Raises ApiError."""
-    size = len(result.payload)
-    if size + len(result.log_tail) > RESULT_MAX:
-        text = f"the function has run, but its result has {size} bytes"
-        raise ApiError("ResponseTooLarge", text, request_id=result.request_id)
-
-
-def _error(failure: InvokeFailure) -> invoker_pb2.InvokeError:
-    return invoker_pb2.InvokeError(
-        kind=invoker_pb2.ErrorKind.Name(failure.kind),
-        code=failure.code,
-        message=failure.text,
-        request_id=failure.request_id,
-    )
