@@ -24,6 +24,7 @@ from tests.support.aws_sidecar import OK, variables
 from tests.support.invoker_client import InvokerStream, open_stream
 from tests.support.lambda_endpoint import Answer, Endpoint, held, lambda_endpoint, says
 from tests.support.otlp_collector import CollectedSpan, Collector, otlp_collector
+from tests.support.sts_endpoint import sts_endpoint
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.testing.ports import free_port
@@ -51,8 +52,8 @@ def traced(
     directory: Path, environment: Mapping[str, str], *answers: Answer, **settings: Any
 ) -> Iterator[Traced]:
     config = {"region": REGION, "account_id": ACCOUNT_ID, "log_level": "debug", **settings}
-    with lambda_endpoint(*(answers or (OK,))) as endpoint:
-        aws = variables(directory, endpoint.url, endpoint.url)
+    with lambda_endpoint(*(answers or (OK,))) as endpoint, sts_endpoint() as sts:
+        aws = variables(directory, endpoint.url, sts.url)
         sidecar = SidecarProcess(directory, config, environment={**aws, **environment})
         with sidecar, open_stream(sidecar.socket) as stream:
             yield Traced(sidecar, endpoint, stream)
