@@ -13,6 +13,7 @@ from botocore.credentials import ReadOnlyCredentials
 from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.aws.configuration import Endpoint
 from lambda_sidecar.aws.lambda_api import Invocation, _head, _target
+from lambda_sidecar.aws.payload_hash import payload_hash
 from lambda_sidecar.aws.signing import canonical_uri, sign
 
 PATH = "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aus-east-1%3A123456789012%3Afunction%3AEcho/invocations"
@@ -55,7 +56,7 @@ def test_the_signature_is_the_one_that_botocore_makes(
     ours = {"host": host, **headers}
     sign(
         ours,
-        payload,
+        payload_hash(payload),
         uri=canonical_uri(path),
         query=query,
         region=region,

@@ -19,6 +19,7 @@ from botocore.credentials import ReadOnlyCredentials
 from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.aws.answer import InvocationResult, read_answer, read_streamed, request_id
 from lambda_sidecar.aws.configuration import AwsConfiguration, Endpoint
+from lambda_sidecar.aws.payload_hash import payload_hash
 from lambda_sidecar.aws.response_stream import Put, read_stream
 from lambda_sidecar.aws.signing import canonical_uri, sign
 from lambda_sidecar.aws.success import check_success, is_stream
@@ -61,6 +62,8 @@ class Invocation:
     """X-Amzn-Trace-Id."""
     put: Put | None = None
     """The answer comes as a stream, and its parts go there."""
+    payload_hash: str = ""
+    """Where it is known already."""
 
 
 class Invoker:
@@ -208,7 +211,7 @@ def _head(target: _Target, invocation: Invocation, credentials: ReadOnlyCredenti
         headers["x-amz-durable-execution-name"] = invocation.durable_execution_name
     sign(
         headers,
-        invocation.payload,
+        invocation.payload_hash or payload_hash(invocation.payload),
         uri=target.uri,
         query=target.query,
         region=target.region,

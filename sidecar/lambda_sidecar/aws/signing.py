@@ -27,7 +27,7 @@ def canonical_uri(path: str) -> str:
 
 def sign(
     headers: dict[str, str],
-    payload: bytes,
+    payload_hash: str,
     *,
     uri: str,
     query: str,
@@ -35,9 +35,9 @@ def sign(
     credentials: ReadOnlyCredentials,
     seconds: float,
 ) -> None:
-    """Adds the signature's headers to `headers`. Their names are in lower case, and they are all headers that
-    are sent, except for Content-Length and X-Amzn-Trace-Id. `uri` as canonical_uri gives it, `query` encoded
-    as it is sent; `seconds` since the epoch."""
+    """Adds the signature's headers to `headers`. `payload_hash` as payload_hash.py gives it. Their names are
+    in lower case, and they are all headers that are sent, except for Content-Length and X-Amzn-Trace-Id.
+    `uri` as canonical_uri gives it, `query` encoded as it is sent; `seconds` since the epoch."""
     now = _timestamp(int(seconds))
     headers["x-amz-date"] = now
     if credentials.token:
@@ -45,7 +45,7 @@ def sign(
     names = sorted(headers)
     signed = ";".join(names)
     lines = "".join([f"{name}:{headers[name]}\n" for name in names])
-    request = f"POST\n{uri}\n{query}\n{lines}\n{signed}\n{hashlib.sha256(payload).hexdigest()}"
+    request = f"POST\n{uri}\n{query}\n{lines}\n{signed}\n{payload_hash}"
     scope = f"{now[:8]}/{region}/{SERVICE}/aws4_request"
     to_sign = f"{ALGORITHM}\n{now}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
     key = _signing_key(credentials.secret_key, now[:8], region)

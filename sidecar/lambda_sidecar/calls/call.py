@@ -75,6 +75,7 @@ class Call:
         "limited_as",
         "options",
         "payload",
+        "payload_hash",
         "phase",
         "put",
         "queued_us",
@@ -116,6 +117,8 @@ class Call:
         self.account = account
         self.function_text = function_text
         self.payload = payload
+        self.payload_hash = ""
+        """Where it was made beside the payload's check."""
         self.options = options
         self.share = share
         self.connection_id = connection_id

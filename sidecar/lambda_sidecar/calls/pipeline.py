@@ -17,6 +17,7 @@ from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.aws.answer import InvocationResult, function_error_sentence
 from lambda_sidecar.aws.credentials import CredentialSource
 from lambda_sidecar.aws.lambda_api import Invocation
+from lambda_sidecar.aws.payload_hash import APART, begin_hash
 from lambda_sidecar.aws.repeats import Repeats
 from lambda_sidecar.aws.response_stream import Put
 from lambda_sidecar.calls import call_span, durable
@@ -157,7 +158,7 @@ class Pipeline:
             role = policy.access.decide(call.account, function, options.role).role
             payload = call.payload
             if len(payload) > AT_ONCE or not is_plainly_good(payload):  # nearly all are small and good
-                await self._check_payload(payload, options.invocation_type)
+                call.payload_hash = await self._check_payload(payload, options.invocation_type)
         call.phase = CREDENTIALS
         credentials = await self._credentials.get(role, call.account, function.region)
         if options.durable_execution_name and not call.is_repeated:
@@ -202,11 +203,13 @@ class Pipeline:
                 await self.turns.pause(call, pause)
             attempts += 1
 
-    async def _check_payload(self, payload: bytes, invocation_type: str) -> None:
-        """Raises InvalidRequest."""
+    async def _check_payload(self, payload: bytes, invocation_type: str) -> str:
+        """Its hash, if that is better made here. Raises InvalidRequest."""
         maximum = EVENT_MAX if invocation_type == "Event" else REQUEST_RESPONSE_MAX
         check = check_payload(payload, maximum=maximum, invocation_type=invocation_type)
+        hashing = await begin_hash(payload) if len(payload) >= APART else None
         await self.pace(check, len(payload))
+        return "" if hashing is None else await hashing
 
     async def _send(
         self, call: Call, invocation: Invocation, credentials: ReadOnlyCredentials, estimate: Estimate
@@ -267,6 +270,7 @@ def _invocation(call: Call, function: FunctionName, options: Options) -> Invocat
         once=call.repeats is not None,
         xray=xray_header(call.trace) if call.trace is not None else "",
         put=_put(call) if options.stream else None,
+        payload_hash=call.payload_hash,
     )
 
 
