@@ -27,7 +27,7 @@ from lambda_sidecar.aws.lambda_api import Invocation
 from lambda_sidecar.calls.call import Call
 from lambda_sidecar.calls.durable import DurableRequest
 from lambda_sidecar.calls.lambda_invoke import Options
-from lambda_sidecar.calls.pipeline import Invoke, Pipeline
+from lambda_sidecar.calls.pipeline import TAKEN_SECONDS, Invoke, Pipeline
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.concurrency.pace import OVER
 from lambda_sidecar.concurrency.slots import Concurrency, Share
@@ -328,6 +328,20 @@ def test_a_try_that_nobody_waited_for_does_not_show_that_a_stopped_function_work
         limits.places = 1
         assert await call(pipeline) == "1"
         assert not pipeline.concurrency.throttles.is_stopped(F)
+
+    lead(main)
+
+
+def test_a_refusal_that_takes_its_time_does_not_show_that_a_stopped_function_works_again() -> None:
+    model = Model({"f": Limits(places=0)}, always(0.01))
+
+    async def main() -> None:
+        pipeline = model.pipeline()
+        pipeline.concurrency.throttles.stopped_seconds = 3
+        assert set(await sessions(pipeline, 2, 5)) == {RATE_EXCEEDED}
+        model.way = TAKEN_SECONDS
+        assert await call(pipeline) == RATE_EXCEEDED
+        assert pipeline.concurrency.throttles.is_stopped(F)
 
     lead(main)
 
