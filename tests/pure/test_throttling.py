@@ -306,6 +306,23 @@ def test_a_function_that_takes_nothing_for_long_is_stopped_and_what_waits_for_it
     lead(main)
 
 
+def test_how_long_a_function_takes_nothing_until_it_is_stopped_may_be_changed_meanwhile() -> None:
+    model = Model({"f": Limits(places=0)}, always(0.01))
+
+    async def main() -> None:
+        pipeline = model.pipeline()
+        pipeline.concurrency.throttles.stopped_seconds = 900
+        task = asyncio.create_task(call(pipeline, seconds=900))
+        await asyncio.sleep(10)
+        assert not task.done()
+        pipeline.concurrency.throttles.stopped_seconds = 5
+        began = time.monotonic()
+        assert await task == RATE_EXCEEDED
+        assert time.monotonic() - began <= 1.1
+
+    lead(main)
+
+
 def test_a_try_that_nobody_waited_for_does_not_show_that_a_stopped_function_works_again() -> None:
     """It was cancelled before Lambda's answer to it could come, as after KILL."""
     limits = Limits(places=0)

@@ -61,13 +61,11 @@ class Pace:
     allowed and not used is lost. So both stay close to where refusals begin. The numbers of this file are
     those with which the models of tests/pure/test_throttling.py are used best."""
 
-    def __init__(self, now: float, stopped_after: float) -> None:
-        """`now` and all other times are seconds of one clock. A function that has taken nothing for
-        `stopped_after` seconds counts as stopped."""
+    def __init__(self, now: float) -> None:
+        """`now` and all other times are seconds of one clock."""
         self.rate = RATE_FIRST
         self.is_stopped = False
         """It takes nothing, and is tried RATE_MIN times a second."""
-        self._stopped_after = stopped_after
         self._searches = True
         self._next = now
         self._places = math.inf
@@ -133,10 +131,11 @@ class Pace:
             self._looked, self._started, self._refused = now, 0, 0
         self._misses = 0
 
-    def refuse(self, now: float, others: int, start: Start | None) -> None:
-        """A 429, while `others` run; None: of a call that did not begin at this pace."""
+    def refuse(self, now: float, others: int, start: Start | None, stopped_after: float) -> None:
+        """A 429, while `others` run; None: of a call that did not begin at this pace. A function that has
+        taken nothing for `stopped_after` seconds counts as stopped."""
         self._refused_at = now
-        if others == 0 and now - self._taken_at >= self._stopped_after:
+        if others == 0 and now - self._taken_at >= stopped_after:
             self.is_stopped = True
         if start is None:
             return

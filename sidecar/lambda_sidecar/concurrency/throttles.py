@@ -49,10 +49,10 @@ class Throttles:
             if now >= self._look_at:  # seldom: there may be many
                 self._look_at = now + OVER
                 self.forget(now)
-            throttle = self.of[function] = Throttle(Pace(now, self.stopped_seconds), why)
+            throttle = self.of[function] = Throttle(Pace(now), why)
         throttle.why = why
         is_ours = start is not None and start.pace is throttle.pace
-        throttle.pace.refuse(now, others, start if is_ours else None)
+        throttle.pace.refuse(now, others, start if is_ours else None, self.stopped_seconds)
         return throttle.pace.is_stopped
 
     def has_turn(self, function: str, running: int) -> bool:
