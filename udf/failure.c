@@ -46,6 +46,8 @@ static void clean_text(unsigned char *text, size_t left) {
   *kept = '\0';
 }
 
+static const char nothing_to_show[] = "no reason that can be shown";
+
 bool failure_set(struct failure *failure, enum failure_kind kind, const char *format, ...) {
   va_list arguments;
   failure->kind = kind;
@@ -53,6 +55,8 @@ bool failure_set(struct failure *failure, enum failure_kind kind, const char *fo
   (void)vsnprintf(failure->text, sizeof failure->text, format, arguments);
   va_end(arguments);
   clean_text((unsigned char *)failure->text, strlen(failure->text));
+  /* What comes from the sidecar may begin with a NUL, or be half a character. */
+  if (failure->text[0] == '\0') memcpy(failure->text, nothing_to_show, sizeof nothing_to_show);
   return false;
 }
 

@@ -111,6 +111,19 @@ static void utf8_stays_and_other_bytes_become_question_marks(void **state) {
   }
 }
 
+static void a_text_of_which_nothing_can_be_shown_says_so(void **state) {
+  static const struct {
+    const char *given;
+    int length;
+  } cases[] = {{"", 0}, {"\xc2", 1}, {"\xf0\x9f\x98", 3}, {"\0why", 4}};
+  struct failure failure;
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    failure_set(&failure, FAILURE_API, "%.*s", cases[i].length, cases[i].given);
+    assert_string_equal(failure.text, "no reason that can be shown");
+  }
+}
+
 static void a_long_text_is_not_cut_inside_a_character(void **state) {
   static const char *const characters[] = {"\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
   struct failure failure;
@@ -200,6 +213,7 @@ int main(void) {
       cmocka_unit_test(control_characters_become_question_marks),
       cmocka_unit_test(what_steers_a_log_or_a_terminal_becomes_one_question_mark),
       cmocka_unit_test(utf8_stays_and_other_bytes_become_question_marks),
+      cmocka_unit_test(a_text_of_which_nothing_can_be_shown_says_so),
       cmocka_unit_test(a_long_text_is_not_cut_inside_a_character),
       cmocka_unit_test(an_ending_stands_behind_the_text),
       cmocka_unit_test(a_text_is_cut_for_its_ending_and_not_inside_a_character),

@@ -37,7 +37,7 @@ struct settings session_settings(void) {
 
 void session_check_failure(const struct failure *failure) {
   require(failure->kind > FAILURE_NONE && failure->kind < FAILURE_KIND_COUNT, "a failure has a kind");
-  require(failure->text[0] != '\0' || failure->kind == FAILURE_API, "a failure has a text");
+  require(failure->text[0] != '\0', "a failure has a text");
 }
 
 /* event_us: 0 if there was none. */

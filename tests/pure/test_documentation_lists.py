@@ -18,6 +18,7 @@ ERRORS = ROOT / "docs/errors.md"
 OTHER_TEXTS = {
     "the sidecar gave no reason",
     "it gave no reason",
+    "no reason that can be shown",
     "it accepts the connection but does not answer",
     "what listens there does not speak gRPC",
 }

@@ -475,8 +475,12 @@ def test_a_client_that_goes_ends_its_call_though_its_peer_floods(path: Path, nam
             {"result": invoker_pb2.InvokeResult(status_code=200, function_error="Unhandled")},
             "Lambda function error: it gave no reason",
         ),
+        (
+            {"error": invoker_pb2.InvokeError(kind="ERROR_KIND_INTERNAL", message="\0")},
+            "no reason that can be shown",
+        ),
     ],
-    ids=["the sidecar", "the function"],
+    ids=["the sidecar", "the function", "a NUL"],
 )
 def test_an_error_without_a_text_says_that_there_was_none(
     path: Path, outcome: dict[str, Any], text: str
