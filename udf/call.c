@@ -8,10 +8,11 @@
 #include <string.h>
 
 #include "counters.h"
+#include "traceparent.h"
 
 /* How often a call that was never taken may be sent anew: enough for a restart, not for a loop. */
 #define TRIES_MAX 5
-/* Bytes of what call_explain_doubt() adds, at least. */
+/* Bytes of what call_explain_doubt() adds, at least. A trace may follow, for which no word of it is cut. */
 #define DOUBT_SIZE 100
 
 static enum call_step step_of(enum wait_result result, const struct line *line, struct failure *failure) {
@@ -260,7 +261,7 @@ void call_explain_doubt(const struct call *call, struct failure *failure) {
   failure_set(
       failure, plain.kind,
       "%.*s; the durable execution of this name may be running, and it is safe to repeat the same call",
-      FAILURE_TEXT_SIZE - DOUBT_SIZE, plain.text);
+      FAILURE_TEXT_SIZE - DOUBT_SIZE - TRACEPARENT_SIZE, plain.text);
 }
 
 void call_answer_free(struct call_answer *answer) {

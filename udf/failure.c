@@ -27,13 +27,15 @@ static bool steers(const unsigned char *c, int length) {
   return c[1] == 0x81 && c[2] >= 0xa0 && c[2] <= 0xaf;                       /* U+2060–F */
 }
 
-/* Leaves UTF-8 that is only shown: the rest becomes '?', a character that was cut in the middle goes. */
+/* Leaves UTF-8 that is only shown: the rest becomes '?', a character that was cut in the middle goes. So does
+ * what has four bytes: MySQL's messages are utf8mb3, which has no such characters, and where they stand in
+ * one clients read each of their bytes as a character of its own. MySQL writes '?' for them, too. */
 static void clean_text(unsigned char *text, size_t left) {
   unsigned char *kept = text;
   while (left > 0) {
     int length = utf8_character_length(text, left);
     if (length < 0) break;
-    if (length == 0 || steers(text, length)) {
+    if (length == 0 || length == 4 || steers(text, length)) {
       *kept++ = '?';
       if (length == 0) length = 1;
     } else {

@@ -95,7 +95,8 @@ static void utf8_stays_and_other_bytes_become_question_marks(void **state) {
   static const struct {
     const char *given, *kept;
   } cases[] = {
-      {"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"},
+      {"\xc3\xa4\xe2\x82\xac", "\xc3\xa4\xe2\x82\xac"},
+      {"a\xf0\x9f\x98\x80z", "a?z"}, /* MySQL's messages are utf8mb3 */
       {"a\xff z", "a? z"},
       {"\x80z", "?z"},
       {"\xc0\xafz", "??z"},           /* overlong */
@@ -125,7 +126,7 @@ static void a_text_of_which_nothing_can_be_shown_says_so(void **state) {
 }
 
 static void a_long_text_is_not_cut_inside_a_character(void **state) {
-  static const char *const characters[] = {"\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
+  static const char *const characters[] = {"\xc3\xa4", "\xe2\x82\xac"};
   struct failure failure;
   char text[2 * FAILURE_TEXT_SIZE];
   (void)state;

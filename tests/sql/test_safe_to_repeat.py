@@ -16,6 +16,7 @@ from pathlib import Path
 import grpc
 import mysql.connector
 import pytest
+from tests.pure.test_trace import GOOD, TRACE_ID
 from tests.support.component import installed_component, status
 from tests.support.contract_server import serve
 from tests.support.host_program import PROGRAMS, build
@@ -23,7 +24,7 @@ from tests.support.stack import Stack, execute
 from tests.support.waiting import wait_until
 
 from lambda_sidecar.calls.lambda_invoke import parse_options
-from lambda_sidecar.errors import InvalidRequest
+from lambda_sidecar.errors import ApiError, InvalidRequest
 from lambda_udf.v1 import invoker_pb2, invoker_pb2_grpc
 
 NAMED = '{"durable_execution_name": "order-17", "log_type": "None"}'
@@ -62,7 +63,14 @@ def component(stack: Stack) -> Iterator[Stack]:
         yield stack
 
 
-def outcome(stack: Stack, servicer: Failing, directory: Path, options: str | None, **settings: int) -> str:
+def outcome(
+    stack: Stack,
+    servicer: Failing,
+    directory: Path,
+    options: str | None,
+    traceparent: str = "",
+    **settings: int,
+) -> str:
     """The answer, or the error's text."""
     with serve(servicer, directory / "s.sock") as socket, contextlib.closing(stack.connect()) as connection:
         stack.query(f"SET GLOBAL lambda_udf.socket = '{socket}'")
@@ -70,11 +78,14 @@ def outcome(stack: Stack, servicer: Failing, directory: Path, options: str | Non
             stack.query(f"SET GLOBAL lambda_udf.{name} = {value}")
         sql = "SELECT lambda_invoke('f', '{\"order\": 17}', %s)"
         try:
-            ((answer,),) = (
-                execute(connection, sql, (options,))
-                if options is not None
-                else execute(connection, "SELECT lambda_sync('f', '{}')")
-            )
+            with connection.cursor() as cursor:
+                if traceparent:
+                    cursor.add_attribute("traceparent", traceparent)
+                if options is not None:
+                    cursor.execute(sql, (options,))
+                else:
+                    cursor.execute("SELECT lambda_sync('f', '{}')")
+                ((answer,),) = cursor.fetchall()
         except mysql.connector.Error as error:
             return str(error.msg)
         return answer.decode() if isinstance(answer, bytes | bytearray) else str(answer)
@@ -170,6 +181,21 @@ def test_what_the_next_sidecar_says_is_completed_unless_it_says_enough(
     assert outcome(component, Failing(losses=0, error=error), tmp_path, NAMED) == (
         f"lambda_invoke UDF failed; {message}"
     )
+
+
+@pytest.mark.parametrize("character", ["m", "ä", "€"])
+def test_however_long_a_message_is_and_with_a_trace_nothing_of_those_words_is_cut(
+    component: Stack, tmp_path: Path, character: str
+) -> None:
+    """The library's own, and those of the sidecar."""
+    long = invoker_pb2.InvokeError(kind="ERROR_KIND_API", code="E", message=character * 400)
+    text = outcome(component, Failing(losses=1, error=long), tmp_path, NAMED, GOOD)
+    assert text.endswith(f"{character}{SAFE} (trace {TRACE_ID})")
+    said = ApiError("E", character * 400).may_be_repeated().text
+    error = invoker_pb2.InvokeError(kind="ERROR_KIND_API", code="E", message=said)
+    text = outcome(component, Failing(losses=1, error=error), tmp_path, NAMED, GOOD)
+    assert text == f"lambda_invoke UDF failed; {said} (trace {TRACE_ID})"
+    assert said.endswith(f"{character}{SAFE}")
 
 
 def test_kill_ends_a_named_call_at_once_while_it_waits_for_the_next_sidecar(

@@ -166,6 +166,16 @@ def test_a_functions_message_is_cut_at_200_bytes(stack: Stack) -> None:
     assert text == f"{SYNC}Lambda function error: Unhandled: ValueError: {'é' * 100}"
 
 
+def test_a_character_that_mysqls_messages_do_not_have_is_a_question_mark_as_in_its_own(stack: Stack) -> None:
+    """They are utf8mb3. Written as it is, a client reads each of its four bytes as a character, and GET DIAGNOSTICS
+    gives a string that is none."""
+    text = "a\U0001f600b€ü"
+    _, _, own = error_of(stack, "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = %s", (text,))
+    _, _, ours = error_of(stack, "SELECT lambda_sync('Raise', JSON_OBJECT('message', %s))", (text,))
+    assert own == "a?b€ü"
+    assert ours == f"{SYNC}Lambda function error: Unhandled: ValueError: {own}"
+
+
 def test_a_failing_row_fails_the_whole_statement_and_stores_nothing(stack: Stack) -> None:
     stack.query("CREATE TABLE test.t (answer JSON)")
     errno, _, _ = error_of(
