@@ -319,6 +319,18 @@ async def test_a_call_that_rests_between_two_attempts_keeps_its_slot_from_nobody
         assert not here.service.pipeline.traffic.in_flight
 
 
+async def test_a_call_in_doubt_that_finds_a_free_slot_is_sent_again_however_long_its_function_takes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The execution of its name runs already, so the answer may be near."""
+    async with serving(NOTHING, OK) as here:
+        function = "arn:aws:lambda:us-east-1:123456789012:function:f"
+        here.service.pipeline.durations.of(function, "RequestResponse").note(60.0, answered=True)
+        assert await here.ask(timeout_ms=20_000) == "1"
+        assert len(here.bodies) == 2
+        assert "wait for a slot" not in caplog.text
+
+
 async def test_a_call_in_doubt_that_gets_no_slot_any_more_says_that_it_is_safe_to_repeat() -> None:
     async with serving(NOTHING, OK) as here:
         repeats.PAUSE_SECONDS = repeats.PAUSE_MAX_SECONDS = 0.2

@@ -166,14 +166,14 @@ class Pipeline:
         call.invocation = invocation = _invocation(call, function, options)
         call.limited_as = name = _limited_as(function, options)
         estimate = self.durations.of(name, options.invocation_type)
-        slot = self.concurrency.take(name)
         refusal: Throttled | None = None
         pause = 0.0
         attempts = 1
         while True:
+            slot = self.concurrency.take(name)
             if slot is None:
                 slot = await self.turns.wait(call, estimate, refusal, again=attempts > 1)
-                self.traffic.repeated += attempts > 1
+            self.traffic.repeated += attempts > 1
             call.slot = slot
             is_taken = False
             try:
@@ -196,7 +196,6 @@ class Pipeline:
             finally:
                 call.slot = None
                 self.concurrency.give_back(slot, is_taken=is_taken or _is_long_at_lambda(call))
-            slot = None
             if refusal is not None:
                 await self.turns.rest(call, refusal, attempts)
             else:
