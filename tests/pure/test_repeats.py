@@ -346,6 +346,17 @@ async def test_a_call_in_doubt_that_gets_no_slot_any_more_says_that_it_is_safe_t
         pipeline.concurrency.give_back(slot)
 
 
+async def test_an_answer_that_cannot_be_passed_on_leaves_no_doubt() -> None:
+    async def too_large(_result: object) -> object:
+        raise ApiError("ResponseTooLarge", "the function has run")
+
+    async with serving(NOTHING, OK) as here:
+        failure = await here.service.pipeline.run(durable_call(timeout_ms=9_000), too_large)
+        assert isinstance(failure, InvokeFailure)
+        assert failure.text == "Lambda API returned error: ResponseTooLarge: the function has run"
+        assert len(here.bodies) == 2
+
+
 async def test_a_call_that_is_cancelled_between_two_attempts_gives_its_slot_back_and_sends_nothing_more() -> (
     None
 ):

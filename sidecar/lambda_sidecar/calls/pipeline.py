@@ -126,6 +126,8 @@ class Pipeline:
         except InvokeFailure as raised:
             # Its frames hold the answer, and this one holds it: megabytes until memory is collected.
             failure = raised.with_traceback(None)
+            if call.repeats is not None and call.result is not None:  # it is known what became of it
+                call.repeats.in_doubt = False
         except Exception as error:  # a defect of ours must not end the others
             log_defect(log, error)
             failure = InternalFailure()
