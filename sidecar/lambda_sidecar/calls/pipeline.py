@@ -177,7 +177,7 @@ class Pipeline:
                 slot = await self.turns.wait(call, estimate, refusal, again=attempts > 1)
             self.traffic.repeated += attempts > 1
             call.slot = slot
-            is_taken = False
+            is_taken = None
             try:
                 if call.queued_us:  # the wait may have outlasted them
                     call.phase = CREDENTIALS
@@ -197,7 +197,9 @@ class Pipeline:
                 return result
             finally:
                 call.slot = None
-                self.concurrency.give_back(slot, is_taken=is_taken or _is_long_at_lambda(call))
+                if is_taken is None:
+                    is_taken = _is_long_at_lambda(call)
+                self.concurrency.give_back(slot, is_taken=is_taken)
             if refusal is not None:
                 await self.turns.rest(call, refusal, attempts)
             else:
