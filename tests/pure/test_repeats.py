@@ -38,6 +38,7 @@ from lambda_udf.v1 import invoker_pb2
 
 DEFAULTS = Defaults({"us-east-1": "aws"}, "us-east-1", "123456789012")
 NAME = "order-17"
+FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:f"
 OK = b"HTTP/1.1 200 OK\r\nx-amzn-RequestId: r\r\nContent-Length: 1\r\n\r\n1"
 CUT = OK[:-1]
 NOTHING = b""
@@ -324,8 +325,7 @@ async def test_a_call_in_doubt_that_finds_a_free_slot_is_sent_again_however_long
 ) -> None:
     """The execution of its name runs already, so the answer may be near."""
     async with serving(NOTHING, OK) as here:
-        function = "arn:aws:lambda:us-east-1:123456789012:function:f"
-        here.service.pipeline.durations.of(function, "RequestResponse").note(60.0, answered=True)
+        here.service.pipeline.durations.of(FUNCTION, "RequestResponse").note(60.0, answered=True)
         assert await here.ask(timeout_ms=20_000) == "1"
         assert len(here.bodies) == 2
         assert "wait for a slot" not in caplog.text
@@ -344,6 +344,33 @@ async def test_a_call_in_doubt_that_gets_no_slot_any_more_says_that_it_is_safe_t
         assert failure.text.endswith(SAFE)
         assert len(here.bodies) == 1
         pipeline.concurrency.give_back(slot)
+
+
+async def test_a_call_in_doubt_that_is_refused_as_overloaded_says_that_it_is_safe_to_repeat() -> None:
+    async with serving(NOTHING, OK) as here:
+        repeats.PAUSE_SECONDS = repeats.PAUSE_MAX_SECONDS = 0.2
+        pipeline, call = here.service.pipeline, durable_call(timeout_ms=20_000)
+        task = asyncio.create_task(pipeline.run(call, as_it_is))
+        await until(lambda: len(here.bodies) == 1 and not pipeline.concurrency.running)
+        slot = pipeline.concurrency.take("another")
+        assert slot is not None
+        pipeline.durations.of(FUNCTION, "RequestResponse").note(60.0, answered=True)
+        await until(lambda: pipeline.concurrency.waiting == 1)
+        pipeline.concurrency.give_back(slot)
+        failure = await task
+        assert isinstance(failure, InvokeFailure)
+        assert failure.text.startswith("overloaded: ")
+        assert failure.text.endswith(SAFE)
+        assert len(here.bodies) == 1
+
+
+async def test_the_rest_between_two_attempts_counts_as_waiting() -> None:
+    async with serving(NOTHING, OK) as here:
+        repeats.PAUSE_SECONDS = repeats.PAUSE_MAX_SECONDS = 0.2
+        call = durable_call(timeout_ms=20_000)
+        await here.service.pipeline.run(call, as_it_is)
+        assert call.queued_us >= 100_000
+        assert here.service.pipeline.traffic.waited_us == call.queued_us
 
 
 async def test_an_answer_that_cannot_be_passed_on_leaves_no_doubt() -> None:
