@@ -397,6 +397,8 @@ async def test_a_call_that_is_cancelled_between_two_attempts_gives_its_slot_back
         assert task.cancelled()
         assert here.service.pipeline.concurrency.running == 0
         assert len(here.bodies) == 1
+        traffic = here.service.pipeline.traffic
+        assert (sum(traffic.other.buckets), traffic.sent_bytes) == (1, len(here.bodies[0])), "it was sent"
 
 
 async def test_a_door_with_a_schedule_of_its_own_makes_one_attempt() -> None:
