@@ -16,6 +16,7 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.loaders import Loader
 from tests.support.answered import answered
 from tests.support.http_peer import Peer, peer
+from tests.support.permuting_loop import run_in_order
 from tests.support.waiting import until
 
 from lambda_sidecar.access.account import Account
@@ -23,11 +24,11 @@ from lambda_sidecar.access.function_name import Defaults
 from lambda_sidecar.access.rules import AccessRules, Role
 from lambda_sidecar.access.settings import AccessSettings
 from lambda_sidecar.aws import repeats
-from lambda_sidecar.aws.answer import RETRYABLE
+from lambda_sidecar.aws.answer import RETRYABLE, InvocationResult
 from lambda_sidecar.aws.configuration import AwsConfiguration
 from lambda_sidecar.aws.credentials import PlaceholderCredentials
 from lambda_sidecar.aws.kept_credentials import KeptCredentials, Session
-from lambda_sidecar.aws.lambda_api import Invoker
+from lambda_sidecar.aws.lambda_api import Invocation, Invoker
 from lambda_sidecar.calls.call import Call
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy
@@ -344,6 +345,35 @@ async def test_a_call_in_doubt_that_gets_no_slot_any_more_says_that_it_is_safe_t
         assert failure.text.endswith(SAFE)
         assert len(here.bodies) == 1
         pipeline.concurrency.give_back(slot)
+
+
+def test_an_account_whose_calls_are_attempted_again_and_again_costs_another_no_more_than_their_turns() -> (
+    None
+):
+    """One slot, and so many calls in doubt that there is always one that has rested enough."""
+
+    async def invoke(invocation: Invocation, _: ReadOnlyCredentials) -> InvocationResult:
+        await asyncio.sleep(1)
+        if invocation.durable_execution_name:
+            raise ApiError("HTTP 503", "m", status=503)
+        return InvocationResult(200, b"1", "r", "1", "", b"")
+
+    async def main() -> None:
+        policy = Policy(DEFAULTS, AccessRules(AccessSettings(), DEFAULTS))
+        pipeline = Pipeline(invoke, PlaceholderCredentials(), policy, Concurrency(1, None))
+        calls = [durable_call(timeout_ms=900_000) for _ in range(20)]
+        tasks = [asyncio.create_task(pipeline.run(call, as_it_is)) for call in calls]
+        await asyncio.sleep(25)
+        assert all(call.repeats is not None and call.repeats.in_doubt for call in calls)
+        for _ in range(3):
+            began = time.monotonic()
+            other = Call(Account("b", "%"), "g", b"1", options="{}", timeout_ms=900_000, share=Share())
+            assert isinstance(await pipeline.run(other, as_it_is), InvocationResult)
+            assert time.monotonic() - began < 3.1
+        for task in tasks:
+            task.cancel()
+
+    run_in_order(main, 1)
 
 
 async def test_a_call_in_doubt_that_is_refused_as_overloaded_says_that_it_is_safe_to_repeat() -> None:

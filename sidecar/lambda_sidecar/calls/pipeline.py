@@ -174,7 +174,7 @@ class Pipeline:
         while True:
             slot = self.concurrency.take(name)
             if slot is None:
-                slot = await self.turns.wait(call, estimate, refusal, again=attempts > 1)
+                slot = await self.turns.wait(call, estimate, refusal)
             self.traffic.repeated += attempts > 1
             call.slot = slot
             is_taken = None
