@@ -16,6 +16,7 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.loaders import Loader
 from tests.support.answered import answered
 from tests.support.http_peer import Peer, peer
+from tests.support.permuting_loop import run_in_order
 from tests.support.waiting import until
 
 from lambda_sidecar.access.account import Account
@@ -23,11 +24,11 @@ from lambda_sidecar.access.function_name import Defaults
 from lambda_sidecar.access.rules import AccessRules, Role
 from lambda_sidecar.access.settings import AccessSettings
 from lambda_sidecar.aws import repeats
-from lambda_sidecar.aws.answer import RETRYABLE
+from lambda_sidecar.aws.answer import RETRYABLE, InvocationResult
 from lambda_sidecar.aws.configuration import AwsConfiguration
 from lambda_sidecar.aws.credentials import PlaceholderCredentials
 from lambda_sidecar.aws.kept_credentials import KeptCredentials, Session
-from lambda_sidecar.aws.lambda_api import Invoker
+from lambda_sidecar.aws.lambda_api import Invocation, Invoker
 from lambda_sidecar.calls.call import Call
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.calls.policy import Policy
@@ -38,6 +39,7 @@ from lambda_udf.v1 import invoker_pb2
 
 DEFAULTS = Defaults({"us-east-1": "aws"}, "us-east-1", "123456789012")
 NAME = "order-17"
+FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:f"
 OK = b"HTTP/1.1 200 OK\r\nx-amzn-RequestId: r\r\nContent-Length: 1\r\n\r\n1"
 CUT = OK[:-1]
 NOTHING = b""
@@ -319,6 +321,17 @@ async def test_a_call_that_rests_between_two_attempts_keeps_its_slot_from_nobody
         assert not here.service.pipeline.traffic.in_flight
 
 
+async def test_a_call_in_doubt_that_finds_a_free_slot_is_sent_again_however_long_its_function_takes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The execution of its name runs already, so the answer may be near."""
+    async with serving(NOTHING, OK) as here:
+        here.service.pipeline.durations.of(FUNCTION, "RequestResponse").note(60.0, answered=True)
+        assert await here.ask(timeout_ms=20_000) == "1"
+        assert len(here.bodies) == 2
+        assert "wait for a slot" not in caplog.text
+
+
 async def test_a_call_in_doubt_that_gets_no_slot_any_more_says_that_it_is_safe_to_repeat() -> None:
     async with serving(NOTHING, OK) as here:
         repeats.PAUSE_SECONDS = repeats.PAUSE_MAX_SECONDS = 0.2
@@ -334,6 +347,73 @@ async def test_a_call_in_doubt_that_gets_no_slot_any_more_says_that_it_is_safe_t
         pipeline.concurrency.give_back(slot)
 
 
+def test_an_account_whose_calls_are_attempted_again_and_again_costs_another_no_more_than_their_turns() -> (
+    None
+):
+    """One slot, and so many calls in doubt that there is always one that has rested enough."""
+
+    async def invoke(invocation: Invocation, _: ReadOnlyCredentials) -> InvocationResult:
+        await asyncio.sleep(1)
+        if invocation.durable_execution_name:
+            raise ApiError("HTTP 503", "m", status=503)
+        return InvocationResult(200, b"1", "r", "1", "", b"")
+
+    async def main() -> None:
+        policy = Policy(DEFAULTS, AccessRules(AccessSettings(), DEFAULTS))
+        pipeline = Pipeline(invoke, PlaceholderCredentials(), policy, Concurrency(1, None))
+        calls = [durable_call(timeout_ms=900_000) for _ in range(20)]
+        tasks = [asyncio.create_task(pipeline.run(call, as_it_is)) for call in calls]
+        await asyncio.sleep(25)
+        assert all(call.repeats is not None and call.repeats.in_doubt for call in calls)
+        for _ in range(3):
+            began = time.monotonic()
+            other = Call(Account("b", "%"), "g", b"1", options="{}", timeout_ms=900_000, share=Share())
+            assert isinstance(await pipeline.run(other, as_it_is), InvocationResult)
+            assert time.monotonic() - began < 3.1
+        for task in tasks:
+            task.cancel()
+
+    run_in_order(main, 1)
+
+
+async def test_a_call_in_doubt_that_is_refused_as_overloaded_says_that_it_is_safe_to_repeat() -> None:
+    async with serving(NOTHING, OK) as here:
+        repeats.PAUSE_SECONDS = repeats.PAUSE_MAX_SECONDS = 0.2
+        pipeline, call = here.service.pipeline, durable_call(timeout_ms=20_000)
+        task = asyncio.create_task(pipeline.run(call, as_it_is))
+        await until(lambda: len(here.bodies) == 1 and not pipeline.concurrency.running)
+        slot = pipeline.concurrency.take("another")
+        assert slot is not None
+        pipeline.durations.of(FUNCTION, "RequestResponse").note(60.0, answered=True)
+        await until(lambda: pipeline.concurrency.waiting == 1)
+        pipeline.concurrency.give_back(slot)
+        failure = await task
+        assert isinstance(failure, InvokeFailure)
+        assert failure.text.startswith("overloaded: ")
+        assert failure.text.endswith(SAFE)
+        assert len(here.bodies) == 1
+
+
+async def test_the_rest_between_two_attempts_counts_as_waiting() -> None:
+    async with serving(NOTHING, OK) as here:
+        repeats.PAUSE_SECONDS = repeats.PAUSE_MAX_SECONDS = 0.2
+        call = durable_call(timeout_ms=20_000)
+        await here.service.pipeline.run(call, as_it_is)
+        assert call.queued_us >= 100_000
+        assert here.service.pipeline.traffic.waited_us == call.queued_us
+
+
+async def test_an_answer_that_cannot_be_passed_on_leaves_no_doubt() -> None:
+    async def too_large(_result: object) -> object:
+        raise ApiError("ResponseTooLarge", "the function has run")
+
+    async with serving(NOTHING, OK) as here:
+        failure = await here.service.pipeline.run(durable_call(timeout_ms=9_000), too_large)
+        assert isinstance(failure, InvokeFailure)
+        assert failure.text == "Lambda API returned error: ResponseTooLarge: the function has run"
+        assert len(here.bodies) == 2
+
+
 async def test_a_call_that_is_cancelled_between_two_attempts_gives_its_slot_back_and_sends_nothing_more() -> (
     None
 ):
@@ -347,6 +427,8 @@ async def test_a_call_that_is_cancelled_between_two_attempts_gives_its_slot_back
         assert task.cancelled()
         assert here.service.pipeline.concurrency.running == 0
         assert len(here.bodies) == 1
+        traffic = here.service.pipeline.traffic
+        assert (sum(traffic.other.buckets), traffic.sent_bytes) == (1, len(here.bodies[0])), "it was sent"
 
 
 async def test_a_door_with_a_schedule_of_its_own_makes_one_attempt() -> None:

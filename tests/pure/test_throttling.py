@@ -31,7 +31,7 @@ from lambda_sidecar.calls.pipeline import TAKEN_SECONDS, Invoke, Pipeline
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.concurrency.pace import OVER
 from lambda_sidecar.concurrency.slots import Concurrency, Share
-from lambda_sidecar.errors import InvokeFailure, Throttled
+from lambda_sidecar.errors import EndpointUnreachable, InvokeFailure, Throttled
 
 T = TypeVar("T")
 
@@ -358,6 +358,24 @@ def test_a_refusal_that_takes_its_time_does_not_show_that_a_stopped_function_wor
         assert set(await sessions(pipeline, 2, 5)) == {RATE_EXCEEDED}
         model.way = TAKEN_SECONDS
         assert await call(pipeline) == RATE_EXCEEDED
+        assert pipeline.concurrency.throttles.is_stopped(F)
+
+    lead(main)
+
+
+def test_an_endpoint_that_is_out_of_reach_does_not_show_that_a_stopped_function_works_again() -> None:
+    model = Model({"f": Limits(places=0)}, always(0.01))
+
+    async def unreachable(_: Invocation, __: ReadOnlyCredentials) -> InvocationResult:
+        await asyncio.sleep(TAKEN_SECONDS)
+        raise EndpointUnreachable("timed out")
+
+    async def main() -> None:
+        pipeline = model.pipeline()
+        pipeline.concurrency.throttles.stopped_seconds = 3
+        assert set(await sessions(pipeline, 2, 5)) == {RATE_EXCEEDED}
+        pipeline._invoke = unreachable
+        assert "Unable to connect" in await call(pipeline)
         assert pipeline.concurrency.throttles.is_stopped(F)
 
     lead(main)

@@ -243,6 +243,9 @@ def test_what_is_no_answer_of_lambda_is_an_error(shared: AwsSidecar) -> None:
         says(302),
         says(200, b'{"Status": ["x"'),
         says(200, b"{}"),
+        says(200, b"[" * 100_000),
+        says(200, b'{"StartTimestamp": 1e400}'),
+        says(200, b'{"StartTimestamp": ' + b"9" * 400 + b"}"),
     ):
         shared.endpoint.answers[:] = [answer]
         assert "Lambda API returned error: " in shared.stream.error(ARN, b"", invocation_type=LOOK)

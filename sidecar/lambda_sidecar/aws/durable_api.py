@@ -160,6 +160,8 @@ class DurableApi:
             LookupError,
             AttributeError,
             TypeError,
+            OverflowError,
+            RuntimeError,  # nested too deeply, or no moment
         ) as error:
             raise NotAsLambdaDoes(type(error).__name__) from None
         _check_likeness(operation, answer)

@@ -126,6 +126,8 @@ class Pipeline:
         except InvokeFailure as raised:
             # Its frames hold the answer, and this one holds it: megabytes until memory is collected.
             failure = raised.with_traceback(None)
+            if call.repeats is not None and call.result is not None:  # it is known what became of it
+                call.repeats.in_doubt = False
         except Exception as error:  # a defect of ours must not end the others
             log_defect(log, error)
             failure = InternalFailure()
@@ -166,16 +168,16 @@ class Pipeline:
         call.invocation = invocation = _invocation(call, function, options)
         call.limited_as = name = _limited_as(function, options)
         estimate = self.durations.of(name, options.invocation_type)
-        slot = self.concurrency.take(name)
         refusal: Throttled | None = None
         pause = 0.0
         attempts = 1
         while True:
+            slot = self.concurrency.take(name)
             if slot is None:
-                slot = await self.turns.wait(call, estimate, refusal, again=attempts > 1)
-                self.traffic.repeated += attempts > 1
+                slot = await self.turns.wait(call, estimate, refusal)
+            self.traffic.repeated += attempts > 1
             call.slot = slot
-            is_taken = False
+            is_taken = None
             try:
                 if call.queued_us:  # the wait may have outlasted them
                     call.phase = CREDENTIALS
@@ -195,8 +197,9 @@ class Pipeline:
                 return result
             finally:
                 call.slot = None
-                self.concurrency.give_back(slot, is_taken=is_taken or _is_long_at_lambda(call))
-            slot = None
+                if is_taken is None:
+                    is_taken = _is_long_at_lambda(call)
+                self.concurrency.give_back(slot, is_taken=is_taken)
             if refusal is not None:
                 await self.turns.rest(call, refusal, attempts)
             else:

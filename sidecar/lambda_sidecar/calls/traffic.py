@@ -128,7 +128,8 @@ class Traffic:
         seconds = now - call.began
         del self.in_flight[call]
         counts.calls[outcome] += 1
-        if call.phase is SENT and (invocation := call.invocation) is not None:
+        was_sent = call.phase is SENT or (call.repeats is not None and call.repeats.in_doubt)
+        if was_sent and (invocation := call.invocation) is not None:
             counts.buckets[bisect_left(BUCKETS, seconds)] += 1
             counts.seconds += seconds
             self.sent_bytes += len(invocation.payload)

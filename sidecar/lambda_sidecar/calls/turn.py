@@ -54,10 +54,10 @@ class Turns:
             for call in (self._traffic.in_flight if functions else ())
         )
 
-    async def wait(self, call: Call, estimate: Estimate, refusal: Throttled | None, *, again: bool) -> Slot:
-        """A slot. Also a wait that the deadline ends is reported. `again`: it had one, and an attempt;
-        `refusal`: because Lambda throttled that. Raises Overloaded, CallTimeout, or Throttled where that is
-        why it has no turn."""
+    async def wait(self, call: Call, estimate: Estimate, refusal: Throttled | None) -> Slot:
+        """A slot. Also a wait that the deadline ends is reported. `refusal`: it had one, for nothing, because
+        Lambda throttled it; an attempt that came to something was a turn. Raises Overloaded, CallTimeout, or
+        Throttled where that is why it has no turn."""
         concurrency, function = self._concurrency, call.limited_as
         is_throttled = function in concurrency.throttles.of
         if not is_throttled:
@@ -72,7 +72,7 @@ class Turns:
                     call.share,
                     deadline=call.deadline,
                     need=estimate,
-                    again_since=call.began if again else None,
+                    again_since=None if refusal is None else call.began,
                 )
         except (Shed, TimeoutError):
             if (failure := self._refusal(function, refusal)) is not None:
