@@ -6,6 +6,7 @@
 #include "durable_name.h"
 #include "exports.h"
 #include "invoke.h"
+#include "option_trace.h"
 #include "outbox_hint.h"
 #include "quotas.h"
 #include "server.h"
@@ -48,6 +49,15 @@ static bool invoke_row(struct row_statement *row, const UDF_ARGS *args, struct f
          statement_accepts(statement, &row->answer.response.result, failure);
 }
 
+/* lambda_invoke's option traceparent goes before the statement's, as in what the sidecar sends and logs. */
+static void fail_row(const struct statement *statement, const UDF_ARGS *args, const struct failure *failure,
+                     unsigned char *error) {
+  struct statement traced = *statement;
+  if (statement->function->type == INVOCATION_AS_OPTIONS_SAY)
+    option_trace(statement_argument(args, 2), traced.traceparent);
+  statement_fail(&traced, failure, error);
+}
+
 /* One row. NULL: its result is NULL, or it failed and so does the statement. */
 static const struct invoke_result *evaluate_row(UDF_INIT *init, const UDF_ARGS *args, unsigned char *is_null,
                                                 unsigned char *error) {
@@ -59,7 +69,7 @@ static const struct invoke_result *evaluate_row(UDF_INIT *init, const UDF_ARGS *
     if (!invoke_row(row, args, &failure)) outcome = ROW_FAILED;
     statement_leave();
   }
-  if (outcome == ROW_FAILED) statement_fail(&row->statement, &failure, error);
+  if (outcome == ROW_FAILED) fail_row(&row->statement, args, &failure, error);
   *is_null = outcome != ROW_RUNS;
   return outcome == ROW_RUNS ? &row->answer.response.result : NULL;
 }

@@ -73,6 +73,15 @@ def test_every_variable_is_documented_and_no_other(
     assert sorted(listed) == sorted(names)
 
 
+def test_every_invocation_type_of_the_calls_table_is_documented_and_no_other() -> None:
+    code = (ROOT / "udf/calls_table.c").read_text()
+    document = (ROOT / "docs/monitoring.md").read_text()
+    row = re.search(r"^\| `INVOCATION_TYPE` \| (.+); NULL", document, re.MULTILINE)
+    assert row is not None
+    shown = re.findall(r'return "(\w+)";', code[code.index("type_name(") : code.index("text_or_null(")])
+    assert re.findall(r"`(\w+)`", row[1]) == shown
+
+
 def test_uninstall_takes_back_each_variable_that_was_persisted() -> None:
     """A value that stays would count again after the next install."""
     (listed,) = documented("variable").values()

@@ -105,6 +105,15 @@ def test_a_tenant_and_a_durable_name_are_taken_as_they_are(name: str, value: str
     assert getattr(parse_options(json.dumps({name: value})), name) == value
 
 
+def test_of_a_durable_name_that_stands_twice_or_under_an_escaped_name_the_last_one_counts() -> None:
+    for text, name in (
+        ('{"durable_execution_name": "a", "durable_execution_name": "b"}', "b"),
+        ('{"durable_execution_name": "a", "durable\\u005fexecution_name": "b"}', "b"),
+        ('{"durable\\u005fexecution_name": "order-\\u0031"}', "order-1"),
+    ):
+        assert parse_options(text).durable_execution_name == name
+
+
 @pytest.mark.parametrize("value", [" ", "a b", "/:=+@.", "t" * 256], ids=lambda value: value[:8])
 def test_a_tenant_has_what_lambda_takes_beside_letters_and_digits(value: str) -> None:
     assert parse_options(json.dumps({"tenant_id": value})).tenant_id == value

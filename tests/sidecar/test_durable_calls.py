@@ -249,6 +249,18 @@ def test_what_is_no_answer_of_lambda_is_an_error(shared: AwsSidecar) -> None:
     ):
         shared.endpoint.answers[:] = [answer]
         assert "Lambda API returned error: " in shared.stream.error(ARN, b"", invocation_type=LOOK)
-    for answer in (page, says(204), says(302)):
+    for answer in (page, says(204), says(302), says(200), says(200, b"ok", Content_Type="text/plain")):
         shared.endpoint.answers[:] = [answer]
-        assert "Lambda API returned error: " in shared.stream.error(ID, b"", invocation_type=SUCCEED)
+        for kind in (SUCCEED, FAIL):
+            assert "Lambda API returned error: " in shared.stream.error(ID, b"", invocation_type=kind)
+
+
+def test_a_callback_is_taken_by_whoever_names_a_request_or_answers_json(shared: AwsSidecar) -> None:
+    """The latter is what AWS's emulator of durable executions does."""
+    for answer in (
+        says(200, x_amzn_RequestId="r-1"),
+        says(200, b"{}", Content_Type="application/json"),
+        says(200, b"{}", content_type="Application/JSON; charset=utf-8"),
+    ):
+        shared.endpoint.answers[:] = [answer]
+        assert shared.stream.ask(ID, b"", invocation_type=SUCCEED).HasField("result")

@@ -40,6 +40,12 @@ def last_failure(stack: Stack) -> Row:
     return tuple(row)
 
 
+def newest(stack: Stack) -> datetime.datetime:
+    """When the failure began that began last; long ago where there is none."""
+    ((started,),) = stack.query(f"SELECT MAX(started) FROM {TABLE} WHERE phase = 'failed'")
+    return started if isinstance(started, datetime.datetime) else datetime.datetime.min
+
+
 @contextlib.contextmanager
 def session(stack: Stack, sql: str, **options: Any) -> Iterator[int]:
     """A session that runs the statement until the end of the block, which kills it; its CONNECTION_ID()."""
@@ -88,6 +94,7 @@ def test_a_call_under_way_says_for_whom_since_when_and_how_far_it_is(component: 
         ("SELECT lambda_sync('Nowhere', '1')", "Nowhere", "api", "ResourceNotFoundException"),
         ("SELECT lambda_sync('Raise', '1')", "Raise", "function", None),
         ("SELECT lambda_invoke('Raise', '1')", "Raise", "function", None),
+        ("""SELECT lambda_invoke('Raise', '1', '{"stream": true}')""", "Raise", "function", None),
         ("SELECT lambda_map('Nowhere', '1')", "Nowhere", "api", "ResourceNotFoundException"),
         ("SELECT lambda_sync('Echo', '{')", "Echo", "argument", "payload"),
     ],
@@ -95,8 +102,10 @@ def test_a_call_under_way_says_for_whom_since_when_and_how_far_it_is(component: 
 def test_a_failure_stays_with_its_kind_and_lambdas_request_id(
     component: Stack, sql: str, function: str, kind: str, text: str | None
 ) -> None:
+    before = newest(component)
     with contextlib.suppress(mysql.connector.Error):
         component.query(sql)
+    assert newest(component) > before
     *_, name, _type, phase, error, message, request_id = last_failure(component)
     assert (name, phase, error) == (function, "failed", kind)
     assert (text is None and message is None) or text in message

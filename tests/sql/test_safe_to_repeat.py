@@ -91,16 +91,17 @@ def outcome(
         return answer.decode() if isinstance(answer, bytes | bytearray) else str(answer)
 
 
+@pytest.mark.parametrize("named", [NAMED, NAMED.replace("17", "\\u00317")], ids=["plain", "escaped"])
 def test_a_named_call_is_sent_again_as_it_was_until_it_has_its_answer(
-    component: Stack, tmp_path: Path
+    component: Stack, tmp_path: Path, named: str
 ) -> None:
     servicer = Failing(losses=3)
-    assert outcome(component, servicer, tmp_path, NAMED) == '{"Payload": 1}'
+    assert outcome(component, servicer, tmp_path, named) == '{"Payload": 1}'
     assert len(servicer.requests) == 4
     said = {
         (one.function, one.payload, one.options_json, one.durable_execution_name) for one in servicer.requests
     }
-    assert said == {("f", b'{"order": 17}', NAMED, "order-17")}
+    assert said == {("f", b'{"order": 17}', named, "order-17")}
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,7 @@ def test_a_named_call_is_sent_again_as_it_was_until_it_has_its_answer(
         "{}",
         '{"tenant_id": "order-17"}',
         '{"durable_execution_name": "order\\u002d17", "durable_execution_name": "order-17"}',
+        '{"durable_execution\\u005fname": "order-17"}',
         '{"durable_execution_name": "order.17"}',
         '{"durable_execution_name": ""}',
         '{"client_context": {"durable_execution_name": "order-17"}}',

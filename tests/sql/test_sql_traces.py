@@ -333,6 +333,34 @@ def test_lambda_invoke_takes_a_trace_as_an_option_and_ignores_what_is_none(trace
     assert traced.headers() == [WITHOUT, HEADER, HEADER, WITHOUT, OTHER_HEADER]
 
 
+def test_the_error_of_a_call_with_the_option_ends_with_its_trace_and_not_with_the_statements(
+    traced: Traced,
+) -> None:
+    other = f" (trace {OTHER[3:35]})"
+    twice = f'{{"traceparent": "{OTHER}", "traceparent": "{GOOD}"}}'
+    with traced.session() as connection:
+        for payload in ('"fail"', "{", None):
+            for options, attribute, ending in (
+                (json.dumps({"traceparent": GOOD}), "none", ENDING),
+                (json.dumps({"traceparent": GOOD, "stream": True}), OTHER, ENDING),
+                (json.dumps({"traceparent": GOOD, "unknown": 1}), OTHER, ENDING),
+                (twice, "none", ENDING),
+                ('{"traceparent": "nonsense"}', OTHER, other),
+                ('{"traceparent": null}', OTHER, other),
+                (f'{{"traceparent": "{GOOD}"', OTHER, other),
+                (None, OTHER, other),
+                ('{"traceparent": "nonsense"}', "none", ""),
+            ):
+                with pytest.raises(mysql.connector.Error) as failed:
+                    run(
+                        connection,
+                        "SELECT lambda_invoke('f', %s, %s)",
+                        (payload, options),
+                        traceparent=attribute,
+                    )
+                assert str(failed.value.msg).partition(" (trace ")[1:] == ending.partition(" (trace ")[1:]
+
+
 def test_the_mysql_client_sends_it_too(traced: Traced) -> None:
     script = (
         f"query_attributes traceparent {GOOD}\nSELECT lambda_sync('f', '1');\nSELECT lambda_sync('f', '1');\n"

@@ -201,14 +201,19 @@ def _request(invocation: Invocation) -> dict[str, Any]:
 
 def _check_likeness(operation: str, answer: dict[str, Any]) -> None:
     """botocore reads whatever comes with a status of 2xx. Raises NotAsLambdaDoes for what Lambda does not
-    answer: a proxy's page, an execution without a state."""
+    answer: a proxy's page or its empty answer, an execution without a state."""
     metadata = answer.get("ResponseMetadata", {})
     if (status := metadata.get("HTTPStatusCode")) != 200:
         raise NotAsLambdaDoes(f"HTTP {status} instead of 200")
-    if str(metadata.get("HTTPHeaders", {}).get("content-type", "")).lower().startswith("text/html"):
+    kind = str(metadata.get("HTTPHeaders", {}).get("content-type", "")).lower()
+    if kind.startswith("text/html"):
         raise NotAsLambdaDoes("an HTML page")
-    if operation == LOOK and not (answer.get("DurableExecutionArn") and answer.get("Status")):
-        raise NotAsLambdaDoes("no execution")
+    if operation == LOOK:
+        if not (answer.get("DurableExecutionArn") and answer.get("Status")):
+            raise NotAsLambdaDoes("no execution")
+    # A callback's answer has no members. Lambda always sends an id; its emulator does not, but JSON.
+    elif not metadata.get("RequestId") and not kind.startswith("application/json"):
+        raise NotAsLambdaDoes("no request id and no JSON")
 
 
 def _result(answer: dict[str, Any]) -> InvocationResult:

@@ -161,11 +161,17 @@ def _event(message: EventStreamMessage) -> str:
     raise ApiError(code, str(text) or "no message", of_service=True)
 
 
+def _last_bytes(encoded: str) -> str:
+    """Of a text in base64 what holds LOG_TAIL_MAX bytes at least: megabytes would take long to decode."""
+    start = max(0, len(encoded) - (LOG_TAIL_MAX // 3 + 2) * 4)
+    return encoded[start - start % 4 :]
+
+
 def _read_completion(payload: bytes, size: int) -> Completion:
     """Its ErrorDetails may be as long as an answer, and no longer: they go on in one piece."""
     try:
         said = _decoder.decode(payload[: RESPONSE_MAX + 1] or b"{}")
-        log_tail = base64.b64decode(said.LogResult or "")
+        log_tail = base64.b64decode(_last_bytes(said.LogResult or ""))
     except (msgspec.DecodeError, ValueError, RecursionError):  # DecodeError where it was cut
         raise NotAsLambdaDoes("a completion of its stream that cannot be read") from None
     return Completion(said.ErrorCode or "", said.ErrorDetails or "", log_tail[-LOG_TAIL_MAX:], size)

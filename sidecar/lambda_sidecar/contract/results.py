@@ -60,6 +60,14 @@ def with_payload(rest: Result, payload: bytes) -> Result | LargeResult:
     return rest
 
 
+def invoked(result: InvocationResult, document: bytes) -> Result | LargeResult:
+    """lambda_invoke's answer: its document has all of it, and the library notes a function that failed."""
+    rest = Result(status_code=result.status_code)
+    if result.function_error:
+        rest.function_error, rest.request_id = result.function_error, result.request_id
+    return with_payload(rest, document)
+
+
 async def durable(result: InvocationResult) -> Result | LargeResult:
     """lambda_execution's answer; of a callback's the library writes the document. Raises ApiError."""
     check_document(result, RESULT_MAX)

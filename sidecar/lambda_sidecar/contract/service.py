@@ -171,7 +171,7 @@ class LambdaInvoker:
             results.check_size(result)
             work = document(result, RESULT_MAX)
         payload = await self.pipeline.pace(work, len(result.payload))
-        return results.with_payload(Result(status_code=result.status_code), payload)
+        return results.invoked(result, payload)
 
     async def _value(self, result: InvocationResult) -> Result:
         """lambda_map's answer, with no more in it than its library reads. Raises ApiError."""
