@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from lambda_sidecar.aws.success import check_success
+from lambda_sidecar.aws.success import check_success, is_stream
 from lambda_sidecar.errors import ErrorKind, NotAsLambdaDoes
 from lambda_sidecar.http.exchange import Response
 
@@ -34,6 +34,15 @@ def test_half_a_surrogate_pair_does_not_hide_that_the_rest_is_missing(cut: bytes
         check_success(answer, "RequestResponse")
     answer.body = rb'{"a":"\ud83dx"}'
     check_success(answer, "RequestResponse")
+
+
+def test_an_empty_request_id_is_none() -> None:
+    """As whoever writes headers anew leaves one."""
+    page = Response(200, "OK", {"x-amzn-requestid": ""}, b"<html>")
+    with pytest.raises(NotAsLambdaDoes):
+        check_success(page, "RequestResponse")
+    with pytest.raises(NotAsLambdaDoes):
+        is_stream(page, "RequestResponse")
 
 
 def test_the_error_is_the_apis_and_has_the_sidecars_own_code() -> None:

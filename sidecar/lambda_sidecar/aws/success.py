@@ -20,7 +20,7 @@ def check_success(response: Response, invocation_type: str) -> None:
     if not _is_success(response, invocation_type):
         return
     # Lambda always sends it. A body that only the connection's end delimits may be cut off nevertheless.
-    if "x-amzn-requestid" in response.headers and not response.until_close:
+    if response.headers.get("x-amzn-requestid") and not response.until_close:
         return
     _check_likeness(response, may_be_empty=response.status != 200)
 
@@ -32,7 +32,7 @@ def is_stream(response: Response, invocation_type: str) -> bool:
         return False
     # By the model Content-Type is "the type of data the stream is returning" (ResponseStreamContentType)
     # and has no set value: whether Lambda's own answer is a stream is what the checksums in it say.
-    if "x-amzn-requestid" in response.headers:
+    if response.headers.get("x-amzn-requestid"):
         return True
     if response.headers.get("content-type", "").partition(";")[0].strip().lower() != CONTENT_TYPE:
         raise NotAsLambdaDoes("a result that is no event stream")
