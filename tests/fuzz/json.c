@@ -9,6 +9,7 @@
 #include "json_printed.h"
 #include "json_read.h"
 #include "json_write.h"
+#include "option_trace.h"
 #include "server.h"
 #include "target.h"
 #include "utf8.h"
@@ -83,6 +84,15 @@ static void read_durable_name(const uint8_t *bytes, size_t length) {
   require(memmem(options.data, length, "durable_execution_name", 22) != NULL, "a name is an option's");
 }
 
+/* The option's trace takes the place of another one only if it is one. */
+static void read_option_trace(const uint8_t *bytes, size_t length) {
+  static const char other[] = "other";
+  char traceparent[TRACEPARENT_SIZE] = "other";
+  option_trace((struct slice){.data = (const char *)bytes, .length = length}, traceparent);
+  require(strcmp(traceparent, other) == 0 || traceparent_is_valid(traceparent),
+          "a trace is one, or the one before");
+}
+
 /* {"": TEXT}, of any bytes. */
 static void write_string(const uint8_t *bytes, size_t length) {
   struct bytes json = {.data = NULL};
@@ -135,6 +145,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   read_options(bytes, length, AGGREGATE_MAP);
   read_options(bytes, length, AGGREGATE_BATCH);
   read_durable_name(bytes, length);
+  read_option_trace(bytes, length);
   if (json_is_printed((const char *)bytes, length))
     require(utf8_is_valid((const char *)bytes, length), "what MySQL prints is UTF-8");
   write_string(bytes, length);

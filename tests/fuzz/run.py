@@ -26,7 +26,7 @@ INPUT_SECONDS = 10
 # Of each property in one round; a round takes about a minute.
 EXAMPLES = 1000
 # Files of the library that the targets are made for.
-SOURCES = "aggregate_options|call|channel|channel_pool|contract|decimal|durable_name|explain|failure|flights|grpc_wire|invoke|json_printed|json_read|json_write|line|stream|traceparent|unix_socket|utf8|waiting"
+SOURCES = "aggregate_options|call|channel|channel_pool|contract|decimal|durable_name|explain|failure|flights|grpc_wire|invoke|json_printed|json_read|json_write|line|option_trace|stream|traceparent|unix_socket|utf8|waiting"
 
 
 def main() -> int:
