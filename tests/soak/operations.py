@@ -30,6 +30,7 @@ class Operator(threading.Thread):
         self._choices = random.Random(f"{seed} operator")
         self._server, self._clients = server, clients
         self.stop = threading.Event()
+        self._busy = threading.Lock()
         self.done: Counter[str] = Counter()
         self.defect: BaseException | None = None
 
@@ -38,9 +39,10 @@ class Operator(threading.Thread):
             for number in itertools.count(1):
                 if self.stop.wait(0.5):
                     return
-                self._kill()
-                if number % 20 == 5:
-                    self._exchange_the_component()
+                with self._busy:
+                    self._kill()
+                    if number % 20 == 5:
+                        self._exchange_the_component()
         except BaseException as error:
             self.defect = error
 
@@ -48,6 +50,18 @@ class Operator(threading.Thread):
         """The sidecar's place is taken by another one."""
         self._server.sidecar.restart()
         self.done["upgrade of the sidecar"] += 1
+
+    @contextlib.contextmanager
+    def rest(self) -> Iterator[None]:
+        """Within it nobody does anything."""
+        with self._busy:
+            for each in self._clients:
+                each.go_on.clear()
+            try:
+                yield
+            finally:
+                for each in self._clients:
+                    each.go_on.set()
 
     def _kill(self) -> None:
         number = self._choices.choice(self._clients).session

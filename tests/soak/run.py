@@ -1,6 +1,7 @@
 """`make soak T=minutes`: mixed SQL for so long, while memory, descriptors and times are measured.
 
-Fails if one of them grows in the second half by more than figures.py allows. The sidecar is upgraded in the first
+Fails if one of them grows in the second half by more than figures.py allows: descriptors from a rest at half-time
+to one at the end. The sidecar is upgraded in the first
 quarter only: then one process has a quarter to get warm, and a half in which its growth shows."""
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ from tests.soak.operations import Operator, operator
 from tests.soak.statements import TABLES, Client, clients
 from tests.support.checkout import ROOT
 
+from lambda_sidecar.http.connection import IDLE_SECONDS
+
 SAMPLES, UPGRADES = 300, 5
+# Of a rest: until every connection that nobody needs has been closed, which the next call sees to.
+REST_SECONDS = IDLE_SECONDS + 5
 # With its default pool of 128 MB InnoDB's own memory (memory/innodb/memory in performance_schema) grows for longer
 # than a million calls, whatever they are; with a small one it is warm within two minutes.
 SMALL_POOL = ("--innodb-buffer-pool-size=24M",)
@@ -61,9 +66,9 @@ def main(minutes: float) -> int:
     return 1 if grown else 0
 
 
-def soak(home: Path, directory: Path, seconds: float, seed: int) -> Soak:
-    """For so long, and on until each kind of statement has been there. Raises AssertionError if something has
-    happened that should not."""
+def soak(home: Path, directory: Path, seconds: float, seed: int, rest: float = REST_SECONDS) -> Soak:
+    """For so long, rests left out, and on until each kind of statement has been there. Raises AssertionError if
+    something has happened that should not."""
     figures = Figures()
     with forgetful_endpoint() as url, OutboxServer(home, directory, url, options=SMALL_POOL) as server:
         server.start_mysqld()
@@ -71,7 +76,7 @@ def soak(home: Path, directory: Path, seconds: float, seed: int) -> Soak:
         for statement in TABLES:
             server.query(statement)
         with clients(seed, server) as running, operator(seed, server, running) as operates:
-            _measure(figures, server, running, operates, seconds)
+            _measure(figures, server, running, operates, seconds, rest)
         server.wait_until_empty(120)
         assert server.mysqld.log_text().count("ready for connections") == 1
     return Soak(
@@ -84,7 +89,12 @@ def soak(home: Path, directory: Path, seconds: float, seed: int) -> Soak:
 
 
 def _measure(
-    figures: Figures, server: OutboxServer, running: list[Client], operates: Operator, seconds: float
+    figures: Figures,
+    server: OutboxServer,
+    running: list[Client],
+    operates: Operator,
+    seconds: float,
+    rest: float,
 ) -> None:
     began = time.monotonic()
     upgrades = [seconds / 4 * (number + 0.5) / UPGRADES for number in range(UPGRADES)]
@@ -93,8 +103,24 @@ def _measure(
             upgrades.pop(0)
             operates.upgrade()
         assert not any(each.defect for each in running), [each.defect for each in running]
+        if not figures.rests and passed >= seconds / 2:
+            began += _rest(figures, server, operates, rest)
         figures.add(passed, **_sample(server, running))
         time.sleep(max(0.2, seconds / SAMPLES))  # the pace of the samples
+    _rest(figures, server, operates, rest)
+
+
+def _rest(figures: Figures, server: OutboxServer, operates: Operator, rest: float) -> float:
+    """What is held without load, after so many seconds of it. How long it took."""
+    began = time.monotonic()
+    with operates.rest():
+        server.wait_until_empty(120)
+        while time.monotonic() - began < rest:
+            server.query("SELECT lambda_sync('f', '{}')")
+            time.sleep(1.0)  # the pace of these calls
+        held = {"mysqld, descriptors": server.mysqld.pid, "sidecar, descriptors": server.sidecar.pid}
+        figures.rests.append({name: float(_descriptors(pid)) for name, pid in held.items()})
+    return time.monotonic() - began
 
 
 def _kinds_missing(running: list[Client]) -> set[str]:

@@ -18,7 +18,7 @@ SEED = 15
 def test_mixed_sql_kills_exchanged_components_and_upgrades_go_together(
     mysql_home: Path, tmp_path: Path
 ) -> None:
-    done = soak(mysql_home, tmp_path, 8, SEED)
+    done = soak(mysql_home, tmp_path, 8, SEED, rest=1)
     assert set(done.statements) == {
         *("sync", "async", "invoke", "procedure", "trigger", "outbox", "map", "batch", "large", "refused")
     }
@@ -34,6 +34,7 @@ def test_mixed_sql_kills_exchanged_components_and_upgrades_go_together(
 def figures(**slopes: float) -> Figures:
     """Ten minutes; everything is 100 at first, rises by 50 in the first half, and by its slope in the second."""
     made = Figures()
+    made.rests = [dict.fromkeys(LIMITS, 30.0), {name: 30 + slopes.get(name, 0.0) for name in LIMITS}]
     for second in range(0, 600, 2):
         rise = 50 * min(second, 300) / 300
         later = max(0, second - 300) / 300
@@ -54,13 +55,10 @@ def test_what_grows_by_more_than_it_may_in_the_second_half_is_named(name: str, s
     assert figures(**{name: 1.5 * slope}).grown() == [name]
 
 
-def test_descriptors_that_come_and_go_have_not_grown_and_one_that_stays_each_minute_has() -> None:
-    def used(second: int, leaks: bool) -> float:
-        return 100 + 60 * (second * 7919 % 13 > second * 12 // 600) + (second // 30 if leaks else 0)
-
-    for leaks in (False, True):
-        made = Figures()
-        for second in range(0, 600, 2):
-            values = dict.fromkeys(LIMITS, 100.0) | {"sidecar, descriptors": used(second, leaks)}
-            made.add(float(second), **values)
-        assert made.grown() == (["sidecar, descriptors"] if leaks else [])
+def test_descriptors_that_come_and_go_have_not_grown_and_those_that_are_left_without_load_have() -> None:
+    made = figures()
+    for second in range(0, 600, 2):
+        made.rows["sidecar, descriptors"].append((float(second), 100.0 + second % 7 * second / 60))
+    assert made.grown() == []
+    made.rests[-1]["sidecar, descriptors"] += 6
+    assert made.grown() == ["sidecar, descriptors"]
