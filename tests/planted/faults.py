@@ -125,10 +125,10 @@ FAULTS = (
             (
                 "or call.is_repeated:\n                    raise\n",
                 "or call.is_repeated:\n                    raise\n"
-                "                await self.turns.rest(call, refusal, attempts)\n",
+                "                await self.waits.rest(call, refusal, attempts)\n",
             ),
             (
-                "            if refusal is not None:\n                await self.turns.rest(call, refusal, attempts)\n            else:\n",
+                "            if refusal is not None:\n                await self.waits.rest(call, refusal, attempts)\n            else:\n",
                 "            if refusal is None:\n",
             ),
         ),
@@ -170,7 +170,7 @@ FAULTS = (
         (
             (
                 "call.repeats.pause_after(failure)\n",
-                "call.repeats.pause_after(failure)\n                await self.turns.pause(call, pause)\n",
+                "call.repeats.pause_after(failure)\n                await self.waits.pause(call, pause)\n",
             ),
         ),
         examples=("test_repeats",),
@@ -189,7 +189,7 @@ FAULTS = (
     ),
     Fault(
         "what Lambda throttles is sent again before its Retry-After",
-        "calls/turn.py",
+        "calls/waits.py",
         (("await self.pause(call, max(asked, pause))", "await self.pause(call, pause)"),),
         examples=("test_throttling",),
     ),

@@ -12,7 +12,7 @@ import botocore.parsers
 import botocore.session
 import pytest
 
-from lambda_sidecar.aws.durable_api import _result
+from lambda_sidecar.aws.durable_answer import read_result
 from lambda_sidecar.aws.quick_parser import QuickParserFactory
 
 EXECUTION = {
@@ -69,4 +69,4 @@ def test_what_is_json_is_not_read_by_pythons_own_decoder(monkeypatch: pytest.Mon
 
 def test_half_a_surrogate_pair_is_a_question_mark_in_the_document() -> None:
     answer = parsed(QuickParserFactory().create_parser("rest-json"), BODIES[4], 200)
-    assert json.loads(_result(answer).payload) == {"Status": "?", "Result": "? and \U0001f600"}
+    assert json.loads(read_result(answer).payload) == {"Status": "?", "Result": "? and \U0001f600"}

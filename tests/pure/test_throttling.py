@@ -22,7 +22,7 @@ from lambda_sidecar.access.rules import AccessRules
 from lambda_sidecar.access.settings import AccessSettings
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.aws.credentials import PlaceholderCredentials
-from lambda_sidecar.aws.durable_api import LOOK
+from lambda_sidecar.aws.durable_answer import LOOK
 from lambda_sidecar.aws.lambda_api import Invocation
 from lambda_sidecar.calls.call import Call
 from lambda_sidecar.calls.durable import DurableRequest
@@ -155,6 +155,15 @@ async def sessions(pipeline: Pipeline, number: int, seconds: float, **more: Any)
 
     await asyncio.gather(*(go_on() for _ in range(number)))
     return seen
+
+
+async def stopped(model: Model) -> Pipeline:
+    """One whose function takes nothing, and counts as stopped."""
+    pipeline = model.pipeline()
+    pipeline.concurrency.throttles.stopped_seconds = 3
+    assert set(await sessions(pipeline, 2, 5)) == {RATE_EXCEEDED}
+    assert pipeline.concurrency.throttles.is_stopped(F)
+    return pipeline
 
 
 @pytest.mark.parametrize("number", [32, 200])
@@ -329,10 +338,7 @@ def test_a_try_that_nobody_waited_for_does_not_show_that_a_stopped_function_work
     model = Model({"f": limits}, always(0.01))
 
     async def main() -> None:
-        pipeline = model.pipeline()
-        pipeline.concurrency.throttles.stopped_seconds = 3
-        assert set(await sessions(pipeline, 2, 5)) == {RATE_EXCEEDED}
-        assert pipeline.concurrency.throttles.is_stopped(F)
+        pipeline = await stopped(model)
         model.way = 5.0
         task = asyncio.create_task(call(pipeline))
         await asyncio.sleep(1.5)
@@ -353,9 +359,7 @@ def test_a_refusal_that_takes_its_time_does_not_show_that_a_stopped_function_wor
     model = Model({"f": Limits(places=0)}, always(0.01))
 
     async def main() -> None:
-        pipeline = model.pipeline()
-        pipeline.concurrency.throttles.stopped_seconds = 3
-        assert set(await sessions(pipeline, 2, 5)) == {RATE_EXCEEDED}
+        pipeline = await stopped(model)
         model.way = TAKEN_SECONDS
         assert await call(pipeline) == RATE_EXCEEDED
         assert pipeline.concurrency.throttles.is_stopped(F)
@@ -371,9 +375,7 @@ def test_an_endpoint_that_is_out_of_reach_does_not_show_that_a_stopped_function_
         raise EndpointUnreachable("timed out")
 
     async def main() -> None:
-        pipeline = model.pipeline()
-        pipeline.concurrency.throttles.stopped_seconds = 3
-        assert set(await sessions(pipeline, 2, 5)) == {RATE_EXCEEDED}
+        pipeline = await stopped(model)
         pipeline._invoke = unreachable
         assert "Unable to connect" in await call(pipeline)
         assert pipeline.concurrency.throttles.is_stopped(F)

@@ -173,6 +173,16 @@ def test_a_look_is_repeated_and_a_callback_only_where_it_was_not_taken(
         assert "may have been carried out" in response.error.message
 
 
+@pytest.mark.parametrize(("fault", "most"), [(resets, 6), (hangs_up, 6), (says(500, b"{}"), 3)])
+def test_a_look_has_three_attempts_each_of_two_requests_at_most_where_connections_break(
+    shared: AwsSidecar, fault: Answer, most: int
+) -> None:
+    shared.endpoint.answers[:] = [fault]
+    shared.endpoint.paths.clear()
+    assert shared.stream.ask(ARN, b"", invocation_type=LOOK).HasField("error")
+    assert 3 <= len(shared.endpoint.paths) <= most
+
+
 def test_the_executions_function_decides_and_an_id_needs_one_that_is_named(tmp_path: Path) -> None:
     allow = [{"account": "app@%", "function": "Order"}, {"account": "all@%", "function": "*"}]
     everyone = invoker_pb2.Caller(user="all", host="%")

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import datetime
 import json
 import logging
 import random
@@ -16,14 +15,14 @@ from typing import Any
 
 import aiobotocore.session
 import botocore.exceptions
-import msgspec
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials
 from botocore.credentials import ReadOnlyCredentials
 
-from lambda_sidecar.aws.answer import RETRYABLE, InvocationResult
+from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.aws.bounded_http import AnswerTooLarge, BoundedHttpSession
 from lambda_sidecar.aws.configuration import REQUEST_SECONDS, AwsConfiguration
+from lambda_sidecar.aws.durable_answer import FAIL, LOOK, SUCCEED, api_error, check_likeness, read_result
 from lambda_sidecar.aws.lambda_api import Invocation
 from lambda_sidecar.aws.quick_parser import QuickParserFactory
 from lambda_sidecar.aws.repeats import leaves_open
@@ -44,12 +43,6 @@ PAUSE_SECONDS = 0.2
 CONNECTIONS = 20
 # An execution's answer holds its input and its result, 6 MB each, with JSON's escapes.
 ANSWER_MAX = 32 * 1024 * 1024
-LOOK, SUCCEED, FAIL = (
-    "GetDurableExecution",
-    "SendDurableExecutionCallbackSuccess",
-    "SendDurableExecutionCallbackFailure",
-)
-OPERATIONS = (LOOK, SUCCEED, FAIL)
 
 _signing: contextvars.ContextVar[ReadOnlyCredentials] = contextvars.ContextVar("signing")
 
@@ -102,9 +95,9 @@ class DurableApi:
         await self._resources.aclose()
 
     async def ask(self, invocation: Invocation, credentials: ReadOnlyCredentials) -> InvocationResult:
-        """Carries out `invocation.invocation_type`, one of OPERATIONS, for `invocation.subject`. The result's
-        payload is the execution as one JSON document, or empty. Raises InvokeFailure, and TimeoutError when
-        the deadline has passed.
+        """Carries out `invocation.invocation_type`, LOOK, SUCCEED or FAIL, for `invocation.subject`. The
+        result's payload is the execution as one JSON document, or empty. Raises InvokeFailure, and
+        TimeoutError when the deadline has passed.
 
         A look is repeated after whatever may pass; a callback only where nothing was sent or taken: the
         second of two is an error, though the first has completed it."""
@@ -116,7 +109,7 @@ class DurableApi:
             try:
                 answer = await self._send(invocation.function.region, invocation.invocation_type, request)
                 await asyncio.sleep(0)  # both take milliseconds where there are megabytes
-                return _result(answer)
+                return read_result(answer)
             except InvokeFailure as failure:
                 passes = isinstance(failure, EndpointUnreachable) or (
                     isinstance(failure, ApiError) and failure.passes
@@ -135,7 +128,7 @@ class DurableApi:
         try:
             answer: dict[str, Any] = await method(**request)
         except botocore.exceptions.ClientError as error:
-            raise _api_error(error) from None
+            raise api_error(error) from None
         except (
             botocore.exceptions.EndpointConnectionError,
             botocore.exceptions.ConnectTimeoutError,
@@ -164,7 +157,7 @@ class DurableApi:
             RuntimeError,  # nested too deeply, or no moment
         ) as error:
             raise NotAsLambdaDoes(type(error).__name__) from None
-        _check_likeness(operation, answer)
+        check_likeness(operation, answer)
         return answer
 
     async def _client(self, region: str) -> Any:
@@ -197,62 +190,3 @@ def _request(invocation: Invocation) -> dict[str, Any]:
     if invocation.invocation_type == SUCCEED:
         return {"CallbackId": invocation.subject, "Result": invocation.payload}
     return {"CallbackId": invocation.subject, "Error": json.loads(invocation.payload)}
-
-
-def _check_likeness(operation: str, answer: dict[str, Any]) -> None:
-    """botocore reads whatever comes with a status of 2xx. Raises NotAsLambdaDoes for what Lambda does not
-    answer: a proxy's page or its empty answer, an execution without a state."""
-    metadata = answer.get("ResponseMetadata", {})
-    if (status := metadata.get("HTTPStatusCode")) != 200:
-        raise NotAsLambdaDoes(f"HTTP {status} instead of 200")
-    kind = str(metadata.get("HTTPHeaders", {}).get("content-type", "")).lower()
-    if kind.startswith("text/html"):
-        raise NotAsLambdaDoes("an HTML page")
-    if operation == LOOK:
-        if not (answer.get("DurableExecutionArn") and answer.get("Status")):
-            raise NotAsLambdaDoes("no execution")
-    # A callback's answer has no members. Lambda always sends an id; its emulator does not, but JSON.
-    elif not metadata.get("RequestId") and not kind.startswith("application/json"):
-        raise NotAsLambdaDoes("no request id and no JSON")
-
-
-def _result(answer: dict[str, Any]) -> InvocationResult:
-    metadata = answer.pop("ResponseMetadata", {})
-    answer = _with_times(answer)
-    try:
-        document = msgspec.json.encode(answer)
-    except UnicodeEncodeError:  # half a surrogate pair
-        document = json.dumps(answer, ensure_ascii=False).encode(errors="replace")
-    return InvocationResult(
-        status_code=int(metadata.get("HTTPStatusCode", 200)),
-        payload=document if answer else b"",
-        request_id=str(metadata.get("RequestId", "")),
-        executed_version="",
-        function_error="",
-        log_tail=b"",
-    )
-
-
-def _with_times(value: Any) -> Any:
-    """Times as text, in UTC and to the millisecond: 2026-11-26T07:00:00.123Z (RFC 3339)."""
-    if isinstance(value, dict):
-        return {name: _with_times(each) for name, each in value.items()}
-    if isinstance(value, datetime.datetime):
-        return value.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return value
-
-
-def _api_error(error: botocore.exceptions.ClientError) -> ApiError:
-    said, metadata = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
-    status = int(metadata.get("HTTPStatusCode", 0))
-    code = str(said.get("Code") or f"HTTP {status}")
-    if code.isdecimal():  # botocore's, where the answer has none
-        code = f"HTTP {code}"
-    return ApiError(
-        code,
-        str(said.get("Message") or error.response.get("Message") or "no message"),
-        passes=status == 429 or code in RETRYABLE,
-        of_service=status == 429 or status >= 500 or code in RETRYABLE,
-        request_id=str(metadata.get("RequestId", "")),
-        status=status,
-    )

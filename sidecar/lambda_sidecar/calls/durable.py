@@ -16,7 +16,7 @@ from lambda_sidecar.access.account import Account
 from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.access.rules import Role
 from lambda_sidecar.aws.answer import InvocationResult
-from lambda_sidecar.aws.durable_api import FAIL, LOOK
+from lambda_sidecar.aws.durable_answer import FAIL, LOOK
 from lambda_sidecar.calls.lambda_invoke import Options
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.errors import ApiError, InvalidRequest

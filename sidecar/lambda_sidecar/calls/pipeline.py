@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Generator
@@ -28,7 +29,7 @@ from lambda_sidecar.calls.lambda_map import MapOptions, checked
 from lambda_sidecar.calls.payload import check_payload, is_plainly_good
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.calls.traffic import Traffic
-from lambda_sidecar.calls.turn import Turns
+from lambda_sidecar.calls.waits import Waits
 from lambda_sidecar.concurrency.durations import Durations, Estimate
 from lambda_sidecar.concurrency.slots import Concurrency
 from lambda_sidecar.errors import (
@@ -86,7 +87,7 @@ class Pipeline:
         self.spans: Spans | None = None
         """Of calls that have a trace, where they are wanted."""
         self._pacer = Pacer()
-        self.turns = Turns(concurrency, self.traffic)
+        self.waits = Waits(concurrency, self.traffic)
 
     def defect(self) -> str | None:
         """Why it cannot serve as it should, though it answers; None if nothing is known. Such a state does
@@ -120,7 +121,7 @@ class Pipeline:
                     await asyncio.sleep(CANCEL_SECONDS)
                 answer = await shape(await self._run(call, options))
         except TimeoutError:
-            failure: InvokeFailure = self.turns.late(call)
+            failure: InvokeFailure = self.waits.late(call)
             if call.repeats is not None and call.phase is SENT:
                 call.repeats.in_doubt = True
         except InvokeFailure as raised:
@@ -161,31 +162,43 @@ class Pipeline:
             payload = call.payload
             if len(payload) > AT_ONCE or not is_plainly_good(payload):  # nearly all are small and good
                 call.payload_hash = await self._check_payload(payload, options.invocation_type)
+        get_credentials = functools.partial(self._credentials.get, role, call.account, function.region)
         call.phase = CREDENTIALS
-        credentials = await self._credentials.get(role, call.account, function.region)
+        credentials = await get_credentials()
         if options.durable_execution_name and not call.is_repeated:
             call.repeats = Repeats(call.deadline)
-        call.invocation = invocation = _invocation(call, function, options)
-        call.limited_as = name = _limited_as(function, options)
-        estimate = self.durations.of(name, options.invocation_type)
+        call.invocation = _invocation(call, function, options)
+        call.limited_as = _limited_as(function, options)
+        return await self._attempts(call, call.invocation, credentials, get_credentials)
+
+    async def _attempts(
+        self,
+        call: Call,
+        invocation: Invocation,
+        credentials: ReadOnlyCredentials,
+        get_credentials: Callable[[], Awaitable[ReadOnlyCredentials]],
+    ) -> InvocationResult:
+        """Until one ends the call. Each has a slot of its own, and between two of them the call has none."""
+        name = call.limited_as
+        estimate = self.durations.of(name, invocation.invocation_type)
         refusal: Throttled | None = None
         pause = 0.0
         attempts = 1
         while True:
             slot = self.concurrency.take(name)
             if slot is None:
-                slot = await self.turns.wait(call, estimate, refusal)
+                slot = await self.waits.wait(call, estimate, refusal)
             self.traffic.repeated += attempts > 1
             call.slot = slot
             is_taken = None
             try:
                 if call.queued_us:  # the wait may have outlasted them
                     call.phase = CREDENTIALS
-                    credentials = await self._credentials.get(role, call.account, function.region)
+                    credentials = await get_credentials()
                 result = await self._send(call, invocation, credentials, estimate)
             except Throttled as failure:
                 refusal = failure.with_traceback(None)
-                if self.turns.throttled(call, slot, refusal) or call.is_repeated:
+                if self.waits.throttled(call, slot, refusal) or call.is_repeated:
                     raise
             except InvokeFailure as failure:
                 is_taken = call.phase is SENT and not isinstance(failure, EndpointUnreachable)
@@ -201,9 +214,9 @@ class Pipeline:
                     is_taken = _is_long_at_lambda(call)
                 self.concurrency.give_back(slot, is_taken=is_taken)
             if refusal is not None:
-                await self.turns.rest(call, refusal, attempts)
+                await self.waits.rest(call, refusal, attempts)
             else:
-                await self.turns.pause(call, pause)
+                await self.waits.pause(call, pause)
             attempts += 1
 
     async def _check_payload(self, payload: bytes, invocation_type: str) -> str:

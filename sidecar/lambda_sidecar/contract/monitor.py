@@ -62,7 +62,7 @@ class Monitor(monitor_pb2_grpc.MonitorServicer):
         now = time.monotonic()
         most = min(request.calls_max or CALLS_DEFAULT, CALLS_MAX)
         numbers = self._look_at_outbox()
-        held_to = pipeline.turns.held_to()
+        held_to = pipeline.waits.held_to()
         return monitor_pb2.SnapshotResponse(
             version=version(),
             uptime_ms=int((now - traffic.began) * 1000),
@@ -87,7 +87,7 @@ class Monitor(monitor_pb2_grpc.MonitorServicer):
             ],
             duration_bounds=BUCKETS,
             sidecar_id=self._service.sidecar_id,
-            held_back=pipeline.turns.held_back(),
+            held_back=pipeline.waits.held_back(),
         )
 
 

@@ -14,7 +14,7 @@ import grpc
 
 from lambda_sidecar.access.account import HOST_MAX, USER_MAX, Account
 from lambda_sidecar.aws.answer import InvocationResult
-from lambda_sidecar.aws.durable_api import FAIL, LOOK, SUCCEED
+from lambda_sidecar.aws.durable_answer import FAIL, LOOK, SUCCEED
 from lambda_sidecar.aws.response_stream import Put
 from lambda_sidecar.calls.batch import attempts
 from lambda_sidecar.calls.batch.batch import Batch, check_rows, function_name, query_of

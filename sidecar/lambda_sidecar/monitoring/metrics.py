@@ -73,7 +73,7 @@ class _SidecarCollector(Collector):
         yield _durations(functions)
         yield from _totals(traffic)
         yield from self._now()
-        yield from _throttled(functions, self._sources.pipeline.turns.held_to())
+        yield from _throttled(functions, self._sources.pipeline.waits.held_to())
         yield from self._others()
         if (numbers := self._sources.outbox()) is not None:
             yield from _outbox(numbers)
@@ -88,7 +88,7 @@ class _SidecarCollector(Collector):
             (
                 "calls_held_back",
                 "Calls that wait because Lambda throttles their function.",
-                pipeline.turns.held_back(),
+                pipeline.waits.held_back(),
             ),
             ("max_concurrency", "Slots over all functions.", slots.maximum),
             ("streams", "Open streams: connections of mysqld.", self._sources.streams()),

@@ -27,7 +27,7 @@ REST_FIRST, REST_MOST = 0.05, 1.0
 ANSWER_SECONDS, ANSWER_SHARE = 0.05, 0.1
 
 
-class Turns:
+class Waits:
     """Of all calls."""
 
     def __init__(self, concurrency: Concurrency, traffic: Traffic) -> None:
