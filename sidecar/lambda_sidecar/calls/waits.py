@@ -22,9 +22,9 @@ WARN_SECONDS = 60.0
 # What Lambda has throttled rests before it waits for its turn again, at most so many seconds, twice as long
 # each time up to the most. Others have their turn meanwhile.
 REST_FIRST, REST_MOST = 0.05, 1.0
-# So much of a call's time, and no more than this share of it, is left for the answer that Lambda throttles
-# it: that says more than that its time is over.
-ANSWER_SECONDS, ANSWER_SHARE = 0.05, 0.1
+# So much of a call's whole time, and no more than this share of it, is left for the answer that Lambda
+# throttles it: that says more than that its time is over, and has to arrive on a machine that is busy.
+ANSWER_SECONDS, ANSWER_SHARE = 0.1, 0.1
 
 
 class Waits:
@@ -65,7 +65,7 @@ class Waits:
         began = time.monotonic()
         call.phase = WAITING
         try:
-            async with asyncio.timeout(_without_answer(call.deadline - began) if is_throttled else None):
+            async with asyncio.timeout(_last_turn(call) - began if is_throttled else None):
                 return await concurrency.wait(
                     function,
                     call.account,
@@ -98,7 +98,7 @@ class Waits:
     async def rest(self, call: Call, refusal: Throttled, attempts: int) -> None:
         """Until what was throttled may wait for its turn again; it holds nothing. Raises the refusal if there
         is no time for that."""
-        left = _without_answer(call.deadline - time.monotonic())
+        left = _last_turn(call) - time.monotonic()
         asked = refusal.retry_after or 0.0
         if left <= asked or left <= 0:
             raise refusal
@@ -135,6 +135,7 @@ class Waits:
             log.warning(text, self._concurrency.running, self._concurrency.waiting)
 
 
-def _without_answer(left: float) -> float:
-    """Of the seconds that are left, those that a call may wait for its function's pace."""
-    return left - min(ANSWER_SECONDS, ANSWER_SHARE * left)
+def _last_turn(call: Call) -> float:
+    """Until then it may wait for its function's pace, on time.monotonic()'s clock. It is a share of the whole
+    time: one of what is left whenever it is asked would leave nothing in the end."""
+    return call.deadline - min(ANSWER_SECONDS, ANSWER_SHARE * (call.deadline - call.began))
