@@ -20,10 +20,12 @@ from tests.chaos.random_ends import is_lost
 from tests.support.stack import execute
 
 CLIENTS = 6
+# So many sessions at once there are at first, and never again: each leaves a thread, and what its statements opened.
+CROWD = 2 * CLIENTS
 TABLES = (
     "CREATE DATABASE IF NOT EXISTS test",
     "CREATE TABLE test.counters (id INT PRIMARY KEY, number INT NOT NULL DEFAULT 0)",
-    f"INSERT INTO test.counters (id) VALUES {', '.join(f'({number})' for number in range(CLIENTS))}",
+    f"INSERT INTO test.counters (id) VALUES {', '.join(f'({number})' for number in range(CROWD))}",
     "CREATE TRIGGER test.counted AFTER UPDATE ON test.counters FOR EACH ROW"
     " SET @accepted = lambda_async('triggered', JSON_OBJECT('number', NEW.number))",
 )
@@ -158,9 +160,9 @@ class Client(threading.Thread):
 
 
 @contextlib.contextmanager
-def clients(seed: int, server: OutboxServer) -> Iterator[list[Client]]:
-    """They go on while the block runs, and nothing happens to them that should not."""
-    made = [Client(number, seed, server) for number in range(CLIENTS)]
+def clients(seed: int, server: OutboxServer, number: int) -> Iterator[list[Client]]:
+    """So many; they go on while the block runs, and nothing happens to them that should not."""
+    made = [Client(each, seed, server) for each in range(number)]
     for each in made:
         each.start()
     try:
@@ -171,4 +173,4 @@ def clients(seed: int, server: OutboxServer) -> Iterator[list[Client]]:
             each.go_on.set()
         for each in made:
             each.join()
-    assert [each.defect for each in made] == [None] * CLIENTS, [each.defect for each in made]
+    assert [each.defect for each in made] == [None] * number, [each.defect for each in made]
