@@ -194,6 +194,12 @@ FAULTS = (
         examples=("test_throttling",),
     ),
     Fault(
+        "what Lambda throttles is sent until its last moment, and has no time for the answer",
+        "calls/waits.py",
+        (("(call.deadline - call.began)", "(call.deadline - time.monotonic())"),),
+        examples=("test_throttling",),
+    ),
+    Fault(
         "health does not see that calls wait beside free slots",
         "calls/pipeline.py",
         (("        if self.concurrency.is_stuck():", "        if False:"),),
