@@ -34,8 +34,8 @@ SAMPLES, UPGRADES = 300, 5
 REST_SECONDS = IDLE_SECONDS + 5
 # What mysqld keeps for itself is soon as much as it will be. Its table cache has 16 parts by default, a session uses the
 # one of its number, and each part keeps as many open tables as sessions once used it at the same time: with clients that
-# come and go, it and InnoDB's part of it (memory/sql/TABLE and memory/innodb/memory in performance_schema) grow by a
-# megabyte a minute at first, and after ten minutes still. The default pool of 128 MB takes as long.
+# come and go, it and InnoDB's part of it (memory/sql/TABLE and memory/innodb/memory in performance_schema) grow by
+# 2 MB in a minute at first, and are not done after ten. InnoDB with its default pool of 128 MB was seen to take longer still.
 SOON_WARM = ("--table-open-cache-instances=1", "--innodb-buffer-pool-size=24M")
 SVG = ROOT / "build/soak.svg"
 

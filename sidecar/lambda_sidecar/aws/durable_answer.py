@@ -39,6 +39,7 @@ def check_likeness(operation: str, answer: dict[str, Any]) -> None:
 
 
 def read_result(answer: dict[str, Any]) -> InvocationResult:
+    """Its members as one JSON document, empty where there are none. Takes the metadata out of `answer`."""
     metadata = answer.pop("ResponseMetadata", {})
     answer = _with_times(answer)
     try:
@@ -65,6 +66,7 @@ def _with_times(value: Any) -> Any:
 
 
 def api_error(error: botocore.exceptions.ClientError) -> ApiError:
+    """Lambda's own words for it, and whether it may pass by itself."""
     said, metadata = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
     status = int(metadata.get("HTTPStatusCode", 0))
     code = str(said.get("Code") or f"HTTP {status}")

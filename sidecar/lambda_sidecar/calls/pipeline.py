@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from botocore.credentials import ReadOnlyCredentials
 
-from lambda_sidecar.access.function_name import FunctionName
 from lambda_sidecar.aws.answer import InvocationResult, function_error_sentence
 from lambda_sidecar.aws.credentials import CredentialSource
 from lambda_sidecar.aws.lambda_api import Invocation
 from lambda_sidecar.aws.payload_hash import APART, begin_hash
 from lambda_sidecar.aws.repeats import Repeats
-from lambda_sidecar.aws.response_stream import Put
 from lambda_sidecar.calls import call_span, durable
 from lambda_sidecar.calls.call import CREDENTIALS, SENT, Call
-from lambda_sidecar.calls.durable import DurableOptions, DurableRequest
-from lambda_sidecar.calls.lambda_invoke import Options, parse_options
-from lambda_sidecar.calls.lambda_map import MapOptions, checked
+from lambda_sidecar.calls.durable import DurableOptions
+from lambda_sidecar.calls.invocation import check_name, limited_as, make_invocation, read_options
+from lambda_sidecar.calls.lambda_invoke import Options
 from lambda_sidecar.calls.payload import check_payload, is_plainly_good
 from lambda_sidecar.calls.policy import Policy
 from lambda_sidecar.calls.traffic import Traffic
@@ -35,14 +33,13 @@ from lambda_sidecar.concurrency.slots import Concurrency
 from lambda_sidecar.errors import (
     EndpointUnreachable,
     InternalFailure,
-    InvalidRequest,
     InvokeFailure,
     Throttled,
 )
 from lambda_sidecar.log.format import log_defect
 from lambda_sidecar.quotas import EVENT_MAX, REQUEST_RESPONSE_MAX
 from lambda_sidecar.text.pacer import AT_ONCE, Pacer, at_once
-from lambda_sidecar.tracing.trace import read_traceparent, xray_header
+from lambda_sidecar.tracing.trace import read_traceparent
 
 if TYPE_CHECKING:
     from lambda_sidecar.tracing.spans import Spans
@@ -107,9 +104,9 @@ class Pipeline:
         try:
             options = call.options
             if not isinstance(options, Options):
-                call.options = options = _read(options)
+                call.options = options = read_options(options)
             if call.durable_name:
-                _check_name(call.durable_name, options)
+                check_name(call.durable_name, options)
             if options.timeout_ms is not None:
                 call.shorten(options.timeout_ms)
             if options.traceparent:
@@ -167,8 +164,8 @@ class Pipeline:
         credentials = await get_credentials()
         if options.durable_execution_name and not call.is_repeated:
             call.repeats = Repeats(call.deadline)
-        call.invocation = _invocation(call, function, options)
-        call.limited_as = _limited_as(function, options)
+        call.invocation = make_invocation(call, function, options)
+        call.limited_as = limited_as(function, options)
         return await self._attempts(call, call.invocation, credentials, get_credentials)
 
     async def _attempts(
@@ -243,55 +240,5 @@ class Pipeline:
         return result
 
 
-def _read(options: MapOptions | DurableRequest | str | None) -> Options:
-    """Raises InvalidRequest."""
-    if options is None:
-        raise InvalidRequest("unknown invocation type")
-    if isinstance(options, DurableRequest):
-        return durable.checked(options)
-    return parse_options(options) if isinstance(options, str) else checked(options)
-
-
-def _limited_as(function: FunctionName, options: Options) -> str:
-    """The name under which a call takes its slot. Whatever is no invocation has another one: it is nothing to
-    the function, and Lambda does not throttle it with the function's calls."""
-    if isinstance(options, DurableOptions):
-        return f"{options.invocation_type} {function.unqualified}"
-    return function.unqualified
-
-
 def _is_long_at_lambda(call: Call) -> bool:
     return call.phase is SENT and time.monotonic() - call.sent_at >= TAKEN_SECONDS
-
-
-def _check_name(durable_name: str, options: Options) -> None:
-    """The client may send the call twice because of it. Raises InvalidRequest."""
-    if durable_name != options.durable_execution_name:
-        raise InvalidRequest(
-            "the options do not have the durable_execution_name that the library has read in them"
-        )
-
-
-def _invocation(call: Call, function: FunctionName, options: Options) -> Invocation:
-    return Invocation(
-        function=function,
-        payload=call.payload,
-        invocation_type=options.invocation_type,
-        log_tail=options.log_type == "Tail",
-        client_context=options.client_context,
-        tenant_id=options.tenant_id,
-        durable_execution_name=options.durable_execution_name,
-        deadline=call.deadline,
-        subject=options.subject if isinstance(options, DurableOptions) else "",
-        once=call.repeats is not None,
-        xray=xray_header(call.trace) if call.trace is not None else "",
-        put=_put(call) if options.stream else None,
-        payload_hash=call.payload_hash,
-    )
-
-
-def _put(call: Call) -> Put:
-    """Raises InvalidRequest."""
-    if call.put is None:
-        raise InvalidRequest("option stream needs a library that takes an answer in parts")
-    return call.put
