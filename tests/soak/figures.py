@@ -6,7 +6,7 @@ Pure; knows no process."""
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -41,22 +41,26 @@ class Figures:
     rows: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: {name: [] for name in LIMITS})
     rests: list[dict[str, float]] = field(default_factory=list)
 
-    def add(self, seconds: float, **values: float) -> None:
-        """By the names of LIMITS, in their order."""
-        for name, value in zip(LIMITS, values.values(), strict=True):
+    def add(self, seconds: float, values: Mapping[str, float]) -> None:
+        """By the names of LIMITS; what was not measured is left out."""
+        for name, value in values.items():
             self.rows[name].append((seconds, value))
+
+    @property
+    def fewest(self) -> int:
+        """Of every figure there are so many values at least."""
+        return min(map(len, self.rows.values()))
 
     def second_half(self, name: str) -> list[tuple[float, float]]:
         rows = self.rows[name]
         return [row for row in rows if row[0] >= rows[-1][0] / 2]
 
     def growth(self, name: str) -> float:
-        """From the beginning to the end of the line, in the limit's unit, or as a part of its beginning."""
+        """From the beginning to the end of the line, in the limit's unit, or as a part of its beginning. Raises
+        statistics.StatisticsError for less than two values: of those nothing can be told."""
         if LIMITS[name].at_rest:
             return self.rests[-1][name] - self.rests[0][name]
         rows = self.second_half(name)
-        if len(rows) < 2:
-            return 0.0
         line = statistics.linear_regression(*zip(*rows, strict=True))
         first = line.intercept + line.slope * rows[0][0]
         rise = line.slope * (rows[-1][0] - rows[0][0])
@@ -80,6 +84,6 @@ class Figures:
 
 
 def percentile(values: Sequence[float], part: float) -> float:
-    """The smallest value that so many are not above; 0 of none."""
+    """The smallest value that so many are not above. `values` is not empty."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]

@@ -22,6 +22,9 @@ from tests.support.waiting import wait_until
 _PATIENCE_SECONDS = 30
 
 
+_KILL, _EXCHANGE, _UPGRADE = KINDS = ("KILL", "INSTALL COMPONENT", "upgrade of the sidecar")
+
+
 class Operator(threading.Thread):
     """A kill each half second, another component each ten; `upgrade` is for whoever knows the time."""
 
@@ -46,10 +49,14 @@ class Operator(threading.Thread):
         except BaseException as error:
             self.defect = error
 
+    @property
+    def has_done_everything(self) -> bool:
+        return all(self.done[kind] for kind in KINDS)
+
     def upgrade(self) -> None:
         """The sidecar's place is taken by another one."""
         self._server.sidecar.restart()
-        self.done["upgrade of the sidecar"] += 1
+        self.done[_UPGRADE] += 1
 
     @contextlib.contextmanager
     def rest(self) -> Iterator[None]:
@@ -67,7 +74,7 @@ class Operator(threading.Thread):
         number = self._choices.choice(self._clients).session
         with contextlib.suppress(mysql.connector.Error):  # 1094: it has gone by itself
             self._server.query(f"KILL {self._choices.choice(('QUERY', 'CONNECTION'))} {number}")
-            self.done["KILL"] += 1
+            self.done[_KILL] += 1
 
     def _exchange_the_component(self) -> None:
         with contextlib.closing(self._server.connect()) as session:
@@ -86,7 +93,7 @@ class Operator(threading.Thread):
             execute(session, INSTALL)
             for each in self._clients:
                 each.go_on.set()
-        self.done["INSTALL COMPONENT"] += 1
+        self.done[_EXCHANGE] += 1
 
 
 @contextlib.contextmanager
