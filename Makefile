@@ -41,6 +41,8 @@ SANITIZED := $(BUILD)/sanitized/lambda_udf.so
 STACK = $(PYTHON) -m examples.playground
 C_FILES = $(wildcard udf/*.c udf/*.h tests/c/*.c tests/c/*.h tests/fuzz/*.c tests/fuzz/*.h bench/load/*.c bench/load/*.h)
 
+# Whatever the shell says: tests start some thousand processes, and each would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help demo foreign-tests test test-quick orders planted faults chaos chaos-durable chaos-outbox soak check build images wheel packages fresh clean up sql down format fuzz pictures bench bench-million bench-backlog bench-profile bench-programs
 .DELETE_ON_ERROR:

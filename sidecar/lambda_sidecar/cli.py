@@ -17,7 +17,6 @@ from lambda_sidecar.check import options as check_options
 from lambda_sidecar.config.config import ConfigError, load_config
 from lambda_sidecar.install import options as install_options
 from lambda_sidecar.install.errors import InstallError
-from lambda_sidecar.local import LocalLambdaError
 from lambda_sidecar.log.format import configure_logging
 from lambda_sidecar.log.journal import is_journal, mark
 from lambda_sidecar.process.standard_output import flush, say
@@ -150,6 +149,7 @@ def _serve(options: argparse.Namespace) -> int:
     os.environ.setdefault("GRPC_EXPERIMENTS", GRPC_EXPERIMENTS)
     import uvloop
 
+    from lambda_sidecar.local import LocalLambdaError
     from lambda_sidecar.server import Server, StartError
 
     try:
