@@ -19,8 +19,8 @@ TEXT_MAX = 2000
 # How a text ends where nobody knows what became of the call; and where that does no harm.
 PERHAPS_DONE = "; the call may have been carried out"
 SAFE_TO_REPEAT = "; the durable execution of this name may be running, and it is safe to repeat the same call"
-# Bytes before it: of 479 that the library shows (failure.h) 56 are for a trace.
-BEFORE_SAFE_MAX = 479 - 56 - len(SAFE_TO_REPEAT)
+# Bytes of a text with one of these: of 479 that the library shows (failure.h) 56 are for a trace.
+_ENDED_MAX = 479 - 56
 
 
 class ErrorKind(enum.IntEnum):
@@ -55,12 +55,19 @@ class InvokeFailure(Exception):
 
     def may_be_repeated(self) -> InvokeFailure:
         """The same with a text that says that the call may have started a durable execution of its name, and
-        that whoever calls again with the same name and payload gets to it. A copy: a failure to get
-        credentials is raised for other calls, too."""
+        that whoever calls again with the same name and payload gets to it."""
+        return self._ending(SAFE_TO_REPEAT)
+
+    def perhaps_done(self) -> InvokeFailure:
+        """The same with a text that says that the call may have been carried out, whatever failed last."""
+        return self._ending(PERHAPS_DONE)
+
+    def _ending(self, words: str) -> InvokeFailure:
+        """A copy: a failure to get credentials is raised for other calls, too. The words stay whole."""
         same = type(self).__new__(type(self), *self.args)
         vars(same).update(vars(self))
-        plain = self.text.removesuffix(PERHAPS_DONE).encode()[:BEFORE_SAFE_MAX]
-        same.text = plain.decode(errors="ignore") + SAFE_TO_REPEAT
+        plain = self.text.removesuffix(PERHAPS_DONE).encode()[: _ENDED_MAX - len(words)]
+        same.text = plain.decode(errors="ignore") + words
         return same
 
 
