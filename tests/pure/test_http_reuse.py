@@ -110,14 +110,30 @@ async def test_an_answer_in_the_moment_of_the_cancellation_is_nobodys() -> None:
     await http.close()
 
 
-async def test_a_request_whose_time_is_over_is_not_sent_and_its_connection_serves_the_next() -> None:
+async def test_a_request_whose_time_ends_while_it_connects_is_not_sent_and_its_connection_serves_the_next() -> (
+    None
+):
+    class SlowClient(MemoryClient):
+        async def _reach(self, connection: Connection, scheme: str, host: str, port: int) -> None:
+            await asyncio.sleep(0.02)
+            await super()._reach(connection, scheme, host, port)
+
     server = MemoryServer([[OK]])
-    http = MemoryClient(server)
+    http = SlowClient(server)
     with pytest.raises(TimeoutError):
-        await http.post(ORIGIN, HEAD, b"[]", body_max=100, deadline=time.monotonic())
+        await http.post(ORIGIN, HEAD, b"[]", body_max=100, deadline=time.monotonic() + 0.01)
     assert server.connections[0].written == []
     assert (await post(http, ORIGIN)).body == b"{}"
     assert len(server.connections) == 1
+    await http.close()
+
+
+async def test_for_a_request_whose_time_is_over_no_connection_is_made() -> None:
+    server = MemoryServer()
+    http = MemoryClient(server)
+    with pytest.raises(TimeoutError):
+        await http.post(ORIGIN, HEAD, b"[]", body_max=100, deadline=time.monotonic())
+    assert server.connections == []
     await http.close()
 
 
@@ -197,3 +213,23 @@ async def test_a_proxy_that_ends_in_the_middle_of_its_answer_to_connect_is_no_co
             b"CONNECT lambda.example:443 HTTP/1.1\r\nHost: lambda.example:443\r\n\r\n"
         ]
         await http.close()
+
+
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "in parts"])
+async def test_a_request_that_comes_too_late_to_be_sent_leaves_an_idle_connection_as_old_as_it_was(
+    is_streamed: bool,
+) -> None:
+    server = MemoryServer([[OK], [OK]])
+    http = MemoryClient(server)
+    await post(http, ORIGIN)
+    ((_, until),) = http._idle[ORIGIN]
+    late = time.monotonic()
+    with pytest.raises(TimeoutError):
+        if is_streamed:
+            async with http.stream(ORIGIN, HEAD, b"[]", body_max=100, deadline=late):
+                raise AssertionError("it was sent")
+        else:
+            await http.post(ORIGIN, HEAD, b"[]", body_max=100, deadline=late)
+    assert [moment for _, moment in http._idle[ORIGIN]] == [until]
+    assert len(server.requests) == 1
+    await http.close()

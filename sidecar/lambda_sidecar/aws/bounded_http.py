@@ -4,11 +4,16 @@ Knows aiohttp and aiobotocore; does not know which service answers."""
 
 from __future__ import annotations
 
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
+
+from lambda_sidecar.http.cancellation import cancellation_kept
 
 # The answers of STS and SSO have some 2 KB, session token included.
 ANSWER_MAX = 262_144
@@ -48,3 +53,24 @@ class BoundedHttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore i
                 response.raw.close()
         response._content = bytes(body)
         return response
+
+    async def _get_session(self, proxy_url: str | None) -> Any:
+        """Its parent's, which is all that its parent lets one reach; and what its connections are made with
+        forgets no cancellation."""
+        session = await super()._get_session(proxy_url)
+        if "connect" not in vars(session.connector):
+            session.connector.connect = functools.partial(_connect, session.connector.connect)
+        return session
+
+
+async def _connect(connect: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> Any:
+    """aiohttp's BaseConnector.connect."""
+    connection: Any = None
+    try:
+        with cancellation_kept():
+            connection = await connect(*args, **options)
+    except asyncio.CancelledError:
+        if connection is not None:
+            connection.close()
+        raise
+    return connection

@@ -21,6 +21,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiohappyeyeballs
 
+from lambda_sidecar.http.cancellation import cancellation_kept
 from lambda_sidecar.http.connect_reason import connect_reason
 from lambda_sidecar.http.connection import Connection, StreamedResponse
 from lambda_sidecar.http.exchange import ConnectionBroken, Exchange, Response
@@ -91,13 +92,8 @@ class HttpClient:
         """`head` is the whole request but for the body, the empty line included. Raises ConnectFailed,
         ConnectionBroken and ResponseTooLarge, and TimeoutError instead of sending anything from `deadline`
         on (time.monotonic()'s). Cancelled, it closes the connection."""
-        connection = self._take(origin) or await self._connect(origin)
-        self._in_use.add(connection)
+        connection = await self._reserve(origin, deadline)
         try:
-            # Checked here and no sooner: a loop that stood still, or connecting, may have used up the time,
-            # and whoever cancels late calls may not have had its turn yet.
-            if time.monotonic() >= deadline:
-                raise TimeoutError
             return await connection.carry_out(Exchange(body_max), head, body)
         finally:
             self._in_use.discard(connection)
@@ -109,11 +105,8 @@ class HttpClient:
     ) -> AsyncIterator[StreamedResponse]:
         """As `post`, but a success's body, of any length, is taken while it comes; `body_max` is for other
         answers. A connection whose answer was not taken to its end is closed."""
-        connection = self._take(origin) or await self._connect(origin)
-        self._in_use.add(connection)
+        connection = await self._reserve(origin, deadline)
         try:
-            if time.monotonic() >= deadline:
-                raise TimeoutError
             async with connection.stream(StreamedExchange(body_max), head, body) as answer:
                 yield answer
         finally:
@@ -128,6 +121,24 @@ class HttpClient:
         for connection in (*idle, *self._in_use):
             connection.close()
         await asyncio.sleep(0)  # the transports let their sockets go in the loop's next turn
+
+    async def _reserve(self, origin: Origin, deadline: float) -> Connection:
+        """For a request that is sent at once; it is in use from now on. Raises ConnectFailed, and
+        TimeoutError from `deadline` on."""
+        # Checked here and no sooner: a loop that stood still, or connecting, may have used up the time, and
+        # whoever cancels late calls may not have had its turn yet. An idle connection is not even taken: it
+        # would come back as if it had been used.
+        _check(deadline)
+        connection = self._take(origin)
+        if connection is None:
+            connection = await self._connect(origin)
+            try:
+                _check(deadline)
+            except TimeoutError:
+                self._give(origin, connection)
+                raise
+        self._in_use.add(connection)
+        return connection
 
     def _take(self, origin: Origin) -> Connection | None:
         """The idle connection that was used last, so that the others grow old and are closed. It is alive as
@@ -179,15 +190,18 @@ class HttpClient:
     async def _reach(self, connection: Connection, scheme: str, host: str, port: int) -> None:
         loop = asyncio.get_running_loop()
         addresses = await self._names.addresses(host, port)
-        made = await aiohappyeyeballs.start_connection(
-            addresses, happy_eyeballs_delay=HAPPY_EYEBALLS_SECONDS, loop=loop
-        )
+        made: socket.socket | None = None
         try:
+            with cancellation_kept():
+                made = await aiohappyeyeballs.start_connection(
+                    addresses, happy_eyeballs_delay=HAPPY_EYEBALLS_SECONDS, loop=loop
+                )
             _keep_alive(made)
             tls: dict[str, Any] = {"ssl": self._tls, "server_hostname": host} if scheme == "https" else {}
             await loop.create_connection(lambda: connection, sock=made, **tls)
         except BaseException:
-            made.close()
+            if made is not None:
+                made.close()
             raise
 
     async def _tunnel(self, connection: Connection, origin: Origin, proxy: SplitResult) -> None:
@@ -213,6 +227,11 @@ async def _unless_connected() -> AsyncIterator[Connection]:
     except BaseException:
         connection.close()
         raise
+
+
+def _check(deadline: float) -> None:
+    if time.monotonic() >= deadline:
+        raise TimeoutError
 
 
 def host_and_port(url: str) -> str:
