@@ -8,6 +8,7 @@ import asyncio
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -302,6 +303,33 @@ def test_a_call_that_is_throttled_until_its_time_is_over_fails_with_lambdas_own_
         return seen
 
     assert set(lead(main)) == {RATE_EXCEEDED}
+
+
+def test_so_does_a_call_that_waited_for_a_slot_before_its_function_began_to_throttle() -> None:
+    """More calls at once than there are slots: the others' wait begins while nobody knows of it."""
+    model = Model({"f": Limits(places=0)}, always(0.01))
+
+    async def main() -> Counter[str]:
+        pipeline = model.pipeline(maximum=10)
+        began = time.monotonic()
+        answers = await asyncio.gather(*(call(pipeline, seconds=3.0) for _ in range(100)))
+        assert time.monotonic() - began <= 2.9 + 2 * model.way, "100 ms are for the answer"
+        assert (pipeline.concurrency.running, pipeline.concurrency.waiting) == (0, 0)
+        return Counter(answers)
+
+    assert lead(main) == {RATE_EXCEEDED: 100}
+
+
+def test_a_call_that_waits_for_a_slot_of_a_function_that_does_not_throttle_may_have_it_at_its_last_moment() -> (
+    None
+):
+    model = Model({"f": Limits(), "g": Limits(places=0)}, always(0.98))
+
+    async def main() -> list[str]:
+        pipeline = model.pipeline(maximum=1)
+        return list(await asyncio.gather(call(pipeline, seconds=5.0), call(pipeline, seconds=1.98)))
+
+    assert lead(main) == ["1", "1"]
 
 
 def test_a_function_that_takes_nothing_for_long_is_stopped_and_what_waits_for_it_is_answered() -> None:

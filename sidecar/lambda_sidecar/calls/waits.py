@@ -5,9 +5,11 @@ Knows slots, and what Lambda's refusals mean for those that wait; nothing of wha
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
+from collections.abc import Iterator
 
 from lambda_sidecar.calls.call import WAITING, Call
 from lambda_sidecar.calls.traffic import OTHER, Traffic
@@ -59,21 +61,21 @@ class Waits:
         Lambda throttled it; an attempt that came to something was a turn. Raises Overloaded, CallTimeout, or
         Throttled where that is why it has no turn."""
         concurrency, function = self._concurrency, call.limited_as
-        is_throttled = function in concurrency.throttles.of
-        if not is_throttled:
+        if function not in concurrency.throttles.of:
             self._warn_of_waiting()
         began = time.monotonic()
         call.phase = WAITING
         try:
-            async with asyncio.timeout(_last_turn(call) - began if is_throttled else None):
-                return await concurrency.wait(
-                    function,
-                    call.account,
-                    call.share,
-                    deadline=call.deadline,
-                    need=estimate,
-                    again_since=None if refusal is None else call.began,
-                )
+            async with asyncio.timeout(None) as turn:
+                with self._last_turn_of(call, turn):
+                    return await concurrency.wait(
+                        function,
+                        call.account,
+                        call.share,
+                        deadline=call.deadline,
+                        need=estimate,
+                        again_since=None if refusal is None else call.began,
+                    )
         except (Shed, TimeoutError):
             if (failure := self._refusal(function, refusal)) is not None:
                 raise failure from None
@@ -81,6 +83,22 @@ class Waits:
             raise Overloaded(concurrency.running, concurrency.waiting) from None
         finally:
             call.queued_us += int((time.monotonic() - began) * 1_000_000)
+
+    @contextlib.contextmanager
+    def _last_turn_of(self, call: Call, turn: asyncio.Timeout) -> Iterator[None]:
+        """Ends the wait at the call's last turn if its function throttles then; that it did when the wait
+        began is not needed."""
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            if call.limited_as in self._concurrency.throttles.of:
+                turn.reschedule(loop.time())
+
+        alarm = loop.call_later(_last_turn(call) - time.monotonic(), end)
+        try:
+            yield
+        finally:
+            alarm.cancel()
 
     def throttled(self, call: Call, slot: Slot, failure: Throttled) -> bool:
         """Lambda's answer to it is 429, and it has its slot still. Whether the function has taken nothing for
