@@ -347,6 +347,25 @@ def test_rows_that_wait_for_a_lock_on_something_else_hold_up_no_others(outbox: O
     assert len(outbox.endpoint.of("deduplicated")) == 1
 
 
+def test_while_a_table_is_locked_that_one_row_needs_others_are_settled_and_a_crash_doubles_that_row_alone(
+    outbox: Outbox,
+) -> None:
+    """LOCK TABLES, or an ALTER TABLE behind a reader: InnoDB's time for row locks does not end that wait."""
+    with contextlib.closing(outbox.connect()) as connection:
+        execute(connection, "LOCK TABLES lambda_udf.outbox_results READ")
+        number = outbox.send("kept", keep_result=True)
+        outbox.wait_for_arrivals("kept", 1)
+        outbox.wait_for(*(outbox.send("plain", json.dumps(each)) for each in range(30)), seconds=15)
+        assert outbox.is_left(number)
+        outbox.sidecar.kill()
+        outbox.sidecar.start()
+        outbox.wait_for(outbox.send("later"), seconds=15)
+        execute(connection, "UNLOCK TABLES")
+    outbox.wait_for(number)
+    assert arrived(outbox, "plain") == {str(each): 1 for each in range(30)}
+    assert len(outbox.endpoint.of("kept")) == 2
+
+
 def test_a_row_that_could_only_wait_beyond_the_last_timestamp_holds_up_no_other(outbox: Outbox) -> None:
     with contextlib.closing(outbox.connect()) as connection:
         execute(connection, "SET timestamp = 2147483000")

@@ -20,9 +20,10 @@ CONNECT_SECONDS, CLOSE_SECONDS = 5.0, 1.0
 # Without the attributes of performance_schema.session_connect_attrs: to name this machine's system, the
 # connector runs lsb_release for each connection and waits for it; the event loop would stand still for 10 ms.
 _CLIENT_FLAGS = ClientFlag.get_default() & ~ClientFlag.CONNECT_ARGS
-# A statement of ours takes milliseconds; one that waits for a lock gives up after innodb_lock_wait_timeout.
+# A statement of ours takes milliseconds; one that waits for a lock gives up after LOCK_SECONDS.
 STATEMENT_SECONDS = 30.0
-# While somebody else has locked a row of ours, the others wait once; then they are settled without it.
+# While somebody else has locked a row of ours, the others wait once; then they are settled without it. Tables
+# are locked, too: by LOCK TABLES, or by ALTER TABLE behind a reader. Of those a server gives up after a year.
 LOCK_SECONDS = 1
 # Locks on rows alone, none on the gaps between them, in which others insert. Where the binary log holds
 # statements, InnoDB refuses that to whoever writes or locks (refman, "Transaction Isolation Levels"; error
@@ -38,6 +39,7 @@ _OWN_WAYS = (
     "sql_select_limit = 18446744073709551615",
     "sql_big_selects = ON",
     f"innodb_lock_wait_timeout = {LOCK_SECONDS}",
+    f"lock_wait_timeout = {LOCK_SECONDS}",
     f"transaction_isolation = {_ISOLATION}",
 )
 

@@ -81,6 +81,11 @@ def is_attempt(failure: InvokeFailure) -> bool:
     return not isinstance(failure, Overloaded | MissingCredentials)
 
 
+def unsent(failure: InvokeFailure, now: float) -> Later:
+    """Soon again, however often."""
+    return Later(now + UNSENT_SECONDS * random.uniform(0.5, 1.0), failure.text[:ERROR_MAX])  # noqa: S311
+
+
 def judge(
     failure: InvokeFailure, attempts: int, max_attempts: int, now: float, *, keeps_result: bool = False
 ) -> Later | Dead:
@@ -88,7 +93,7 @@ def judge(
     `keeps_result`: the function has run by the time that an answer is bad, and would run again."""
     text = failure.text[:ERROR_MAX]
     if not is_attempt(failure):
-        return Later(now + UNSENT_SECONDS * random.uniform(0.5, 1.0), text)  # noqa: S311
+        return unsent(failure, now)
     if keeps_result and failure.code == "InvalidResponse":
         return Dead(text)
     if failure.kind in _FINAL_KINDS or failure.code in _FINAL:
