@@ -520,4 +520,49 @@ FAULTS = (
         (("if isinstance(error.__context__, MemoryError):", "if False:"),),
         examples=("test_http_exchange",),
     ),
+    Fault(
+        "a call that is cancelled while it connects is sent",
+        "http/client.py",
+        (("            with cancellation_kept():\n", "            with contextlib.nullcontext():\n"),),
+        examples=("test_connecting_cancelled",),
+    ),
+    Fault(
+        "a callback that is cancelled while it connects is sent",
+        "aws/bounded_http.py",
+        (("        with cancellation_kept():\n", "        if True:\n"),),
+        examples=("test_connecting_cancelled",),
+    ),
+    Fault(
+        "a connection that a late request has taken is young again",
+        "http/client.py",
+        (
+            ("        _check(deadline)\n        connection = self._take", "        connection = self._take"),
+            (
+                "            connection = await self._connect(origin)\n            try:\n                _check(deadline)\n            except TimeoutError:\n                self._give(origin, connection)\n                raise\n",
+                "            connection = await self._connect(origin)\n        try:\n            _check(deadline)\n        except TimeoutError:\n            self._give(origin, connection)\n            raise\n",
+            ),
+        ),
+        examples=("test_http_reuse",),
+    ),
+    Fault(
+        "a batch forgets that an attempt may have run the function",
+        "calls/batch/attempts.py",
+        (
+            ("            in_doubt |= leaves_open(answer)\n", "            in_doubt = leaves_open(answer)\n"),
+            ("            answer = answer.perhaps_done()\n", "            pass\n"),
+        ),
+        examples=("test_batch_doubt",),
+    ),
+    Fault(
+        "who waits for a slot when its function begins to throttle has no time for that answer",
+        "calls/waits.py",
+        (("                turn.reschedule(loop.time())\n", "                pass\n"),),
+        examples=("test_throttling",),
+    ),
+    Fault(
+        "an event that has no slot in time dies of it",
+        "outbox/attempt.py",
+        (("isinstance(outcome, CallTimeout) and call.phase is not SENT", "False"),),
+        examples=("test_outbox_unsent",),
+    ),
 )
