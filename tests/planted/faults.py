@@ -515,6 +515,12 @@ FAULTS = (
         examples=("test_outbox_deliverer",),
     ),
     Fault(
+        "each look copies all keys that wait for a function's room",
+        "outbox/groups.py",
+        (("list(itertools.islice(keys, rows))", "list(keys)[:rows]"),),
+        examples=("test_outbox_groups",),
+    ),
+    Fault(
         "a sidecar without memory says that the endpoint speaks no HTTP",
         "http/exchange.py",
         (("if isinstance(error.__context__, MemoryError):", "if False:"),),
