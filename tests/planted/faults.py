@@ -521,6 +521,17 @@ FAULTS = (
         examples=("test_outbox_groups",),
     ),
     Fault(
+        "ten elections a second while each look is refused",
+        "outbox/deliverer.py",
+        (
+            (
+                '                await self._look(session)\n                self._candidacy.becomes("delivers")',
+                '                self._candidacy.becomes("delivers")\n                await self._look(session)',
+            ),
+        ),
+        examples=("test_outbox_deliverer",),
+    ),
+    Fault(
         "a sidecar without memory says that the endpoint speaks no HTTP",
         "http/exchange.py",
         (("if isinstance(error.__context__, MemoryError):", "if False:"),),

@@ -138,19 +138,23 @@ class Deliverer:
             async with self._backlog.watching():
                 await self._settlement.be_ready()
                 await self._intake.begin_anew(session)
-                self._candidacy.becomes("delivers")
+                await self._look(session)
+                self._candidacy.becomes("delivers")  # not before: what refuses a look refuses the next, too
                 await self._deliver_rows(session)
         finally:
             self._intake.give_back()
+
+    async def _look(self, session: Session) -> None:
+        if not self._stopping:
+            await self._sending.begin_rows(session)
+            await self._intake.look(session)
+            await self._sending.begin_rows(session)
 
     async def _deliver_rows(self, session: Session) -> None:
         next_forget = time.monotonic() + FORGET_SECONDS
         while self._candidacy.is_elected:
             self._wakeup.event.clear()
-            if not self._stopping:
-                await self._sending.begin_rows(session)
-                await self._intake.look(session)
-                await self._sending.begin_rows(session)
+            await self._look(session)
             if (now := time.monotonic()) >= next_forget:
                 next_forget = now + await self._forget(session)
             with contextlib.suppress(TimeoutError):
