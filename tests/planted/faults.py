@@ -532,6 +532,12 @@ FAULTS = (
         examples=("test_outbox_deliverer",),
     ),
     Fault(
+        "events are sent again after each restart where they may not be deleted",
+        "outbox/deliverer.py",
+        (("        await self._look_at_rights(session)\n", ""),),
+        examples=("test_outbox_deliverer",),
+    ),
+    Fault(
         "a sidecar without memory says that the endpoint speaks no HTTP",
         "http/exchange.py",
         (("if isinstance(error.__context__, MemoryError):", "if False:"),),

@@ -712,3 +712,25 @@ async def test_a_sidecar_that_has_delivered_however_shortly_stands_for_election_
         assert endpoint.accepted[event.id] == 1
     finally:
         await delivering.stop(1)
+
+
+@in_any_order
+async def test_nothing_is_sent_while_a_right_is_missing_that_settles(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Wakeup, "open", lambda _: None)
+    tables, endpoint = healthy()
+    elections = given_elections(monkeypatch)
+    tables.rights_lacking = {"outbox": ["DELETE"]}
+    event = committed(tables, endpoint)
+    delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
+    try:
+        await asyncio.sleep(60)
+        assert 10 < len(elections) < 20
+        assert "the account lacks rights: GRANT DELETE ON lambda_udf.outbox TO" in delivering.state
+        assert not endpoint.accepted
+        tables.rights_lacking = {}
+        await asyncio.sleep(candidacy.RETRY_MAX + 1)
+        assert endpoint.accepted[event.id] == 1
+    finally:
+        await delivering.stop(1)
