@@ -515,6 +515,29 @@ FAULTS = (
         examples=("test_outbox_deliverer",),
     ),
     Fault(
+        "each look copies all keys that wait for a function's room",
+        "outbox/groups.py",
+        (("list(itertools.islice(keys, rows))", "list(keys)[:rows]"),),
+        examples=("test_outbox_groups",),
+    ),
+    Fault(
+        "ten elections a second while each look is refused",
+        "outbox/deliverer.py",
+        (
+            (
+                '                await self._look(session)\n                self._candidacy.becomes("delivers")',
+                '                self._candidacy.becomes("delivers")\n                await self._look(session)',
+            ),
+        ),
+        examples=("test_outbox_deliverer",),
+    ),
+    Fault(
+        "events are sent again after each restart where they may not be deleted",
+        "outbox/deliverer.py",
+        (("        await self._look_at_rights(session)\n", ""),),
+        examples=("test_outbox_deliverer",),
+    ),
+    Fault(
         "a sidecar without memory says that the endpoint speaks no HTTP",
         "http/exchange.py",
         (("if isinstance(error.__context__, MemoryError):", "if False:"),),

@@ -17,6 +17,7 @@ from typing import Any, cast
 import pytest
 from mysql.connector import errorcode
 from tests.support.memory_outbox import Event, MemoryOutbox, MemorySession
+from tests.support.permuting_loop import in_any_order
 from tests.support.waiting import until
 
 from lambda_sidecar.aws.answer import InvocationResult
@@ -44,7 +45,9 @@ from lambda_sidecar.outbox import (
 )
 from lambda_sidecar.outbox import deliverer as deliverer_room
 from lambda_sidecar.outbox.deliverer import Deliverer
+from lambda_sidecar.outbox.session import Session
 from lambda_sidecar.outbox.session_errors import SessionLost, StatementFailed
+from lambda_sidecar.outbox.wakeup import Wakeup
 
 ANSWER = InvocationResult(202, b"", "request", "", "", b"")
 FUNCTIONS = ("quick", "slow", "throttled", "refused", "rare")
@@ -187,6 +190,33 @@ def given_obstacles(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
 
     monkeypatch.setattr(election, "obstacle", obstacle)
     return obstacles
+
+
+def given_elections(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When there was one, on time.monotonic()'s clock."""
+    elections: list[float] = []
+    take_lock = election.take_lock
+
+    async def note(session: Session) -> bool:
+        elections.append(time.monotonic())
+        return await take_lock(session)
+
+    monkeypatch.setattr(election, "take_lock", note)
+    return elections
+
+
+def given_refusals(monkeypatch: pytest.MonkeyPatch, tables: MemoryOutbox) -> list[str]:
+    """As long as it is not empty, outbox_waiting may not be read."""
+    refusals: list[str] = []
+    look = tables.due_functions
+
+    async def due_functions(*arguments: Any, **options: Any) -> Any:
+        if refusals:
+            raise StatementFailed(errorcode.ER_TABLEACCESS_DENIED_ERROR, refusals[0])
+        return await look(*arguments, **options)
+
+    monkeypatch.setattr(tables, "due_functions", due_functions)
+    return refusals
 
 
 def random_options(chosen: random.Random) -> dict[str, Any] | None:
@@ -628,5 +658,79 @@ async def test_however_long_the_backlog_is_only_so_many_rows_are_in_hand(
         assert max(in_hand) <= intake.BUFFERED_MAX + new_rows.SCAN_ROWS + 8
         gated.gate.set()
         await until(lambda: not tables.outbox, what="all rows leave")
+    finally:
+        await delivering.stop(1)
+
+
+@in_any_order
+async def test_while_each_look_is_refused_elections_become_rare_and_after_that_delivery_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(Wakeup, "open", lambda _: None)
+    tables, endpoint = healthy()
+    elections = given_elections(monkeypatch)
+    refusals = given_refusals(monkeypatch, tables)
+    refusals.append("SELECT command denied")
+    delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
+    try:
+        await asyncio.sleep(60)
+        assert 10 < len(elections) < 20, "after 0.1, 0.2, 0.4 s and so on, and then every 5 s"
+        assert not delivering.is_delivering
+        assert [record.getMessage() for record in caplog.records] == [
+            "outbox: /unused: SELECT command denied"
+        ]
+        refusals.clear()
+        event = committed(tables, endpoint)
+        await asyncio.sleep(candidacy.RETRY_MAX + 1)
+        assert endpoint.accepted[event.id] == 1
+        assert delivering.is_delivering
+    finally:
+        await delivering.stop(1)
+
+
+@in_any_order
+async def test_a_sidecar_that_has_delivered_however_shortly_stands_for_election_again_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As after a failover: how long there was none to deliver from before does not count."""
+    monkeypatch.setattr(Wakeup, "open", lambda _: None)
+    tables, endpoint = healthy()
+    elections = given_elections(monkeypatch)
+    refusals = given_refusals(monkeypatch, tables)
+    refusals.append("SELECT command denied")
+    delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
+    try:
+        await asyncio.sleep(60)
+        refusals.clear()
+        await until(lambda: delivering.is_delivering, what="it delivers")
+        worked = len(elections)
+        tables.take_lock_away(is_seen=True)
+        event = committed(tables, endpoint)
+        await asyncio.sleep(1)
+        assert len(elections) == worked + 1
+        assert endpoint.accepted[event.id] == 1
+    finally:
+        await delivering.stop(1)
+
+
+@in_any_order
+async def test_nothing_is_sent_while_a_right_is_missing_that_settles(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Wakeup, "open", lambda _: None)
+    tables, endpoint = healthy()
+    elections = given_elections(monkeypatch)
+    tables.rights_lacking = {"outbox": ["DELETE"]}
+    event = committed(tables, endpoint)
+    delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
+    try:
+        await asyncio.sleep(60)
+        assert 10 < len(elections) < 20
+        assert "the account lacks rights: GRANT DELETE ON lambda_udf.outbox TO" in delivering.state
+        assert not endpoint.accepted
+        tables.rights_lacking = {}
+        await asyncio.sleep(candidacy.RETRY_MAX + 1)
+        assert endpoint.accepted[event.id] == 1
     finally:
         await delivering.stop(1)

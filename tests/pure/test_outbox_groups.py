@@ -80,6 +80,25 @@ def test_keys_whose_function_is_full_are_not_read_until_it_has_room() -> None:
     assert groups.full_functions() == []
 
 
+@pytest.mark.parametrize("rows", [0, 3])
+def test_however_many_keys_wait_for_room_only_those_are_looked_at_that_have_it(rows: int) -> None:
+    """Each look asks for every function that is full: a copy of all its keys takes eight bytes for each."""
+    groups = Groups[str]()
+    keys = [f"customer-{each}" for each in range(20_000)]
+    for key in keys:
+        groups.know(key)
+        groups.reading(key)
+        groups.full(key, "f")
+    tracemalloc.start()
+    try:
+        groups.has_room("f", rows)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert groups.to_read(10) == keys[:rows]
+    assert most < len(keys)
+
+
 def test_a_full_key_that_has_moved_on_is_not_read_for_nothing() -> None:
     groups = Groups[str]()
     for key in ("gone", "under way"):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from mysql.connector import DatabaseError, errorcode
+from tests.support.invoker_client import snapshot
 from tests.support.outbox import ACCOUNT_NAME, Outbox, another_sidecar, send, started_outbox
 from tests.support.scripted_lambda import ACCEPTED, NOT_FOUND, Gate, answering, held, throttled
 from tests.support.stack import execute
@@ -190,6 +191,48 @@ def test_after_a_right_was_taken_away_and_given_back_all_goes_on(outbox: Outbox,
             outbox.query(f"GRANT {right} ON lambda_udf.outbox TO {ACCOUNT_NAME}@localhost")
     outbox.wait_for(number)
     assert len(outbox.endpoint.of(f"meanwhile-{right}")) == 1
+
+
+@pytest.mark.parametrize(
+    ("right", "table"), [("DELETE", "outbox"), ("INSERT", "outbox_dead"), ("UPDATE", "outbox_waiting")]
+)
+def test_a_sidecar_whose_account_lacks_a_right_sends_nothing_and_names_it_until_it_is_given(
+    outbox: Outbox, right: str, table: str
+) -> None:
+    """Else what cannot be settled would be sent again after each restart."""
+    function = f"lacks-{right}"
+    opened = f"SELECT TOTAL_CONNECTIONS FROM performance_schema.accounts WHERE USER = '{ACCOUNT_NAME}'"
+    account = f"'{ACCOUNT_NAME}'@'localhost'"
+    outbox.sidecar.stop()
+    outbox.query(f"REVOKE {right} ON lambda_udf.{table} FROM {account}")
+    try:
+        numbers = [outbox.send(function, str(each)) for each in range(HELD)]
+        outbox.sidecar.start()
+        why = f"the account lacks rights: GRANT {right} ON lambda_udf.{table} TO {account}"
+        wait_until(lambda: why in snapshot(outbox.sidecar.socket).outbox.state, what="the state names it")
+        before = outbox.value(opened)
+        wait_until(lambda: outbox.value(opened) > before + HELD, what="elections go on")
+        assert why in snapshot(outbox.sidecar.socket).outbox.state
+        assert outbox.sidecar.log_text().count(why) == 1
+        assert outbox.endpoint.of(function) == []
+    finally:
+        outbox.query(f"GRANT {right} ON lambda_udf.{table} TO {account}")
+    outbox.wait_for(*numbers)
+    assert arrived(outbox, function) == {str(each): 1 for each in range(HELD)}
+
+
+def test_a_table_that_somebody_has_locked_keeps_no_sidecar_from_delivering_without_it(outbox: Outbox) -> None:
+    """Nor does its lock hide what the account may do there: mysqld looks at rights first."""
+    before = outbox.value("SELECT @@GLOBAL.lock_wait_timeout")
+    outbox.sidecar.stop()
+    outbox.query("SET GLOBAL lock_wait_timeout = 1")
+    try:
+        with contextlib.closing(outbox.connect()) as connection:
+            execute(connection, "LOCK TABLES lambda_udf.outbox_results READ")
+            outbox.sidecar.start()
+            delivers(outbox, "beside-a-lock")
+    finally:
+        outbox.query("SET GLOBAL lock_wait_timeout = %s", (before,))
 
 
 def test_ids_that_begin_again_after_truncate_are_other_events(outbox: Outbox) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from mysql.connector import errorcode
 
-from lambda_sidecar.outbox import new_rows, reading, waiting_rows, writer
+from lambda_sidecar.outbox import new_rows, reading, rights, waiting_rows, writer
 from lambda_sidecar.outbox.row import Group, Row, Stored, make_row
 from lambda_sidecar.outbox.session_errors import SessionLost, StatementFailed
 from lambda_sidecar.outbox.transaction import Settled, due_at
@@ -28,6 +28,7 @@ QUERIES: dict[ModuleType, tuple[str, ...]] = {
     new_rows: ("scan", "settled_up_to", "scan_function"),
     waiting_rows: ("due_functions", "due", "head_of_group", "waiting_groups"),
     reading: ("server_time", "payloads"),
+    rights: ("lacking",),
 }
 """What MemoryOutbox does in place of the functions of these names."""
 
@@ -73,6 +74,7 @@ class MemoryOutbox:
         self.open: set[int] = set()
         """Rows that are written and not committed."""
         self.lock_holder: MemorySession | None = None
+        self.rights_lacking: dict[str, list[str]] = {}
         self.servers = 1
         """The last one takes writes; the others have become its replicas."""
 
@@ -233,6 +235,10 @@ class MemoryOutbox:
         return [group for group in groups if after is None or group > after][: waiting_rows.GROUP_KEYS]
 
     # ---- reading.py ----
+
+    async def lacking(self, _session: object) -> dict[str, list[str]]:
+        await self._turns()
+        return self.rights_lacking
 
     async def server_time(self, _session: object) -> float:
         await self._turns()

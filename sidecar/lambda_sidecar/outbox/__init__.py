@@ -22,6 +22,7 @@ The way of a row, file by file:
     candidacy.py   that it is, again and again; election.py: what is asked of the server for that
     session.py     one connection to MySQL; session_errors.py: what its errors mean
     schema.py      which tables there are, and what the account may do with them
+    rights.py      which rights the account lacks
     backlog.py     how much waits; numbers.py: that and the rest, for metrics and top
     account_check.py   `lambda-sidecar check` looks at the server and the account
 """

@@ -1,6 +1,6 @@
 """The outbox as `lambda-sidecar check` looks at it: the server, the account's rights, and who delivers.
 
-Changes nothing: rights are found out by EXPLAIN, which needs those of the statement that it explains."""
+Changes nothing; rights.py finds out which of the account's are missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 
 from lambda_sidecar.calls.finding import Findings
 from lambda_sidecar.config.outbox import OutboxSettings
-from lambda_sidecar.outbox import election, schema
+from lambda_sidecar.outbox import election, rights, schema
 from lambda_sidecar.outbox.candidacy import RETRY_MAX
 from lambda_sidecar.outbox.session import Session, connect
 from lambda_sidecar.outbox.session_errors import SessionLost, StatementFailed
@@ -19,12 +19,6 @@ STEP = "outbox"
 # an installation it may not have.
 ELECTED_SECONDS = max(RETRY_MAX, election.ELECTION_SECONDS) + 3
 _AGAIN_SECONDS = 0.2
-_PROBES = {
-    "SELECT": "EXPLAIN SELECT {column} FROM lambda_udf.{table}",
-    "INSERT": "EXPLAIN INSERT INTO lambda_udf.{table} ({column}) VALUES (0)",
-    "UPDATE": "EXPLAIN UPDATE lambda_udf.{table} SET {column} = 0",
-    "DELETE": "EXPLAIN DELETE FROM lambda_udf.{table}",
-}
 
 
 async def look_at_outbox(settings: OutboxSettings, report: Findings, *, patience: float = 0) -> None:
@@ -54,27 +48,25 @@ def _hint(settings: OutboxSettings, error: SessionLost) -> str:
 
 
 async def _look(session: Session, settings: OutboxSettings, report: Findings, patience: float) -> None:
-    account = str(await session.value("SELECT CURRENT_USER()"))
-    report.ok(STEP, f"{settings} takes the account {_quoted(account)}")
+    account = await rights.account_of(session)
+    report.ok(STEP, f"{settings} takes the account {rights.quoted(account)}")
     if not await _look_at_schema(session, account, report):
         return
     obstacle = await election.obstacle(session)
     # A server that is read-only refuses the others before it looks at the account.
     probed = schema.ALL_RIGHTS if obstacle is None else ("SELECT",)
-    missing = {table: await _missing(session, table, probed) for table in schema.RIGHTS}
-    for table, rights in missing.items():
-        if rights:
-            grant = f"GRANT {', '.join(rights)} ON lambda_udf.{table} TO {_quoted(account)}"
-            report.fail(STEP, f"the account lacks rights: {grant}")
-    if not any(missing.values()):
+    lacking = await rights.lacking(session, probed=probed)
+    for grant in await rights.grants(session, lacking):
+        report.fail(STEP, f"the account lacks rights: {grant}")
+    if not lacking:
         which = "rights" if obstacle is None else "rights to read"
         report.ok(STEP, f"the account has the {which} that delivery needs")
     if not await election.sees_group(session):
-        grant = f"GRANT SELECT ON {schema.GROUP_MEMBERS} TO {_quoted(account)}"
+        grant = f"GRANT SELECT ON {schema.GROUP_MEMBERS} TO {rights.quoted(account)}"
         report.warn(STEP, f"in a group of several primaries each of them would deliver: {grant}")
     if obstacle is not None:
         report.warn(STEP, f"{obstacle}: from here nothing is delivered until that changes")
-    elif missing["outbox_lock"]:
+    elif "outbox_lock" in lacking:
         return  # who delivers cannot be asked
     elif holder := await _holder(session, patience):
         report.ok(STEP, f"the server's connection {holder} delivers")
@@ -96,7 +88,7 @@ async def _look_at_schema(session: Session, account: str, report: Findings) -> b
         version = int(await session.value("SELECT MAX(version) FROM lambda_udf.schema_version") or 0)
     except StatementFailed as error:
         if error.is_right_missing:
-            grant = f"GRANT SELECT ON lambda_udf.schema_version TO {_quoted(account)}"
+            grant = f"GRANT SELECT ON lambda_udf.schema_version TO {rights.quoted(account)}"
             report.fail(STEP, f"the account lacks rights, or there is no schema lambda_udf: {grant}")
             return True
         if not error.is_not_there:
@@ -108,25 +100,3 @@ async def _look_at_schema(session: Session, account: str, report: Findings) -> b
         return False
     report.ok(STEP, f"the schema has version {version}")
     return True
-
-
-async def _missing(session: Session, table: str, probed: tuple[str, ...]) -> list[str]:
-    """The rights on it that the account needs and lacks, of those that are to be probed."""
-    column, rights = schema.RIGHTS[table]
-    missing = []
-    for right in rights:
-        if right not in probed:
-            continue
-        try:
-            await session.rows(_PROBES[right].format(table=table, column=column))
-        except StatementFailed as error:
-            if not error.is_right_missing:
-                raise
-            missing.append(right)
-    return missing
-
-
-def _quoted(account: str) -> str:
-    """As GRANT takes it."""
-    user, _, host = account.rpartition("@")
-    return "@".join("'" + part.replace("\\", "\\\\").replace("'", "''") + "'" for part in (user, host))

@@ -33,7 +33,8 @@ class Candidacy:
         is_over: Callable[[], None],
     ) -> None:
         """`deliver` is called with a session of its own when this sidecar is elected, and is to return soon
-        after it `is_elected` no more; `is_over` is called at that moment."""
+        after it `is_elected` no more; `is_over` is called at that moment. Once it has done some of its work
+        it says that this sidecar `becomes` one that delivers: the next election is soon then."""
         self._settings = settings
         self._deliver = deliver
         self._is_over = is_over
@@ -78,7 +79,7 @@ class Candidacy:
                 await self._stand_by(lock)
                 wait = RETRY_MIN
             except (SessionLost, StatementFailed) as error:
-                if self.is_delivering:  # else it has been so for some time
+                if self.is_delivering:  # it has worked; else it has been so for some time
                     wait = RETRY_MIN
                 self.becomes(f"{self._settings}: {error}")
             except Exception as error:  # a defect of ours must not end the deliverer

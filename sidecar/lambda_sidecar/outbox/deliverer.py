@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.config.outbox import OutboxSettings
-from lambda_sidecar.outbox import changes
+from lambda_sidecar.outbox import changes, rights
 from lambda_sidecar.outbox.backlog import BacklogWatch
 from lambda_sidecar.outbox.candidacy import Candidacy
 from lambda_sidecar.outbox.clock import ServerClock
@@ -25,7 +25,7 @@ from lambda_sidecar.outbox.numbers import Numbers
 from lambda_sidecar.outbox.row import Group, Row
 from lambda_sidecar.outbox.sending import Sending
 from lambda_sidecar.outbox.session import Session
-from lambda_sidecar.outbox.session_errors import StatementFailed
+from lambda_sidecar.outbox.session_errors import StatementFailed, rights_missing
 from lambda_sidecar.outbox.settlement import Settlement
 from lambda_sidecar.outbox.verdict import Accepted, Dead, Later, Verdict
 from lambda_sidecar.outbox.wakeup import Wakeup
@@ -134,23 +134,33 @@ class Deliverer:
 
     async def _deliver(self, session: Session) -> None:
         """Until it is not its business any more. Raises SessionLost and StatementFailed."""
+        await self._look_at_rights(session)
         try:
             async with self._backlog.watching():
                 await self._settlement.be_ready()
                 await self._intake.begin_anew(session)
-                self._candidacy.becomes("delivers")
+                await self._look(session)
+                self._candidacy.becomes("delivers")  # not before: what refuses a look refuses the next, too
                 await self._deliver_rows(session)
         finally:
             self._intake.give_back()
+
+    async def _look_at_rights(self, session: Session) -> None:
+        """Else events would be sent that cannot be settled, and again after each restart."""
+        if lacking := await rights.lacking(session):
+            raise rights_missing(await rights.grants(session, lacking))
+
+    async def _look(self, session: Session) -> None:
+        if not self._stopping:
+            await self._sending.begin_rows(session)
+            await self._intake.look(session)
+            await self._sending.begin_rows(session)
 
     async def _deliver_rows(self, session: Session) -> None:
         next_forget = time.monotonic() + FORGET_SECONDS
         while self._candidacy.is_elected:
             self._wakeup.event.clear()
-            if not self._stopping:
-                await self._sending.begin_rows(session)
-                await self._intake.look(session)
-                await self._sending.begin_rows(session)
+            await self._look(session)
             if (now := time.monotonic()) >= next_forget:
                 next_forget = now + await self._forget(session)
             with contextlib.suppress(TimeoutError):

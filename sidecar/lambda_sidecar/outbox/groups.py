@@ -64,9 +64,9 @@ class Groups(Generic[Key]):
         return list(self._full)
 
     def has_room(self, function_name: str, rows: int) -> None:
-        """For so many; those keys are read again."""
+        """For so many, which may be none; those keys are read again."""
         keys = self._full[function_name]
-        for key in list(keys)[:rows]:
+        for key in list(itertools.islice(keys, rows)):
             del keys[key]
             if self._first.get(key, 0) is None:
                 self._to_read[key] = None

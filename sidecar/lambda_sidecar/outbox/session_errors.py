@@ -4,6 +4,8 @@ Knows MySQL's errors; sends nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import mysql.connector
 from mysql.connector import errorcode
 
@@ -95,6 +97,12 @@ class StatementFailed(Exception):
 def packet_too_small() -> StatementFailed:
     """Not even one row fits into what the server writes."""
     return StatementFailed(errorcode.ER_NET_PACKET_TOO_LARGE, "max_allowed_packet is too small for an event")
+
+
+def rights_missing(grants: Sequence[str]) -> StatementFailed:
+    """Delivery needs what these statements would give."""
+    text = f"the account lacks rights: {'; '.join(grants)}"
+    return StatementFailed(errorcode.ER_TABLEACCESS_DENIED_ERROR, text)
 
 
 def failure_of(error: mysql.connector.Error) -> SessionLost | StatementFailed:
