@@ -414,6 +414,18 @@ FAULTS = (
         **OUTBOX,
     ),
     Fault(
+        "a row that waits for a slot is sent though the lease is over by then",
+        "calls/pipeline.py",
+        (("        if lease is not None and time.monotonic() >= lease():", "        if False:"),),
+        examples=("test_outbox_deliverer", "test_call_lease"),
+    ),
+    Fault(
+        "a row is sent though the lease is over when there is a connection",
+        "aws/lambda_api.py",
+        (("        if invocation.lease is not None:", "        if False:"),),
+        examples=("test_call_lease",),
+    ),
+    Fault(
         "rows are begun as long as some end, however many are not settled",
         "outbox/sending.py",
         (("        while self._may_begin() and not self._is_full():", "        while self._may_begin():"),),

@@ -20,9 +20,16 @@ from tests.support.memory_outbox import Event, MemoryOutbox, MemorySession
 from tests.support.permuting_loop import in_any_order
 from tests.support.waiting import until
 
+from lambda_sidecar.access.function_name import Defaults
+from lambda_sidecar.access.rules import AccessRules
+from lambda_sidecar.access.settings import AccessSettings
 from lambda_sidecar.aws.answer import InvocationResult
+from lambda_sidecar.aws.credentials import PlaceholderCredentials
+from lambda_sidecar.aws.lambda_api import Invocation
 from lambda_sidecar.calls.call import SENT, Call
 from lambda_sidecar.calls.pipeline import Pipeline
+from lambda_sidecar.calls.policy import Policy
+from lambda_sidecar.concurrency.slots import Concurrency
 from lambda_sidecar.config.outbox import OutboxSettings
 from lambda_sidecar.errors import ApiError, InvalidRequest, InvokeFailure
 from lambda_sidecar.outbox import (
@@ -50,6 +57,7 @@ from lambda_sidecar.outbox.session_errors import SessionLost, StatementFailed
 from lambda_sidecar.outbox.wakeup import Wakeup
 
 ANSWER = InvocationResult(202, b"", "request", "", "", b"")
+DEFAULTS = Defaults({"us-east-1": "aws"}, "us-east-1", "123456789012")
 FUNCTIONS = ("quick", "slow", "throttled", "refused", "rare")
 
 
@@ -477,6 +485,94 @@ async def test_once_another_sidecar_can_have_the_lock_nothing_more_is_begun(
     assert set(first.accepted) | set(second.accepted) == set(first.events)
     doubled = [number for number in first.events if first.accepted[number] + second.accepted[number] > 1]
     assert set(doubled) <= set(gated.begun)
+
+
+class Door:
+    """The sidecar's own pipeline, before a Lambda that accepts whatever comes. It has one slot, which is
+    somebody else's until `frees` is called."""
+
+    def __init__(self) -> None:
+        policy = Policy(DEFAULTS, AccessRules(AccessSettings(), DEFAULTS))
+        self.pipeline = Pipeline(self._invoke, PlaceholderCredentials(), policy, Concurrency(1, None))
+        self.sent: Counter[int] = Counter()
+        slot = self.pipeline.concurrency.take("other")
+        assert slot is not None
+        self.frees = partial(self.pipeline.concurrency.give_back, slot)
+
+    async def _invoke(self, invocation: Invocation, _: object) -> InvocationResult:
+        self.sent[int(invocation.payload)] += 1
+        await asyncio.sleep(0)
+        return ANSWER
+
+
+@pytest.mark.parametrize("is_seen", [True, False], ids=["killed", "the network is gone"])
+async def test_what_waits_for_a_slot_until_another_sidecar_can_have_the_lock_is_sent_by_that_one_alone(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_seen: bool
+) -> None:
+    monkeypatch.setattr(election, "ELECTION_SECONDS", 1000.0 if is_seen else 0.01)
+    monkeypatch.setattr(election, "LOOK_SECONDS", 1000.0 if is_seen else 0.001)  # it hears of it late
+    monkeypatch.setattr(election, "LEASE_SECONDS", 1000.0 if is_seen else 0.2)
+    tables = MemoryOutbox(0)
+    first, second = Door(), Door()
+    second.frees()
+    old = deliverer_of(tables, first.pipeline, monkeypatch, tmp_path / "a")
+    try:
+        await until(lambda: old.is_delivering, what="the first one delivers")
+        events = [tables.begin("quick", {"group_key": "k"} if each else None) for each in range(2)]
+        for event in events:
+            tables.commit(event)
+        await until(lambda: first.pipeline.concurrency.waiting == 2, what="calls wait for a slot")
+        tables.take_lock_away(is_seen=is_seen)
+        await until(lambda: not old._may_begin(), what="the lease is over")
+        first.frees()
+        await until(lambda: first.sent or not old.under_way, what="they are given back")
+        assert not first.sent
+        new = deliverer_of(tables, second.pipeline, monkeypatch, tmp_path / "b")
+        try:
+            await until(lambda: not (tables.outbox or tables.waiting), what="all rows leave")
+        finally:
+            await new.stop(1)
+    finally:
+        await old.stop(1)
+    assert not first.sent
+    assert second.sent == {event.id: 1 for event in events}
+    assert first.pipeline.concurrency.running == 0
+    assert first.pipeline.defect() is None
+
+
+async def test_what_was_given_back_because_the_server_was_silent_is_sent_once_when_it_answers_again(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The lock was there all the time, and nobody else was elected."""
+    monkeypatch.setattr(election, "ELECTION_SECONDS", 0.01)
+    monkeypatch.setattr(election, "LEASE_SECONDS", 0.2)
+    tables, door = MemoryOutbox(0), Door()
+    answers = asyncio.Event()
+    answers.set()
+
+    async def obstacle(_session: object) -> None:
+        await asyncio.sleep(0)
+        await answers.wait()
+
+    monkeypatch.setattr(election, "obstacle", obstacle)
+    delivering = deliverer_of(tables, door.pipeline, monkeypatch, tmp_path / "s")
+    try:
+        await until(lambda: delivering.is_delivering, what="it delivers")
+        event = tables.begin("quick")
+        tables.commit(event)
+        await until(lambda: door.pipeline.concurrency.waiting == 1, what="the call waits for a slot")
+        answers.clear()
+        await until(lambda: not delivering._may_begin(), what="the lease is over")
+        door.frees()
+        await until(lambda: door.sent or not delivering.under_way, what="it is given back")
+        assert not door.sent
+        assert event.id in tables.outbox
+        answers.set()
+        await until(lambda: not tables.outbox, what="it has left")
+        assert door.sent == {event.id: 1}
+        assert event.attempts == 0
+    finally:
+        await delivering.stop(1)
 
 
 async def test_after_a_switchover_behind_one_name_all_goes_on_at_the_new_server(

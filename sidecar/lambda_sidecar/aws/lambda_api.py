@@ -11,6 +11,7 @@ import functools
 import math
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
@@ -64,6 +65,8 @@ class Invocation:
     """The answer comes as a stream, and its parts go there."""
     payload_hash: str = ""
     """Where it is known already."""
+    lease: Callable[[], float] | None = None
+    """Beside the deadline: until when an attempt may be sent, as far as is known when it begins."""
 
 
 class Invoker:
@@ -97,8 +100,9 @@ class Invoker:
 
     async def invoke(self, invocation: Invocation, credentials: ReadOnlyCredentials) -> InvocationResult:
         """Invokes, with retries where nothing can have happened yet. Raises InvokeFailure, and TimeoutError
-        when the invocation's deadline has passed before it was sent. Throttled is raised at once: when that
-        call may be tried again is for the one to say who knows what others of its function meet.
+        when the invocation's deadline or its lease has passed before it was sent. Throttled is raised at
+        once: when that call may be tried again is for the one to say who knows what others of its function
+        meet.
 
         Cancelling closes the HTTP connection; that is all that can be done, Lambda has no cancel."""
         if invocation.once:
@@ -123,11 +127,14 @@ class Invoker:
         put = invocation.put
         target = _target(endpoint, function, self._bare_names, put is not None)
         head = _head(target, invocation, credentials)
+        deadline = invocation.deadline
+        if invocation.lease is not None:  # it is held to while connecting, too
+            deadline = min(deadline, invocation.lease())
         try:
             if put is not None:
-                return await self._stream(target, head, invocation, put)
+                return await self._stream(target, head, invocation, put, deadline)
             response = await self._http.post(
-                target.origin, head, invocation.payload, body_max=RESPONSE_MAX, deadline=invocation.deadline
+                target.origin, head, invocation.payload, body_max=RESPONSE_MAX, deadline=deadline
             )
         except ConnectFailed as error:
             raise EndpointUnreachable(error.reason) from error
@@ -140,11 +147,11 @@ class Invoker:
         return read_answer(response.status, response.reason, response.headers, response.body)
 
     async def _stream(
-        self, target: _Target, head: bytes, invocation: Invocation, put: Put
+        self, target: _Target, head: bytes, invocation: Invocation, put: Put, deadline: float
     ) -> InvocationResult:
         """InvokeWithResponseStream."""
         async with self._http.stream(
-            target.origin, head, invocation.payload, body_max=RESPONSE_MAX, deadline=invocation.deadline
+            target.origin, head, invocation.payload, body_max=RESPONSE_MAX, deadline=deadline
         ) as answer:
             response = answer.head
             if not is_stream(response, invocation.invocation_type):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import enum
 import time
 import typing
+from collections.abc import Callable
 
 from lambda_sidecar.access.account import Account
 from lambda_sidecar.access.function_name import FunctionName
@@ -72,6 +73,7 @@ class Call:
         "invocation",
         "is_repeated",
         "late",
+        "lease",
         "limited_as",
         "options",
         "payload",
@@ -104,6 +106,7 @@ class Call:
         durable_name: str = "",
         trace: Trace | None = None,
         put: Put | None = None,
+        lease: Callable[[], float] | None = None,
     ) -> None:
         """`function_text` is the function as its caller wrote it. `options` as JSON text, or as lambda_map's,
         are not looked at yet; None stands for an invocation type that nobody knows. `timeout_ms` counts from
@@ -113,7 +116,9 @@ class Call:
         Lambda throttles ends, and one that is safe to repeat is attempted once. `durable_name`: the client
         has read this name out of the options, and may send the call twice; empty, it will not. `trace` is the
         one that its statement belongs to. `put` takes an answer in parts, if the options say so; None: nobody
-        does."""
+        does. `lease` says until when the call may be sent, on time.monotonic()'s clock, as far as is known
+        when it is asked, which is at each attempt, when all waits are over but that for a connection. A call
+        that may not be sent any more ends as one that was cancelled."""
         self.account = account
         self.function_text = function_text
         self.payload = payload
@@ -124,6 +129,7 @@ class Call:
         self.connection_id = connection_id
         self.is_repeated = is_repeated
         self.durable_name = durable_name
+        self.lease = lease
         self.began = began = time.monotonic()
         self.timeout_ms = timeout_ms
         self.deadline = deadline = began + timeout_ms / 1000

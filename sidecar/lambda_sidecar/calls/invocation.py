@@ -56,6 +56,7 @@ def make_invocation(call: Call, function: FunctionName, options: Options) -> Inv
         xray=xray_header(call.trace) if call.trace is not None else "",
         put=_put(call) if options.stream else None,
         payload_hash=call.payload_hash,
+        lease=call.lease,
     )
 
 

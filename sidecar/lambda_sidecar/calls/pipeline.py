@@ -227,11 +227,19 @@ class Pipeline:
     async def _send(
         self, call: Call, invocation: Invocation, credentials: ReadOnlyCredentials, estimate: Estimate
     ) -> InvocationResult:
+        """Raises CancelledError instead of sending anything once the call's lease is over."""
+        lease = call.lease
+        if lease is not None and time.monotonic() >= lease():
+            raise asyncio.CancelledError  # as if whoever has made it had heard of that, and cancelled it
         call.phase = SENT
         call.sent_at = began = time.monotonic()
         try:
             invoke = self._ask if invocation.subject else self._invoke
             call.result = result = await invoke(invocation, credentials)
+        except TimeoutError:  # nothing was sent
+            if lease is None or time.monotonic() >= call.deadline:
+                raise
+            raise asyncio.CancelledError from None
         finally:
             estimate.note(time.monotonic() - began, answered=call.result is not None)
         if result.function_error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.calls.call import SENT, Call
@@ -32,9 +32,12 @@ async def attempt(
     clock: ServerClock,
     *,
     max_attempts: int,
+    lease: Callable[[], float],
 ) -> Accepted | Later | Dead:
     """Counts itself in `row.attempts`. `calls` has the call, by the row's id, as long as it is under way. Of
-    a row whose time is over nothing is sent, nor if it ends while the call waits for a slot."""
+    a row whose time is over nothing is sent, nor if it ends while the call waits for a slot. Raises
+    CancelledError if the `lease` (as Call has it) is over before the call is sent: nothing became of the row.
+    """
     if row.wrong is not None:
         return Dead(row.wrong)
     if row.expires is not None and clock.now() >= row.expires:
@@ -48,6 +51,7 @@ async def attempt(
         timeout_ms=EVENT_MS if row.call.invocation_type == "Event" else ANSWER_MS,
         share=share,
         is_repeated=True,
+        lease=lease,
     )
     calls[row.id] = call
     try:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -57,7 +59,13 @@ class Candidacy:
     @property
     def may_begin(self) -> bool:
         """Whether nobody else can be elected: not where nothing has been heard for long."""
-        return self._tenure is not None and self._tenure.is_sure
+        return time.monotonic() < self.lease()()
+
+    def lease(self) -> Callable[[], float]:
+        """Says, whenever it is asked, until when nobody else can be elected, on time.monotonic()'s clock. It
+        is this election's: once that is over it is over, too, even if this sidecar is elected anew, for
+        another one may have delivered in between."""
+        return _nobodys if self._tenure is None else self._tenure.sure_until
 
     def ask_again(self) -> None:
         """The server says that it takes no writes: the election is due at once."""
@@ -127,3 +135,7 @@ class Candidacy:
         finally:
             self._tenure = None
             self._is_over()
+
+
+def _nobodys() -> float:
+    return -math.inf

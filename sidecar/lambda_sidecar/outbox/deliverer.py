@@ -65,6 +65,7 @@ class Deliverer:
             settings.max_attempts,
             clock,
             may_begin=self._may_begin,
+            lease=self._candidacy.lease,
             is_full=lambda: self._settlement.is_full,
             has_ended=self._has_ended,
             give_back=self._give_back,

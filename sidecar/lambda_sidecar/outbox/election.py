@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 
 from lambda_sidecar.outbox.session import Session
@@ -74,23 +75,26 @@ class Tenure:
         self._lock = lock
         self._asked = time.monotonic()
 
-    @property
-    def is_sure(self) -> bool:
-        """Whether nobody else can have the lock, as far as that is known without asking the server. False too
-        where this process stood still, or the network did, until the server may have given it away."""
-        return time.monotonic() < self._asked + LEASE_SECONDS and not self._lock.is_over
+    def sure_until(self) -> float:
+        """Until when nobody else can have the lock, as far as that is known without asking the server, on
+        time.monotonic()'s clock: it may have given it away where this process stood still, or the network
+        did. Later each time that the server has answered; long ago, once this is over."""
+        return -math.inf if self._lock.is_over else self._asked + LEASE_SECONDS
 
     async def last(self, ask_again: asyncio.Event) -> None:
         """Until the server is not to be delivered any more; `ask_again`: it is to be asked at once. Raises
         SessionLost and StatementFailed."""
-        while True:
-            ask_again.clear()
-            asked = time.monotonic()
-            if await obstacle(self._lock) or not await has_lock(self._lock):
-                return
-            self._asked = asked
-            while time.monotonic() < asked + ELECTION_SECONDS and not self._lock.is_over:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_SECONDS):
-                        await ask_again.wait()
-                        break
+        try:
+            while True:
+                ask_again.clear()
+                asked = time.monotonic()
+                if await obstacle(self._lock) or not await has_lock(self._lock):
+                    return
+                self._asked = asked
+                while time.monotonic() < asked + ELECTION_SECONDS and not self._lock.is_over:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(LOOK_SECONDS):
+                            await ask_again.wait()
+                            break
+        finally:
+            self._asked = -math.inf

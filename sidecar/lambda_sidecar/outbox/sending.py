@@ -33,7 +33,8 @@ BEGIN_AT_ONCE = 16
 
 
 class Sending:
-    """Nothing is begun unless `may_begin`, nor when it `is_full`, which are asked before each."""
+    """Nothing is begun unless `may_begin`, nor when it `is_full`, which are asked before each. What has begun
+    may wait for long, and is given back unsent if the lease is over by then."""
 
     def __init__(
         self,
@@ -43,17 +44,20 @@ class Sending:
         clock: ServerClock,
         *,
         may_begin: Callable[[], bool],
+        lease: Callable[[], Callable[[], float]],
         is_full: Callable[[], bool],
         has_ended: Callable[[Row, Accepted | Later | Dead], None],
         give_back: Callable[[Row], None],
     ) -> None:
-        """`is_full`: so many have ended, and are not settled, that none is to follow. `has_ended` is called
-        with what became of a row, `give_back` with one that was not sent and is to be read again."""
+        """`lease` gives the one, as Call has it, of what begins now. `is_full`: so many have ended, and are
+        not settled, that none is to follow. `has_ended` is called with what became of a row, `give_back` with
+        one that was not sent and is to be read again."""
         self._pipeline = pipeline
         self._lanes = lanes
         self._max_attempts = max_attempts
         self._clock = clock
         self._may_begin = may_begin
+        self._lease = lease
         self._is_full = is_full
         self._has_ended = has_ended
         self._give_back = give_back
@@ -120,6 +124,7 @@ class Sending:
                 self._calls,
                 self._clock,
                 max_attempts=self._max_attempts,
+                lease=self._lease(),
             )
         except asyncio.CancelledError:
             self._is_not_sent(row)
