@@ -320,8 +320,8 @@ FAULTS = (
         "http/client.py",
         (
             (
-                "            if time.monotonic() >= deadline:\n                raise TimeoutError\n            return",
-                "            return",
+                "    if time.monotonic() >= deadline:\n        raise TimeoutError\n\n\n",
+                "    return\n\n\n",
             ),
         ),
         **POOL,

@@ -12,6 +12,8 @@ from tests.support.configuration_keys import configuration_keys
 from tests.support.failure_texts import failure_texts
 from tests.support.markdown import tables
 
+from lambda_sidecar.errors import PERHAPS_DONE
+
 CONFIGURATION = ROOT / "docs/configuration.md"
 ERRORS = ROOT / "docs/errors.md"
 # Answers of the library that are not the first text of a call in the source.
@@ -101,7 +103,7 @@ def messages() -> list[str]:
 def test_every_message_in_the_documentation_exists_in_the_code() -> None:
     sources = "".join(path.read_text() for path in (ROOT / "udf").glob("*.c"))
     assert all(f'"{text}"' in sources for text in OTHER_TEXTS)
-    assert sorted(set(messages()) - failure_texts() - OTHER_TEXTS) == []
+    assert sorted(set(messages()) - failure_texts() - OTHER_TEXTS) == [f"…{PERHAPS_DONE}"]
 
 
 def test_every_message_in_the_code_is_documented_once() -> None:

@@ -1,8 +1,8 @@
 """A cancellation that a library forgets.
 
 aiohappyeyeballs has a task for each address of a name. When one is connected it cancels the others and waits
-for them, and what it suppresses meanwhile may be its caller's own CancelledError (2.7.1, the `finally` in
-_staggered.py). Knows tasks alone."""
+for them, and what it suppresses meanwhile may be its caller's own CancelledError (2.7.1, the `finally` of its
+staggered_race). Knows tasks alone."""
 
 from __future__ import annotations
 
