@@ -355,6 +355,28 @@ def test_a_deduplication_key_counts_again_after_its_time(outbox: Outbox) -> None
     assert outbox.endpoint.payloads("again") == [b"1", b"2"]
 
 
+def test_who_truncates_the_outbox_truncates_what_deduplicates_too_for_its_ids_come_again(
+    outbox: Outbox,
+) -> None:
+    truncate, highest = "TRUNCATE TABLE lambda_udf.outbox", outbox.send("highest")
+    outbox.wait_for(highest)
+    outbox.query(truncate)
+    number = outbox.send("truncated", "1", deduplication_key="k")
+    outbox.wait_for(number)
+    outbox.query(truncate)
+    assert outbox.send("truncated", "2", deduplication_key="k") == number
+    outbox.wait_for(number)
+    assert len(outbox.endpoint.of("truncated")) == 2, "as if it were the first one, sent again"
+    outbox.wait_for(outbox.send("truncated", "3", deduplication_key="k"))
+    assert len(outbox.endpoint.of("truncated")) == 2
+    outbox.query(truncate)
+    outbox.query("TRUNCATE TABLE lambda_udf.outbox_deduplication")
+    for each in ("4", "5"):
+        outbox.wait_for(outbox.send("truncated", each, deduplication_key="k"))
+    assert len(outbox.endpoint.of("truncated")) == 3, "the key has not been seen yet"
+    outbox.query(f"ALTER TABLE lambda_udf.outbox AUTO_INCREMENT = {highest + 1}")
+
+
 def test_a_group_and_a_deduplication_key_go_together(outbox: Outbox) -> None:
     options = {"group_key": "g", "deduplication_key": "d"}
     numbers = [outbox.send("both", str(each), **options) for each in (1, 2)]
