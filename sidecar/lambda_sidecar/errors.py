@@ -19,8 +19,10 @@ TEXT_MAX = 2000
 # How a text ends where nobody knows what became of the call; and where that does no harm.
 PERHAPS_DONE = "; the call may have been carried out"
 SAFE_TO_REPEAT = "; the durable execution of this name may be running, and it is safe to repeat the same call"
-# Bytes of a text with one of these: of 479 that the library shows (failure.h) 56 are for a trace.
+# Bytes of a text with one of these: of 479 that the library shows (failure.h) 56 are for a trace. Before the
+# words of a batch it says which rows they are of (aggregation.c).
 _ENDED_MAX = 479 - 56
+_OF_ROWS_MAX = len(f"rows {2**64} to {2**64}: ")
 
 
 class ErrorKind(enum.IntEnum):
@@ -56,17 +58,17 @@ class InvokeFailure(Exception):
     def may_be_repeated(self) -> InvokeFailure:
         """The same with a text that says that the call may have started a durable execution of its name, and
         that whoever calls again with the same name and payload gets to it."""
-        return self._ending(SAFE_TO_REPEAT)
+        return self._ending(SAFE_TO_REPEAT, _ENDED_MAX)
 
     def perhaps_done(self) -> InvokeFailure:
-        """The same with a text that says that the call may have been carried out, whatever failed last."""
-        return self._ending(PERHAPS_DONE)
+        """The same, of a batch, with a text that says that it may have been carried out before."""
+        return self._ending(PERHAPS_DONE, _ENDED_MAX - _OF_ROWS_MAX)
 
-    def _ending(self, words: str) -> InvokeFailure:
+    def _ending(self, words: str, most: int) -> InvokeFailure:
         """A copy: a failure to get credentials is raised for other calls, too. The words stay whole."""
         same = type(self).__new__(type(self), *self.args)
         vars(same).update(vars(self))
-        plain = self.text.removesuffix(PERHAPS_DONE).encode()[: _ENDED_MAX - len(words)]
+        plain = self.text.removesuffix(PERHAPS_DONE).encode()[: most - len(words)]
         same.text = plain.decode(errors="ignore") + words
         return same
 
@@ -230,12 +232,13 @@ class BatchAnswerInvalid(InvokeFailure):
 
 
 class CallTimeout(InvokeFailure):
-    """The time that the caller gave has passed."""
+    """The time that the caller gave has passed. `was_sent` False: no attempt had left by then."""
 
     kind = ErrorKind.TIMEOUT
 
-    def __init__(self, milliseconds: int) -> None:
+    def __init__(self, milliseconds: int, *, was_sent: bool = True) -> None:
         super().__init__(f"timed out after {milliseconds} ms")
+        self.was_sent = was_sent
 
 
 class Overloaded(InvokeFailure):

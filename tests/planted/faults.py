@@ -320,8 +320,12 @@ FAULTS = (
         "http/client.py",
         (
             (
-                "    if time.monotonic() >= deadline:\n        raise TimeoutError\n\n\n",
-                "    return\n\n\n",
+                "        if time.monotonic() >= deadline:\n            raise TimeoutError\n        connection =",
+                "        connection =",
+            ),
+            (
+                "            if time.monotonic() >= deadline:\n                self._give",
+                "            if False:\n                self._give",
             ),
         ),
         **POOL,
@@ -571,10 +575,13 @@ FAULTS = (
         "a connection that a late request has taken is young again",
         "http/client.py",
         (
-            ("        _check(deadline)\n        connection = self._take", "        connection = self._take"),
             (
-                "            connection = await self._connect(origin)\n            try:\n                _check(deadline)\n            except TimeoutError:\n                self._give(origin, connection)\n                raise\n",
-                "            connection = await self._connect(origin)\n        try:\n            _check(deadline)\n        except TimeoutError:\n            self._give(origin, connection)\n            raise\n",
+                "        if time.monotonic() >= deadline:\n            raise TimeoutError\n        connection =",
+                "        connection =",
+            ),
+            (
+                "            if time.monotonic() >= deadline:\n                self._give(origin, connection)\n                raise TimeoutError\n",
+                "        if time.monotonic() >= deadline:\n            self._give(origin, connection)\n            raise TimeoutError\n",
             ),
         ),
         examples=("test_http_reuse",),
@@ -596,8 +603,8 @@ FAULTS = (
     ),
     Fault(
         "an event that has no slot in time dies of it",
-        "outbox/attempt.py",
-        (("isinstance(outcome, CallTimeout) and call.phase is not SENT", "False"),),
+        "outbox/verdict.py",
+        (("isinstance(failure, Throttled | CallTimeout)", "isinstance(failure, Throttled)"),),
         examples=("test_outbox_unsent",),
     ),
 )

@@ -5,10 +5,13 @@ Each test's name is the sentence that it proves. Real servers never show most of
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import socket
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -758,31 +761,49 @@ async def test_however_long_the_backlog_is_only_so_many_rows_are_in_hand(
         await delivering.stop(1)
 
 
-@in_any_order
-async def test_while_each_look_is_refused_elections_become_rare_and_after_that_delivery_goes_on(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO")
+@dataclass
+class Refused:
+    """A server whose looks fail while there are `refusals`, of which there is one."""
+
+    tables: MemoryOutbox
+    endpoint: Lambda
+    elections: list[float]
+    refusals: list[str]
+    delivering: Deliverer
+
+
+@contextlib.asynccontextmanager
+async def refused(monkeypatch: pytest.MonkeyPatch, directory: Path) -> AsyncIterator[Refused]:
+    """For a minute already."""
     monkeypatch.setattr(Wakeup, "open", lambda _: None)
     tables, endpoint = healthy()
     elections = given_elections(monkeypatch)
     refusals = given_refusals(monkeypatch, tables)
     refusals.append("SELECT command denied")
-    delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
+    delivering = deliverer_of(tables, endpoint, monkeypatch, directory / "s")
     try:
         await asyncio.sleep(60)
-        assert 10 < len(elections) < 20, "after 0.1, 0.2, 0.4 s and so on, and then every 5 s"
-        assert not delivering.is_delivering
+        yield Refused(tables, endpoint, elections, refusals, delivering)
+    finally:
+        await delivering.stop(1)
+
+
+@in_any_order
+async def test_while_each_look_is_refused_elections_become_rare_and_after_that_delivery_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with refused(monkeypatch, tmp_path) as server:
+        assert 10 < len(server.elections) < 20, "after 0.1, 0.2, 0.4 s and so on, and then every 5 s"
+        assert not server.delivering.is_delivering
         assert [record.getMessage() for record in caplog.records] == [
             "outbox: /unused: SELECT command denied"
         ]
-        refusals.clear()
-        event = committed(tables, endpoint)
+        server.refusals.clear()
+        event = committed(server.tables, server.endpoint)
         await asyncio.sleep(candidacy.RETRY_MAX + 1)
-        assert endpoint.accepted[event.id] == 1
-        assert delivering.is_delivering
-    finally:
-        await delivering.stop(1)
+        assert server.endpoint.accepted[event.id] == 1
+        assert server.delivering.is_delivering
 
 
 @in_any_order
@@ -790,24 +811,15 @@ async def test_a_sidecar_that_has_delivered_however_shortly_stands_for_election_
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As after a failover: how long there was none to deliver from before does not count."""
-    monkeypatch.setattr(Wakeup, "open", lambda _: None)
-    tables, endpoint = healthy()
-    elections = given_elections(monkeypatch)
-    refusals = given_refusals(monkeypatch, tables)
-    refusals.append("SELECT command denied")
-    delivering = deliverer_of(tables, endpoint, monkeypatch, tmp_path / "s")
-    try:
-        await asyncio.sleep(60)
-        refusals.clear()
-        await until(lambda: delivering.is_delivering, what="it delivers")
-        worked = len(elections)
-        tables.take_lock_away(is_seen=True)
-        event = committed(tables, endpoint)
+    async with refused(monkeypatch, tmp_path) as server:
+        server.refusals.clear()
+        await until(lambda: server.delivering.is_delivering, what="it delivers")
+        worked = len(server.elections)
+        server.tables.take_lock_away(is_seen=True)
+        event = committed(server.tables, server.endpoint)
         await asyncio.sleep(1)
-        assert len(elections) == worked + 1
-        assert endpoint.accepted[event.id] == 1
-    finally:
-        await delivering.stop(1)
+        assert len(server.elections) == worked + 1
+        assert server.endpoint.accepted[event.id] == 1
 
 
 @in_any_order

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -300,6 +301,31 @@ def test_a_failed_batch_ends_the_statement_names_its_rows_and_sends_nothing_more
     )
     assert text == "rows 21 to 30: Lambda API returned error: ServiceException: scripted failure"
     assert len(running.endpoint.payloads("fails")) == 3
+
+
+@pytest.mark.parametrize("character", ["m", "ä", "€"])
+def test_however_long_the_last_failure_is_and_with_a_trace_nothing_of_the_doubt_is_cut(
+    running: BatchStack, character: str
+) -> None:
+    """An attempt before it may have run the function: these words are why nobody may take it that nothing was sent."""
+    long = json.dumps({"message": character * 400}, ensure_ascii=False).encode()
+    refused = Answer(403, long, {"X-Amzn-ErrorType": "AccessDeniedException"})
+    good: Callable[[Arrival], Answer] = per_row(lambda row: row)
+    last = iter([FAILED, refused])
+    arrived = itertools.count(1)
+    running.endpoint.script("doubtful", lambda arrival: good(arrival) if next(arrived) < 100 else next(last))
+    given = options(function="doubtful", retry_service_errors=True, concurrency=1)
+    rows = "(SELECT (a.i - 1) * 10 + b.i AS i FROM n a JOIN n b ON b.i <= 10) x"
+    with contextlib.closing(running.stack.connect()) as connection, connection.cursor() as cursor:
+        cursor.add_attribute("traceparent", f"00-{'a1' * 16}-00f067aa0ba902b7-01")
+        with pytest.raises(mysql.connector.Error) as raised:
+            cursor.execute(f"SELECT lambda_batch({given}, i) FROM {rows}")
+            cursor.fetchall()
+    text = str(raised.value.msg)
+    assert text.startswith(
+        "lambda_batch UDF failed; rows 99001 to 100000: Lambda API returned error: AccessDeniedException: "
+    )
+    assert text.endswith(f"{character}; the call may have been carried out (trace {'a1' * 16})")
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,8 @@ class BoundedHttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore i
         return response
 
     async def _get_session(self, proxy_url: str | None) -> Any:
-        """Its parent's, which is all that its parent lets one reach; and what its connections are made with
-        forgets no cancellation."""
+        """Its parent's, for which connecting forgets no cancellation. The parent makes the connector itself,
+        in another way with each of its versions."""
         session = await super()._get_session(proxy_url)
         if "connect" not in vars(session.connector):
             session.connector.connect = functools.partial(_connect, session.connector.connect)

@@ -163,5 +163,9 @@ class Call:
     def seconds_left(self) -> float:
         """Raises CallTimeout if there are none."""
         if (left := self.deadline - time.monotonic()) <= 0:
-            raise CallTimeout(self.timeout_ms)
+            raise self.timeout()
         return left
+
+    def timeout(self) -> CallTimeout:
+        """What it ends with when its time is over."""
+        return CallTimeout(self.timeout_ms, was_sent=self.sent_at > 0)

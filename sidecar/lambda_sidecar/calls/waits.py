@@ -15,7 +15,7 @@ from lambda_sidecar.calls.call import WAITING, Call
 from lambda_sidecar.calls.traffic import OTHER, Traffic
 from lambda_sidecar.concurrency.durations import Estimate
 from lambda_sidecar.concurrency.slots import Concurrency, Shed, Slot
-from lambda_sidecar.errors import CallTimeout, InvokeFailure, Overloaded, Throttled
+from lambda_sidecar.errors import InvokeFailure, Overloaded, Throttled
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class Waits:
         """Its time has passed."""
         if call.phase is WAITING and (refusal := self._refusal(call.limited_as, None)) is not None:
             return refusal
-        return CallTimeout(call.timeout_ms)
+        return call.timeout()
 
     def _refusal(self, function: str, own: Throttled | None) -> Throttled | None:
         """Why a call of it has no turn, if that is because Lambda throttles: its own 429, or another's."""

@@ -125,18 +125,17 @@ class HttpClient:
     async def _reserve(self, origin: Origin, deadline: float) -> Connection:
         """For a request that is sent at once; it is in use from now on. Raises ConnectFailed, and
         TimeoutError from `deadline` on."""
-        # Checked here and no sooner: a loop that stood still, or connecting, may have used up the time, and
-        # whoever cancels late calls may not have had its turn yet. An idle connection is not even taken: it
-        # would come back as if it had been used.
-        _check(deadline)
+        # Checked last: a loop that stood still, or connecting, may have used up the time, and whoever cancels
+        # late calls may not have had its turn yet. An idle connection is not even taken then: it would come
+        # back as if it had been used.
+        if time.monotonic() >= deadline:
+            raise TimeoutError
         connection = self._take(origin)
         if connection is None:
             connection = await self._connect(origin)
-            try:
-                _check(deadline)
-            except TimeoutError:
+            if time.monotonic() >= deadline:
                 self._give(origin, connection)
-                raise
+                raise TimeoutError
         self._in_use.add(connection)
         return connection
 
@@ -227,11 +226,6 @@ async def _unless_connected() -> AsyncIterator[Connection]:
     except BaseException:
         connection.close()
         raise
-
-
-def _check(deadline: float) -> None:
-    if time.monotonic() >= deadline:
-        raise TimeoutError
 
 
 def host_and_port(url: str) -> str:

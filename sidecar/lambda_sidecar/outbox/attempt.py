@@ -14,10 +14,10 @@ from lambda_sidecar.calls.call import SENT, Call
 from lambda_sidecar.calls.lambda_invoke import Options
 from lambda_sidecar.calls.pipeline import Pipeline
 from lambda_sidecar.concurrency.slots import Share
-from lambda_sidecar.errors import CallTimeout, InvokeFailure
+from lambda_sidecar.errors import InvokeFailure
 from lambda_sidecar.outbox.clock import ServerClock
 from lambda_sidecar.outbox.row import Row, event, event_id
-from lambda_sidecar.outbox.verdict import EXPIRED, Accepted, Dead, Later, is_attempt, judge, unsent
+from lambda_sidecar.outbox.verdict import EXPIRED, Accepted, Dead, Later, is_attempt, judge
 
 # Lambda accepts an event at once; a function runs for 15 minutes at most ("Lambda quotas").
 EVENT_MS = 60_000
@@ -61,10 +61,6 @@ async def attempt(
         return EXPIRED
     finally:
         del calls[row.id]
-    if (
-        isinstance(outcome, CallTimeout) and call.phase is not SENT
-    ):  # it had no slot, or no credentials, in time
-        return unsent(outcome, clock.now())
     if isinstance(outcome, InvokeFailure):
         row.attempts += is_attempt(outcome)
         return judge(outcome, row.attempts, max_attempts, clock.now(), keeps_result=row.keep_result)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from lambda_sidecar.aws.answer import InvocationResult
 from lambda_sidecar.errors import (
     ApiError,
+    CallTimeout,
     ErrorKind,
     InvokeFailure,
     MissingCredentials,
@@ -76,14 +77,9 @@ Verdict = Accepted | Later | Dead | Parked
 
 def is_attempt(failure: InvokeFailure) -> bool:
     """False: nothing was sent, and not for anything that the row is to blame for."""
-    if isinstance(failure, Throttled):
+    if isinstance(failure, Throttled | CallTimeout):
         return failure.was_sent
     return not isinstance(failure, Overloaded | MissingCredentials)
-
-
-def unsent(failure: InvokeFailure, now: float) -> Later:
-    """Soon again, however often."""
-    return Later(now + UNSENT_SECONDS * random.uniform(0.5, 1.0), failure.text[:ERROR_MAX])  # noqa: S311
 
 
 def judge(
@@ -93,7 +89,7 @@ def judge(
     `keeps_result`: the function has run by the time that an answer is bad, and would run again."""
     text = failure.text[:ERROR_MAX]
     if not is_attempt(failure):
-        return unsent(failure, now)
+        return Later(now + UNSENT_SECONDS * random.uniform(0.5, 1.0), text)  # noqa: S311
     if keeps_result and failure.code == "InvalidResponse":
         return Dead(text)
     if failure.kind in _FINAL_KINDS or failure.code in _FINAL:
